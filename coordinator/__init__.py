@@ -1,0 +1,1 @@
+"""Sessions, election, budgets, ownership and addresses. No word of mail occurs in this package."""

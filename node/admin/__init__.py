@@ -1,0 +1,1 @@
+"""The administration HTTP interface and its health pages."""

@@ -1,0 +1,1 @@
+"""The back door: dispatch, connections, attempts, settlement."""

@@ -1,0 +1,1 @@
+"""The front door: listeners, SMTP dialogue, admission, hand-over to the spool."""

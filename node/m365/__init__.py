@@ -1,0 +1,1 @@
+"""Microsoft's identity and clouds: tokens and endpoint presets."""

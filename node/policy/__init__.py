@@ -1,0 +1,1 @@
+"""Every decision about mail; no input, no output."""

@@ -1,0 +1,58 @@
+"""The whole configuration as one frozen tree; the samples of facts/operations.md §4 are its contract."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from node.settings.base import Part
+from node.settings.host import (
+    Admin,
+    Certificate,
+    Cluster,
+    Egress,
+    Intake,
+    Limits,
+    Listener,
+    TelemetrySettings,
+    VirtualAddress,
+)
+from node.settings.mail import Bounces, Client, History, Plan, RewriteRule, Routes, Tenant
+from node.settings.units import Seconds
+
+DEFAULT_LISTENERS = {"smtp": Listener(port=25), "submission": Listener(port=587, tls="required", auth="required")}
+
+
+class Settings(Part):
+    """Everything a node is told. The reader folds the short form ``tenant`` into ``tenants``."""
+
+    cluster: Cluster | None = None
+    spool: Path = Path("/var/lib/m365-relay")
+    """Directory of this node's spool (node's own part: left out of the cluster-wide hash)."""
+    runtime: Path = Path("/run/m365-relay")
+    """Sockets and lease ids (node's own part)."""
+    hostname: str | None = None
+    """Name announced in banner, EHLO and Received; the host's own when absent (node's own part)."""
+    virtual_addresses: dict[str, VirtualAddress] = Field(default_factory=dict)
+    tls: Certificate | None = None
+    listeners: dict[str, Listener] = Field(default_factory=lambda: dict(DEFAULT_LISTENERS))
+    tenants: dict[str, Tenant] = Field(min_length=1)
+    routes: Routes = Routes()
+    plans: dict[str, Plan] = Field(default_factory=dict)
+    clients: dict[str, Client] = Field(default_factory=dict)
+    clients_from: Path | None = None
+    rewrite: tuple[RewriteRule, ...] = ()
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Recipient aliases, ``root`` or ``root@host`` to an address."""
+    default_domain: str | None = None
+    """Added to addresses without one."""
+    bounces: Bounces = Bounces()
+    history: History = History()
+    received: str = Field(default="full", pattern="^(full|minimal)$")
+    replies: tuple[dict[str, object], ...] = ()
+    """Rows added before the built-in reply table."""
+    limits: Limits = Limits()
+    intake: Intake = Intake()
+    egress: Egress = Egress()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    admin: Admin = Admin()
+    stop_timeout: Seconds = 30.0

@@ -1,0 +1,1 @@
+"""Mail at rest: the contract and its two implementations."""

@@ -1,0 +1,1 @@
+"""Spans, metrics and log lines; never in the way of mail."""
