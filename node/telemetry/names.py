@@ -1,0 +1,75 @@
+"""Every metric this relay reports: name, kind, unit, labels, meaning. ``docs/telemetry.md`` is printed from here."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """How values of one name combine."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of the catalogue."""
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+_WAITS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0)
+_SIZES = (1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 10485760.0, 36700160.0, 157286400.0)
+
+
+def _metric(name: str, kind: Kind, unit: str, labels: str, meaning: str, buckets: tuple[float, ...] = ()) -> Metric:
+    return Metric(name=name, kind=kind, unit=unit, labels=tuple(labels.split()), meaning=meaning, buckets=buckets)
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    _metric("relay_messages_accepted", Kind.COUNTER, "{message}", "client priority", "messages answered 250"),
+    _metric("relay_recipients_accepted", Kind.COUNTER, "{recipient}", "client", "recipients of accepted messages"),
+    _metric("relay_intake_refused", Kind.COUNTER, "{reply}", "reason", "commands or messages refused at the door"),
+    _metric("relay_intake_sessions", Kind.COUNTER, "{session}", "listener", "sessions begun"),
+    _metric("relay_intake_auth", Kind.COUNTER, "{try}", "result", "sign-ins of clients by result"),
+    _metric(
+        "relay_intake_weak", Kind.COUNTER, "{session}", "client weakness", "sessions with old TLS or clear passwords"
+    ),
+    _metric("relay_message_size_bytes", Kind.HISTOGRAM, "By", "", "sizes of accepted messages", _SIZES),
+    _metric("relay_commit_seconds", Kind.HISTOGRAM, "s", "", "time to make an accepted message durable", _WAITS),
+    _metric("relay_recipients_delivered", Kind.COUNTER, "{recipient}", "path account", "recipients Microsoft accepted"),
+    _metric("relay_recipients_deferred", Kind.COUNTER, "{recipient}", "reason", "recipients put off after an attempt"),
+    _metric(
+        "relay_recipients_postponed", Kind.COUNTER, "{recipient}", "reason", "recipients put off without an attempt"
+    ),
+    _metric("relay_recipients_bounced", Kind.COUNTER, "{recipient}", "reason", "recipients that failed for good"),
+    _metric("relay_recipients_unknown", Kind.COUNTER, "{recipient}", "path", "attempts whose answer was lost"),
+    _metric("relay_recipients_held", Kind.COUNTER, "{recipient}", "reason", "recipients held for a person"),
+    _metric("relay_bounces_written", Kind.COUNTER, "{message}", "", "delivery reports put into the queue"),
+    _metric("relay_attempts", Kind.COUNTER, "{attempt}", "path account outcome", "transactions tried, by outcome"),
+    _metric("relay_connections_opened", Kind.COUNTER, "{connection}", "path account", "connections made upstream"),
+    _metric("relay_connections_failed", Kind.COUNTER, "{connection}", "path reason", "connections that failed"),
+    _metric("relay_connections_open", Kind.GAUGE, "{connection}", "path account", "connections open now"),
+    _metric("relay_permit_wait_seconds", Kind.HISTOGRAM, "s", "account", "wait of due mail for a permit", _WAITS),
+    _metric("relay_attempt_seconds", Kind.HISTOGRAM, "s", "path", "length of one transaction", _WAITS),
+    _metric("relay_delivery_seconds", Kind.HISTOGRAM, "s", "priority", "from acceptance to delivery", _WAITS),
+    _metric("relay_queue_recipients", Kind.GAUGE, "{recipient}", "state", "recipients in each state"),
+    _metric("relay_queue_oldest_seconds", Kind.GAUGE, "s", "priority", "age of the oldest waiting message"),
+    _metric("relay_queue_body_bytes", Kind.GAUGE, "By", "", "bytes of stored bodies"),
+    _metric("relay_budget_used", Kind.GAUGE, "1", "scope kind", "units of a limit in use"),
+    _metric("relay_budget_limit", Kind.GAUGE, "1", "scope kind", "size of a limit"),
+    _metric("relay_breaker_resting", Kind.GAUGE, "1", "scope", "1 while a path, account or pair rests"),
+    _metric("relay_door_open", Kind.GAUGE, "1", "", "1 while mail is accepted"),
+    _metric("relay_token_expiry_seconds", Kind.GAUGE, "s", "tenant", "time until the newest token ends"),
+    _metric("relay_token_failures", Kind.COUNTER, "{try}", "tenant reason", "token requests that failed"),
+    _metric("relay_certificate_expiry_seconds", Kind.GAUGE, "s", "name", "time until a certificate ends"),
+    _metric("relay_disk_free_bytes", Kind.GAUGE, "By", "", "free space where the spool lies"),
+    _metric("relay_spans_dropped", Kind.COUNTER, "{span}", "", "spans lost because the exporter was slow"),
+)
+BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -1,0 +1,54 @@
+"""The telemetry object rooms hold: spans into the queue, numbers into memory; nothing here waits."""
+
+from node.telemetry import context as trace_context
+from node.telemetry.contract import FinishedSpan, TraceContext
+from node.telemetry.numbers import Changes, Numbers
+from node.telemetry.spans import SpanQueue
+
+
+class RelayTelemetry:
+    """Implements ``Telemetry``; without a span queue it still counts."""
+
+    def __init__(self, numbers: Numbers, spans: SpanQueue | None, *, sample: float = 1.0) -> None:
+        """Keep where things go; ``sample`` is the share of new traces that is recorded."""
+        self.numbers = numbers
+        self._spans = spans
+        self._sample = sample
+
+    def root(self, traceparent: str = "") -> TraceContext:
+        """Make the context of a first span."""
+        return trace_context.begin(traceparent, sample=self._sample)
+
+    def child(self, parent: TraceContext) -> TraceContext:
+        """Make the context of a span in the same trace."""
+        return trace_context.child(parent)
+
+    def span(self, span: FinishedSpan) -> None:
+        """Queue a finished span; unsampled ones only if they tell of an error (design §8)."""
+        if self._spans is not None and (span.context.sampled or span.error):
+            self._spans.put(span)
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+        self.numbers.count(name, amount, labels)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Keep a histogram value."""
+        self.numbers.observe(name, value, labels)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self.numbers.gauge(name, value, labels)
+
+    def take(self) -> Changes:
+        """Give what was counted since the last call (a worker hands it to the core)."""
+        return self.numbers.take()
+
+    def merge(self, changes: Changes) -> None:
+        """Add what a worker counted."""
+        self.numbers.merge(changes)
+
+
+def silent() -> RelayTelemetry:
+    """Give a telemetry object that only counts; for tools and tests."""
+    return RelayTelemetry(Numbers(), None)
