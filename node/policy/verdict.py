@@ -18,6 +18,14 @@ class Scope(StrEnum):
     CONNECTION = "connection"
 
 
+class Narrow(StrEnum):
+    """Which part of the scope's mail rests; the rest goes on (facts m365 §4.7, §4.8)."""
+
+    ALL = "all"
+    EXTERNAL = "external"  # only recipients outside the tenant
+    FROM_DOMAIN = "from_domain"  # only mail from this sender domain
+
+
 class Outcome(StrEnum):
     """What becomes of the recipients the reply speaks of."""
 
@@ -27,6 +35,16 @@ class Outcome(StrEnum):
     BOUNCE = "bounce"
     HOLD = "hold"  # a person must look; no failover, no bounce
     UNKNOWN = "unknown"  # the final dot was sent and no answer read
+
+
+class Hint(StrEnum):
+    """What the conversation itself can do about the reply before it counts."""
+
+    NONE = ""
+    NEW_TOKEN = "new_token"  # noqa: S105 - fetch a new token and log in once more on a new connection; then it counts
+    RECONNECT = "reconnect"  # at once on a new connection, once; no strike
+    SPLIT = "split"  # keep the recipients accepted so far, send the others in a new transaction at once
+    FEWER_SLOTS = "fewer_slots"  # use one session fewer for a minute; somebody else uses the mailbox
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,3 +60,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """A person must act: login refused, blocked sender, misconfiguration."""
     source: str = ""
     """Row of facts/m365.md (or the configuration) the judgement comes from."""
+    schedule: tuple[float, ...] = ()
+    """Rests in seconds after the first, second, ... strike; the last repeats. Empty: always ``cool_down_s``."""
+    park: bool = False
+    """The scope rests until an operator resumes it: trying again harms."""
+    narrow: Narrow = Narrow.ALL
+    hint: Hint = Hint.NONE
+    widens: bool = False
+    """The same on several accounts means their path: the app or the tenant is at fault (facts m365 §4.1, rule 6)."""
+    stops_client: bool = False
+    """The content is the likely cause: the client's mail must not spread to other accounts (facts m365 §7)."""

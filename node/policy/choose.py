@@ -1,0 +1,171 @@
+"""Wait or switch: which of the candidate ways a message takes now, pure and explained (design §5.4).
+
+The rule, in the order applied:
+
+1. Only ways routing allows. None: ``NoWay``, with the cause that says whether a person, a smaller message or a
+   configuration is missing.
+2. A content block stops: if the client was stopped for its content, nothing is tried anywhere.
+3. The first path kind of the route with a way that is healthy and has budget now is taken; among its ways the one used
+   least, and never the way this message failed on last while another is ready.
+4. Unless a *preferred* path lacks only budget and will have some within ``patience_ms``: then waiting keeps the mail on
+   the path the operator wanted.
+5. Nothing ready: wait until the first way comes free.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from node.policy.health import CLIENT_STOPPED, Availability
+from node.policy.route import Candidate, Cause, Way
+
+PATIENCE_MS: Final = 5_000
+"""How long budget on a preferred path is waited for before a later path is used."""
+LOOK_AGAIN_MS: Final = 900_000
+"""When nothing says when a way comes free (parked by a person), look again after this."""
+
+_CAUSES: Final = (Cause.SIZE, Cause.RESERVED, Cause.SENDER, Cause.OUTSIDE, Cause.NOT_SET_UP, Cause.KIND, Cause.TENANT)
+"""Which cause names the failure when every way has one: the one nearest to working first."""
+
+
+class Take(msgspec.Struct, frozen=True, kw_only=True):
+    """Use this way now."""
+
+    way: Way
+    lines: tuple[str, ...] = ()
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing now; ask again at ``until_ms``."""
+
+    until_ms: int
+    reason: str
+    """``no_permit``, ``day_budget``, ..., or the reason a scope rests for."""
+    lines: tuple[str, ...] = ()
+
+
+class NoWay(msgspec.Struct, frozen=True, kw_only=True):
+    """No allowed way exists; waiting does not help until the configuration changes."""
+
+    reason: str
+    """Value of ``Cause``."""
+    why: str
+    """For people: what each way lacks."""
+    bounce: bool = False
+    """True where no configuration change is to be expected (too large for every way): bounce now."""
+    lines: tuple[str, ...] = ()
+
+
+class Shortage(msgspec.Struct, frozen=True, kw_only=True):
+    """A scope without budget now."""
+
+    until_ms: int
+    reason: str = "no_permit"
+
+
+class _Option(msgspec.Struct, frozen=True, kw_only=True):
+    way: Way
+    ready_ms: int
+    reason: str
+    healthy: bool
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    availability: Mapping[str, Availability],
+    budget: Mapping[str, Shortage],
+    now_ms: int,
+    *,
+    load: Mapping[str, int] | None = None,
+    last_way: str = "",
+    patience_ms: int = PATIENCE_MS,
+    explain: bool = False,
+) -> Take | Wait | NoWay:
+    """Decide for one message.
+
+    ``availability`` by way name (a missing one is available), ``budget`` by account scope (a missing one has some),
+    ``load`` by account scope: messages used lately, to rotate. ``explain`` fills ``lines`` (costs time; off in the
+    dispatch loop).
+    """
+    options = [_option(item.way, availability, budget, now_ms) for item in candidates if item.ok]
+    decision = _decide(options, now_ms, load or {}, last_way, patience_ms) if options else _no_way(candidates)
+    if not explain:
+        return decision
+    return msgspec.structs.replace(decision, lines=_explain(candidates, options, decision, now_ms, last_way))
+
+
+def _option(way: Way, availability: Mapping[str, Availability], budget: Mapping[str, Shortage], now_ms: int) -> _Option:
+    health = availability.get(way.name)
+    if health is not None and not health.ok:
+        until_ms = health.until_ms if health.until_ms is not None else now_ms + LOOK_AGAIN_MS
+        return _Option(way=way, ready_ms=max(until_ms, now_ms + 1), reason=health.reason, healthy=False)
+    short = budget.get(way.account)
+    if short is not None and short.until_ms > now_ms:
+        return _Option(way=way, ready_ms=short.until_ms, reason=short.reason, healthy=True)
+    return _Option(way=way, ready_ms=now_ms, reason="", healthy=True)
+
+
+def _decide(
+    options: list[_Option], now_ms: int, load: Mapping[str, int], last_way: str, patience_ms: int
+) -> Take | Wait:
+    stopped = next((option for option in options if option.reason == CLIENT_STOPPED), None)
+    if stopped is not None:
+        return Wait(until_ms=stopped.ready_ms, reason=CLIENT_STOPPED)
+    ready = [option for option in options if option.ready_ms <= now_ms]
+    fresh = [option for option in ready if option.way.name != last_way] or ready
+    if not fresh:
+        first = min(options, key=lambda option: option.ready_ms)
+        return Wait(until_ms=first.ready_ms, reason=first.reason)
+    best = min(fresh, key=lambda option: (option.way.rank, load.get(option.way.account, 0), option.way.account))
+    soon = _worth_waiting(options, best.way.rank, last_way, now_ms + patience_ms)
+    return soon or Take(way=best.way)
+
+
+def _worth_waiting(options: list[_Option], rank: int, last_way: str, until_ms: int) -> Wait | None:
+    preferred = [
+        option
+        for option in options
+        if option.healthy and option.way.rank < rank and option.ready_ms <= until_ms and option.way.name != last_way
+    ]
+    if not preferred:
+        return None
+    first = min(preferred, key=lambda option: option.ready_ms)
+    return Wait(until_ms=first.ready_ms, reason=first.reason)
+
+
+def _no_way(candidates: Sequence[Candidate]) -> NoWay:
+    causes = {item.cause for item in candidates}
+    cause = next((cause for cause in _CAUSES if cause in causes), Cause.NOT_SET_UP)
+    why = "; ".join(dict.fromkeys(f"{item.way.name.rstrip(':')}: {item.why_not}" for item in candidates))
+    return NoWay(reason=cause.value, why=why or "the route names no path", bounce=cause is Cause.SIZE)
+
+
+def _explain(
+    candidates: Sequence[Candidate],
+    options: Sequence[_Option],
+    decision: Take | Wait | NoWay,
+    now_ms: int,
+    last_way: str,
+) -> tuple[str, ...]:
+    by_name = {option.way.name: option for option in options}
+    lines = []
+    for item in candidates:
+        option = by_name.get(item.way.name)
+        if not item.ok or option is None:
+            lines.append(f"no    {item.way.name}: {item.why_not}")
+        elif option.ready_ms > now_ms:
+            lines.append(f"later {item.way.name}: {option.reason}, in {(option.ready_ms - now_ms) / 1000:.0f} s")
+        else:
+            lines.append(
+                f"ready {item.way.name}" + (", but failed there last time" if option.way.name == last_way else "")
+            )
+    return (*lines, _said(decision, now_ms))
+
+
+def _said(decision: Take | Wait | NoWay, now_ms: int) -> str:
+    if isinstance(decision, Take):
+        return f"take {decision.way.name}"
+    if isinstance(decision, Wait):
+        return f"wait {(decision.until_ms - now_ms) / 1000:.0f} s: {decision.reason}"
+    return f"no way: {decision.why}"
