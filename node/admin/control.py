@@ -1,0 +1,102 @@
+"""What the administration interface asks of the running node; the composition root answers."""
+
+from typing import Protocol
+
+import msgspec
+
+from node.cluster.contract import BudgetUse
+from node.spool.contract import Spool
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this node may be sent mail (operations A16): it can commit; never whether Microsoft answers."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+class WayView(msgspec.Struct, frozen=True, kw_only=True):
+    """One account or path as operators see it."""
+
+    path: str
+    account: str
+    tenant: str
+    state: str
+    """``healthy``, ``resting``, ``parked``, ``probing``."""
+    reason: str = ""
+    until_ms: int = 0
+    last_reply: str = ""
+    connections: int = 0
+
+
+class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of one client since the start (the weak-client report)."""
+
+    client: str
+    last_seen_ms: int = 0
+    messages: int = 0
+    weaknesses: dict[str, int] = msgspec.field(default_factory=dict)
+    """``tls1.0``, ``tls1.1``, ``clear_password``, ``no_tls``, ``bare_lf`` ... to the number of sessions."""
+    addresses: tuple[str, ...] = ()
+    """Up to ten peer addresses seen with a weakness."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The node in one page."""
+
+    node: str
+    version: str
+    started_ms: int
+    readiness: Readiness
+    listeners: dict[str, str]
+    """Listener name to ``address:port`` as bound."""
+    by_state: dict[str, int]
+    oldest_received_ms: dict[str, int]
+    body_bytes: int
+    attempts: int
+    connections: int
+    ways: tuple[WayView, ...]
+    configuration: str
+    """Hash of the configuration in force."""
+
+
+class Control(Protocol):
+    """The running node, as the administration interface sees it."""
+
+    spool: Spool
+
+    def readiness(self) -> Readiness:
+        """Say whether mail may be sent here, and why not."""
+        ...
+
+    async def status(self) -> Status:
+        """Give the node in one page."""
+        ...
+
+    def ways(self) -> list[WayView]:
+        """Give every account and path with its standing."""
+        ...
+
+    def park(self, account: str, why: str, actor: str) -> bool:
+        """Take an account out of use; False if there is none of that name."""
+        ...
+
+    def resume(self, account: str, why: str, actor: str) -> bool:
+        """Put an account back into use, whatever parked it."""
+        ...
+
+    def budgets(self) -> list[BudgetUse]:
+        """Give every limit with its use."""
+        ...
+
+    def clients(self) -> list[ClientView]:
+        """Give what was seen of each client."""
+        ...
+
+    def wake(self) -> None:
+        """Look for due mail now (after a release)."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Give the Prometheus exposition."""
+        ...

@@ -1,0 +1,203 @@
+"""The administration interface: a Unix socket for ``relayctl`` on this host, a TCP port for health pages.
+
+The only file that imports aiohttp in this room. Who may connect to the socket is decided by its file mode (0600,
+owner only); the TCP port answers ``/live``, ``/ready`` and ``/metrics`` and nothing else.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from ssl import SSLContext
+
+import msgspec
+from aiohttp import web
+
+from node.admin.control import Control
+from node.admin.queries import BadRequestError, filter_of, is_empty
+from node.errors import RelayError
+
+BODY_MAX_BYTES = 64 * 1024
+PATH_MAX_BYTES = 100
+"""A Unix socket path holds 108 bytes on Linux; refuse early with a sentence."""
+
+_log = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder()
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=_encoder.encode(value), status=status, content_type="application/json")
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except BadRequestError as error:
+        return _json({"error": str(error)}, 400)
+    except RelayError as error:
+        _log.warning("administration request failed", extra={"path": request.path, "cause": str(error)})
+        return _json({"error": str(error)}, 503 if error.temporary else 409)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class AdminServer:
+    """Serves one node's administration interface until closed."""
+
+    def __init__(self, control: Control) -> None:
+        """Keep the node; nothing listens yet."""
+        self._control = control
+        self._runners: list[web.AppRunner] = []
+        self.port = 0
+
+    async def start_socket(self, path: Path) -> None:
+        """Listen on a Unix socket that only this user may open; replaces a stale one."""
+        if len(str(path).encode()) > PATH_MAX_BYTES:
+            raise BadRequestError(f"runtime: socket path {path} is longer than {PATH_MAX_BYTES} bytes")
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at start
+        runner = await self._run(self._full())
+        site = web.UnixSite(runner, str(path))
+        await site.start()
+        path.chmod(0o600)  # noqa: ASYNC240 - once, at start
+
+    async def start_port(self, host: str, port: int, tls: SSLContext | None = None) -> None:
+        """Listen on TCP for health pages; ``self.port`` tells the port bound."""
+        runner = await self._run(self._health())
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
+        await site.start()
+        self.port = runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening and finish requests in progress."""
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+    async def _run(self, app: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    def _health(self) -> web.Application:
+        app = web.Application(middlewares=[_errors], client_max_size=BODY_MAX_BYTES)
+        app.router.add_get("/live", self._live)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    def _full(self) -> web.Application:
+        app = self._health()
+        app.router.add_get("/v1/status", self._status)
+        app.router.add_get("/v1/messages", self._find)
+        app.router.add_get("/v1/messages/{id}", self._show)
+        app.router.add_get("/v1/messages/{id}/body", self._body)
+        app.router.add_post("/v1/queue/{action}", self._act)
+        app.router.add_get("/v1/accounts", self._accounts)
+        app.router.add_post("/v1/accounts/{action}", self._account_act)
+        app.router.add_get("/v1/budget", self._budget)
+        app.router.add_get("/v1/clients", self._clients)
+        app.router.add_post("/v1/erase", self._erase)
+        return app
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return _json({"live": True})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        readiness = self._control.readiness()
+        return _json(readiness, 200 if readiness.ready else 503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._control.metrics(), content_type="text/plain", charset="utf-8")
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(await self._control.status())
+
+    async def _find(self, request: web.Request) -> web.Response:
+        return _json(await self._control.spool.find(filter_of(dict(request.query))))
+
+    async def _show(self, request: web.Request) -> web.Response:
+        view = await self._control.spool.journey(request.match_info["id"])
+        return _json({"error": "no message of that id here"}, 404) if view is None else _json(view)
+
+    async def _body(self, request: web.Request) -> web.StreamResponse:
+        message_id = request.match_info["id"]
+        if await self._control.spool.journey(message_id) is None:
+            return _json({"error": "no message of that id here"}, 404)
+        _log.warning("message exported", extra={"queue_id": message_id, "actor": _actor(request)})
+        response = web.StreamResponse(headers={"Content-Type": "message/rfc822"})
+        await response.prepare(request)
+        async for chunk in self._control.spool.export(message_id):
+            await response.write(chunk)
+        return response
+
+    async def _act(self, request: web.Request) -> web.Response:
+        """Hold, release (retry) or delete what a filter names; everything only with ``all: true``."""
+        action, body = request.match_info["action"], await _object(request)
+        wanted = body.get("filter", {})
+        if not isinstance(wanted, dict):
+            raise BadRequestError("filter: expected a JSON object")
+        which = filter_of({str(key): str(value) for key, value in wanted.items()})
+        if is_empty(which) and body.get("all") is not True:
+            raise BadRequestError("filter: names nothing; say all: true to mean every message")
+        spool = self._control.spool
+        acts = {"hold": spool.hold, "release": spool.release, "delete": spool.delete}
+        if action not in acts:
+            raise BadRequestError(f"action: one of {', '.join(acts)}")
+        why = str(body.get("reason", ""))
+        changed = await acts[action](which, _actor(request), why, _now_ms())
+        _log.warning(
+            "queue changed", extra={"action": action, "changed": changed, "actor": _actor(request), "why": why}
+        )
+        self._control.wake()
+        return _json({"changed": changed})
+
+    async def _accounts(self, _request: web.Request) -> web.Response:
+        return _json(self._control.ways())
+
+    async def _account_act(self, request: web.Request) -> web.Response:
+        action, body = request.match_info["action"], await _object(request)
+        acts = {"park": self._control.park, "resume": self._control.resume}
+        if action not in acts:
+            raise BadRequestError(f"action: one of {', '.join(acts)}")
+        account, why = str(body.get("account", "")), str(body.get("reason", ""))
+        if not acts[action](account, why, _actor(request)):
+            return _json({"error": f"no account {account!r}"}, 404)
+        _log.warning(
+            "account changed", extra={"action": action, "account": account, "actor": _actor(request), "why": why}
+        )
+        return _json({"changed": 1})
+
+    async def _budget(self, _request: web.Request) -> web.Response:
+        return _json(self._control.budgets())
+
+    async def _clients(self, _request: web.Request) -> web.Response:
+        return _json(self._control.clients())
+
+    async def _erase(self, request: web.Request) -> web.Response:
+        body = await _object(request)
+        address = str(body.get("address", ""))
+        if "@" not in address:
+            raise BadRequestError("address: expected an address to erase from the history")
+        changed = await self._control.spool.erase(address, _actor(request), _now_ms())
+        _log.warning("address erased from history", extra={"changed": changed, "actor": _actor(request)})
+        return _json({"changed": changed})
+
+
+def _actor(request: web.Request) -> str:
+    """Who asks: the user ``relayctl`` names; trustworthy because only the owner can open the socket."""
+    return request.headers.get("X-Relay-Actor", "local")[:64]
+
+
+async def _object(request: web.Request) -> dict[str, object]:
+    try:
+        body = msgspec.json.decode(await request.read() or b"{}")
+    except msgspec.DecodeError as error:
+        raise BadRequestError(f"body: not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise BadRequestError("body: expected a JSON object")
+    return body

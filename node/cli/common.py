@@ -1,0 +1,81 @@
+"""What the commands that speak to a node share: options, the error-to-exit-code rule, tables or JSON."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from node.cli.remote import Remote, UnreachableError, find_socket
+from node.cli.when import BadTimeError
+from node.errors import ConfigurationError, RelayError
+
+EXIT_PROBLEM, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
+SocketOption = Annotated[Path | None, typer.Option("--socket", help="Administration socket of the node.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the message's journey and the log.")]
+
+console = Console(soft_wrap=True, highlight=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def told(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn the product's errors into one sentence on standard error and the exit code of design §2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except UnreachableError as error:
+            _fail(error, EXIT_UNREACHABLE)
+            raise typer.Exit(EXIT_UNREACHABLE) from None
+        except (BadTimeError, ConfigurationError) as error:
+            _fail(error, EXIT_USAGE)
+            raise typer.Exit(EXIT_USAGE) from None
+        except RelayError as error:
+            _fail(error, EXIT_PROBLEM)
+            raise typer.Exit(EXIT_PROBLEM) from None
+
+    return run
+
+
+def _fail(error: Exception, code: int) -> None:
+    errors.print(f"[red]relayctl[/red]: {escape(str(error))}" if code else escape(str(error)))
+
+
+def connect(socket: Path | None) -> Remote:
+    """Give the node the options name."""
+    return Remote(find_socket(socket))
+
+
+def now_ms() -> int:
+    """Read the wall clock in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def show(rows: Iterable[Sequence[object]], columns: Sequence[str], *, empty: str) -> None:
+    """Print a table for a person; control characters from mail are escaped."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    count = 0
+    for row in rows:
+        table.add_row(*(escape(clean(str(cell))) for cell in row))
+        count += 1
+    console.print(table if count else f"[dim]{empty}[/dim]")
+
+
+def show_json(value: Any) -> None:
+    """Print a value for a program."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def clean(text: str) -> str:
+    """Replace what could drive a terminal (upstream replies, subjects of hostile mail)."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,132 @@
+"""``relayctl status``, ``budget`` and ``account``: the node, its limits and its ways to Microsoft."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.cli.common import (
+    EXIT_PROBLEM,
+    JsonOption,
+    ReasonOption,
+    SocketOption,
+    connect,
+    console,
+    now_ms,
+    show,
+    show_json,
+    told,
+)
+from node.cli.when import show_ms, show_span
+
+account_app = typer.Typer(help="Service accounts and paths.", no_args_is_help=True)
+
+
+@told
+def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Show the node in one page; exit code 1 if it is not ready."""
+    seen = connect(socket).get("/v1/status")
+    if as_json:
+        show_json(seen)
+    else:
+        _page(seen)
+    if not seen["readiness"]["ready"]:
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _page(seen: dict[str, Any]) -> None:
+    readiness = seen["readiness"]
+    mark = "[green]ready[/green]" if readiness["ready"] else f"[red]not ready[/red]: {'; '.join(readiness['reasons'])}"
+    up = show_span((now_ms() - seen["started_ms"]) / 1000)
+    console.print(f"[bold]{seen['node']}[/bold] {seen['version']} up {up}, {mark}")
+    console.print("listening: " + ", ".join(f"{name} {place}" for name, place in seen["listeners"].items()))
+    waiting = {state: number for state, number in seen["by_state"].items() if number}
+    console.print("recipients: " + (", ".join(f"{number} {state}" for state, number in waiting.items()) or "none"))
+    for priority, oldest in seen["oldest_received_ms"].items():
+        console.print(f"oldest {priority}: {show_span((now_ms() - oldest) / 1000)}")
+    console.print(f"attempts in progress: {seen['attempts']}, connections: {seen['connections']}")
+    _ways(seen["ways"])
+
+
+def _ways(ways: list[dict[str, Any]]) -> None:
+    rows = [
+        (way["path"], way["account"], way["state"], way["reason"], show_ms(way["until_ms"])[:19], way["connections"])
+        for way in ways
+    ]
+    show(rows, ("path", "account", "state", "reason", "until (UTC)", "connections"), empty="no way to deliver")
+
+
+@told
+def budget(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Show every limit, how much of it is used, and when the next unit comes free."""
+    uses = connect(socket).get("/v1/budget")
+    if as_json:
+        show_json(uses)
+        return
+    rows = [
+        (
+            use["scope"],
+            use["kind"],
+            f"{use['used']}/{use['limit']}",
+            show_span(use["window_s"]),
+            show_ms(use["retry_ms"])[11:19],
+        )
+        for use in uses
+    ]
+    show(rows, ("scope", "kind", "used", "window", "next free (UTC)"), empty="no limits")
+
+
+@told
+def clients_seen(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Show what was seen of each client: last use, volume, weak TLS, clear passwords, bare line feeds."""
+    views = connect(socket).get("/v1/clients")
+    if as_json:
+        show_json(views)
+        return
+    rows = [
+        (
+            view["client"],
+            view["messages"],
+            show_ms(view["last_seen_ms"])[:19],
+            ", ".join(f"{name} {number}" for name, number in view["weaknesses"].items()),
+            ", ".join(view["addresses"]),
+        )
+        for view in views
+    ]
+    show(rows, ("client", "messages", "last seen (UTC)", "weaknesses", "from"), empty="no client seen yet")
+
+
+@account_app.command("list")
+@told
+def account_list(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """List accounts and paths with their standing."""
+    ways = connect(socket).get("/v1/accounts")
+    show_json(ways) if as_json else _ways(ways)
+
+
+def _change(action: str, account: str, reason: str, as_json: bool, socket: Path | None) -> None:
+    answer = connect(socket).post(f"/v1/accounts/{action}", {"account": account, "reason": reason})
+    show_json(answer) if as_json else typer.echo(
+        f"{account}: {action}ed" if action == "park" else f"{account}: resumed"
+    )
+
+
+AccountArgument = Annotated[str, typer.Argument(help="Account as `account list` names it.")]
+
+
+@account_app.command("park")
+@told
+def account_park(
+    account: AccountArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
+) -> None:
+    """Take an account out of use until resumed."""
+    _change("park", account, reason, as_json, socket)
+
+
+@account_app.command("resume")
+@told
+def account_resume(
+    account: AccountArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
+) -> None:
+    """Put an account back into use now, whatever parked it."""
+    _change("resume", account, reason, as_json, socket)
