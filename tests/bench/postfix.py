@@ -81,7 +81,12 @@ class Postfix:
         subprocess.run(["postfix", "-c", str(self.config), verb], check=True, capture_output=True, timeout=60)
 
     def queued(self) -> int:
-        return sum(1 for part in ("incoming", "active", "deferred") for p in (self.home / "spool" / part).rglob("*") if p.is_file())
+        return sum(
+            1
+            for part in ("incoming", "active", "deferred")
+            for p in (self.home / "spool" / part).rglob("*")
+            if p.is_file()
+        )
 
     def wait_empty(self, bound_s: float = 300) -> None:
         end = time.monotonic() + bound_s

@@ -1,0 +1,145 @@
+"""``make bench``: the first rows of the design's table, against Postfix in the same run; text, JSON, exit code.
+
+Postfix and the relay take turns row by row, several rounds each; the ratio of the medians is compared with the goal.
+The relay runs durable (``synchronous=FULL``) with every trace exported to a real OTLP endpoint.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.postfix import Postfix
+from tests.bench.sinks import OtlpSink, SmtpSink, free_port, send
+from tests.support.relay import RelayProcess
+
+ROWS = (
+    # name, goal, messages, bytes, sessions, kept
+    ("accept, one session per message", 2.0, 4000, 4096, 20, False),
+    ("accept, kept sessions", 3.0, 6000, 4096, 20, True),
+    ("accept and deliver until empty", 1.5, 3000, 4096, 20, False),
+    ("accept 1 MB messages", 1.5, 400, 1 << 20, 10, True),
+)
+DELIVERY_ROW = 2
+
+
+def relay_config(otlp: str, sink_port: int) -> dict:
+    return {
+        "hostname": "bench.example",
+        "tenant": {
+            "id": "bench",
+            "domains": ["contoso.com"],
+            "smarthost": {"host": "127.0.0.1", "port": sink_port, "tls": "none", "connections": 20},
+        },
+        "routes": {"internal": ["smarthost"], "external": ["smarthost"]},
+        "listeners": {"smtp": {"port": 0, "address": "127.0.0.1", "tls": "none", "auth": "none"}},
+        "clients": {
+            "bench": {
+                "networks": ["127.0.0.0/8"],
+                "senders": ["*@contoso.com"],
+                "outside_tenant": True,
+                "plan": "bench",
+            }
+        },
+        "plans": {"bench": {"size": "100MiB"}},
+        "limits": {"messages_per_session": 1_000_000, "commands_per_session": 10_000_000},
+        "telemetry": {"otlp": otlp},
+    }
+
+
+def need_postfix() -> None:
+    if shutil.which("smtp-source") and shutil.which("postfix"):
+        return
+    if os.geteuid() != 0:
+        sys.exit("bench: Debian's postfix is needed (smtp-source, smtp-sink, postfix); install it as root")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(["apt-get", "install", "-yq", "postfix"], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def measure_postfix(home: Path, row, rounds: int, sink: SmtpSink | None) -> list[float]:
+    _, _, count, size, sessions, keep = row
+    rates = []
+    port = free_port()
+    with Postfix(home, port, sink.port if sink else None) as postfix:
+        send(port, count=100, size=size, sessions=sessions, keep=keep)
+        postfix.wait_empty()
+        for _ in range(rounds):
+            started = time.perf_counter()
+            send(port, count=count, size=size, sessions=sessions, keep=keep)
+            if sink:
+                postfix.wait_empty()
+            rates.append(count / (time.perf_counter() - started))
+    return rates
+
+
+def measure_relay(home: Path, row, rounds: int, sink: SmtpSink) -> tuple[list[float], float]:
+    name, _, count, size, sessions, keep = row
+    rates = []
+    with OtlpSink() as otlp, RelayProcess(home, relay_config(otlp.url, sink.port)) as relay:
+        port = relay.port()
+        deliver = name == ROWS[DELIVERY_ROW][0]
+        if not deliver:
+            relay.post("/v1/accounts/park", account="bench/smarthost", reason="bench: accept only")
+        send(port, count=100, size=size, sessions=sessions, keep=keep)
+        if deliver:
+            relay.wait_empty()
+        for _ in range(rounds):
+            started = time.perf_counter()
+            send(port, count=count, size=size, sessions=sessions, keep=keep)
+            if deliver:
+                relay.wait_empty()
+            rates.append(count / (time.perf_counter() - started))
+        relay.stop()
+        spans = otlp.spans() / (rounds * count + 100)
+    return rates, spans
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
+    parser.add_argument("--row", type=int, action="append", help="only these rows (1-4)")
+    options = parser.parse_args()
+    need_postfix()
+    results, missed = [], 0
+    print(f"{'work':34} {'postfix':>12} {'relay':>12} {'ratio':>7} {'goal':>6} {'spans/msg':>10}")
+    # Not in /tmp: it may be memory, and durability is what is measured.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory, SmtpSink() as sink:
+        Path(directory).chmod(0o755)
+        for number, row in enumerate(ROWS):
+            if options.row and number + 1 not in options.row:
+                continue
+            ours, spans = measure_relay(Path(directory) / f"relay{number}", row, options.rounds, sink)
+            peer_sink = sink if number == DELIVERY_ROW else None
+            theirs = measure_postfix(Path(directory) / f"postfix{number}", row, options.rounds, peer_sink)
+            ratio = statistics.median(ours) / statistics.median(theirs)
+            missed += ratio < row[1]
+            results.append(
+                {
+                    "work": row[0],
+                    "goal": row[1],
+                    "ratio": ratio,
+                    "relay_msg_s": ours,
+                    "postfix_msg_s": theirs,
+                    "spans_per_message": spans,
+                }
+            )
+            print(
+                f"{row[0]:34} {statistics.median(theirs):8.0f} /s  {statistics.median(ours):8.0f} /s  "
+                f"{ratio:6.2f}x {row[1]:5.1f}x {spans:9.1f}",
+                flush=True,
+            )
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps({"rows": results, "cores": os.cpu_count()}, indent=2) + "\n")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

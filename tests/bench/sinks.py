@@ -1,0 +1,91 @@
+"""Cheap receivers for the bench: an OTLP endpoint that keeps raw bytes, and Postfix's smtp-sink."""
+
+import socket
+import subprocess
+import time
+from concurrent import futures
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+class OtlpSink(grpc.GenericRpcHandler):
+    """Answers every export without decoding it, so that it costs the measured machine little."""
+
+    def __init__(self):
+        self.requests: list[bytes] = []
+        self.server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[self])
+        self.url = f"http://127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+
+    def service(self, details):
+        keep = self.requests.append if details.method == EXPORT else (lambda _body: None)
+
+        def answer(request, _context):
+            keep(request)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def spans(self) -> int:
+        """How many spans came; decoded only when asked, after measuring."""
+        return sum(
+            len(scope.spans)
+            for body in self.requests
+            for block in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in block.scope_spans
+        )
+
+    def __enter__(self):
+        self.server.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.server.stop(0).wait(5)
+
+
+def free_port() -> int:
+    """A port free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class SmtpSink:
+    """Postfix's smtp-sink, the fastest receiver there is."""
+
+    def __enter__(self):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            ["smtp-sink", "-u", "postfix", f"127.0.0.1:{self.port}", "1000"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return self
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def __exit__(self, *exc):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def send(port: int, *, count: int, size: int, sessions: int, keep: bool) -> float:
+    """Seconds smtp-source took for ``count`` messages."""
+    keeping = ["-d"] if keep else []
+    started = time.perf_counter()
+    subprocess.run(
+        ["smtp-source", *keeping, "-s", str(sessions), "-l", str(size), "-m", str(count),
+         "-f", "app@contoso.com", "-t", "someone@example.com", f"127.0.0.1:{port}"],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )  # fmt: skip
+    return time.perf_counter() - started
