@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -66,7 +67,7 @@ class RelayProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(bound_s)
 
-    def __enter__(self) -> "RelayProcess":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc) -> None:
