@@ -48,7 +48,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """No grant now; ask again at ``retry_ms`` (or when woken)."""
 
     reason: str
-    """``no_permit``, ``day_budget``, ``tenant_budget``, ``paused``."""
+    """``no_permit``, ``day_budget``, ``tenant_budget``, ``paused``, ``unknown_account`` (removed by a reload);
+    for clients ``rate`` and ``recipients``."""
     retry_ms: int
 
 
@@ -70,6 +71,8 @@ class BudgetUse(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float
     retry_ms: int = 0
     """When the next unit comes free; 0 if some are free now."""
+    exhausted_ms: int = 0
+    """Day limits: when they will be used up at the pace of the last hour; 0 if not within 24 h."""
 
 
 class Budgets(Protocol):
@@ -79,8 +82,12 @@ class Budgets(Protocol):
         """Take one permit and day room at once, or say when to ask again. Never waits."""
         ...
 
-    def settled(self, grant: Grant, now_ms: int, *, recipients_used: int | None = None) -> None:
-        """Start the permit's return ``window`` after this final reply; unused recipient room goes back."""
+    def settled(self, grant: Grant, now_ms: int, *, recipients_used: int | None = None, vanished: bool = False) -> None:
+        """Start the permit's return ``window`` after this final reply; unused recipient room goes back.
+
+        ``vanished``: the conversation ended after MAIL without a final reply (connection lost, timed out), so the
+        upstream may count it up to H longer (coordination-review §4).
+        """
         ...
 
     def cancelled(self, grant: Grant, now_ms: int) -> None:
