@@ -44,6 +44,7 @@ class Hint(StrEnum):
     NEW_TOKEN = "new_token"  # noqa: S105 - fetch a new token and log in once more on a new connection; then it counts
     RECONNECT = "reconnect"  # at once on a new connection, once; no strike
     SPLIT = "split"  # keep the recipients accepted so far, send the others in a new transaction at once
+    ALONE = "alone"  # try each recipient in a transaction of its own; one of them spoils it for all
     FEWER_SLOTS = "fewer_slots"  # use one session fewer for a minute; somebody else uses the mailbox
 
 
