@@ -124,6 +124,24 @@ def check_recipient(
     if accepted >= client.max_recipients:
         text = f"client {client.name!r} may name {client.max_recipients} recipients in one message"
         return Denial(code=452, enhanced="4.5.3", text=text, reason="too_many_recipients")
+    words = _read_recipient(rules, mail, argument, lenient=lenient)
+    if isinstance(words, Denial):
+        return words
+    named, address, notify, orcpt = words
+    direction = rules.domains.direction(address, mail.tenant)
+    denial = recipient_denial(client, address, direction)
+    if denial is not None:
+        return denial
+    if client.redirect:
+        address, direction = client.redirect, rules.domains.direction(client.redirect, mail.tenant)
+    original = named if named != address else ""
+    return Recipient(address=address, direction=direction, original=original, orcpt=orcpt, notify=notify)
+
+
+def _read_recipient(
+    rules: IntakeRules, mail: MailFrom, argument: str, *, lenient: bool
+) -> tuple[str, str, int, str] | Denial:
+    """Give the address named, the one meant, NOTIFY and ORCPT."""
     try:
         path, parameters = split_path(argument, lenient=lenient)
         notify, orcpt = _recipient_words(parse_parameters(parameters)) if parameters else NO_DSN
@@ -137,14 +155,7 @@ def check_recipient(
         return _bad_address(error, "5.1.3", mail, path)
     if "@" not in address:
         return Denial(code=550, enhanced="5.1.3", text="the recipient has no domain", reason="recipient_no_domain")
-    direction = rules.domains.direction(address, mail.tenant)
-    denial = _recipient_denial(client, address, direction)
-    if denial is not None:
-        return denial
-    if client.redirect:
-        address, direction = client.redirect, rules.domains.direction(client.redirect, mail.tenant)
-    original = named if named != address else ""
-    return Recipient(address=address, direction=direction, original=original, orcpt=orcpt, notify=notify)
+    return named, address, notify, orcpt
 
 
 def no_rule(peer: str, *, auth_possible: bool) -> Denial:
@@ -178,7 +189,8 @@ def size_denial(rules: IntakeRules, client: ClientRule, size_bytes: int) -> Deni
     return Denial(code=552, enhanced="5.3.4", text=text, reason="too_large")
 
 
-def _recipient_denial(client: ClientRule, address: str, direction: Direction) -> Denial | None:
+def recipient_denial(client: ClientRule, address: str, direction: Direction) -> Denial | None:
+    """Refuse a (resolved, canonical) recipient the rule does not allow."""
     if client.deny and client.deny.matches(address):
         text = f"client {client.name!r} may not send to this recipient (deny)"
         return Denial(code=550, enhanced="5.7.1", text=text, reason="recipient_denied")

@@ -63,7 +63,7 @@ def parse_header(raw: bytes, *, lenient: bool = False) -> Header | HeaderFault:
     while at < end:
         found = match(raw, at, end)
         if found is None:
-            return _stop(raw, fields, at, end, lenient=lenient)
+            return _stop(raw, fields, at, lenient=lenient)
         name, space, value = found.groups()
         if space and not lenient:  # "From :" is From to some readers and nothing to others
             return HeaderFault("malformed", _line(raw, at))
@@ -90,7 +90,7 @@ def _end_of(raw: bytes) -> int:
     return -1 if len(raw) > HEADER_BYTES else len(raw)
 
 
-def _stop(raw: bytes, fields: list[Field], at: int, end: int, *, lenient: bool) -> Header | HeaderFault:
+def _stop(raw: bytes, fields: list[Field], at: int, *, lenient: bool) -> Header | HeaderFault:
     """A line that is no field: no header at all, the header's end (lenient), or a fault."""
     line_end = raw.find(b"\r\n", at)
     bare = _BARE.search(raw, at, len(raw) if line_end < 0 else line_end)
