@@ -1,22 +1,19 @@
 """The parts of the settings that speak of machines: cluster, listeners, limits, egress, telemetry, admin."""
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from pathlib import Path
+from ipaddress import IPv4Address
 from typing import Literal
 
 from pydantic import Field
 
-from node.settings.base import Part, SecretRef
+from node.settings.base import FilePath, Name, Part, SecretRef
+from node.settings.nets import Address, Network
 from node.settings.units import Bytes, Seconds
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 
 class Node(Part):
     """One member of the cluster."""
 
-    site: str
+    site: Name
     address: Address
 
 
@@ -24,9 +21,9 @@ class Cluster(Part):
     """Several nodes that share budgets, addresses and second copies."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    nodes: dict[str, Node] = Field(min_length=1)
+    nodes: dict[Name, Node] = Field(min_length=1)
     etcd: tuple[str, ...] = Field(min_length=1)
-    pki: Path
+    pki: FilePath
     copies: Literal["required", "preferred", "one"] = "preferred"
     timing: Literal["steady", "fast"] = "steady"
     prefix: str = "/m365-relay"
@@ -36,7 +33,7 @@ class VirtualAddress(Part):
     """An address that follows a lease."""
 
     address: Address
-    site: str | None = None
+    site: Name | None = None
     nodes: tuple[str, ...] = ()
     prefer: str | None = None
     driver: Literal["netlink", "probe", "hook"] = "netlink"
@@ -45,7 +42,7 @@ class VirtualAddress(Part):
 class Certificate(Part):
     """A certificate file and where its private key lies."""
 
-    certificate: Path
+    certificate: FilePath
     key: SecretRef
 
 
@@ -62,7 +59,7 @@ class Listener(Part):
     """Only from here; a must for ``legacy``."""
     certificate: Certificate | None = None
     sni: dict[str, Certificate] = Field(default_factory=dict)
-    client_ca: Path | None = None
+    client_ca: FilePath | None = None
     """Client certificates issued by these are asked for and accepted."""
     line_endings: Literal["strict", "normalise"] | None = None
     """Default: ``strict``, on ``legacy`` ``normalise``."""
@@ -102,7 +99,7 @@ class Egress(Part):
 
     https_proxy: str | None = None
     no_proxy: tuple[str, ...] = ()
-    ca: Path | None = None
+    ca: FilePath | None = None
     """PEM bundle trusted besides the system's."""
     source_address: Address | None = None
 
@@ -113,7 +110,7 @@ class TelemetrySettings(Part):
     otlp: str | None = None
     """``https://host:4317`` gRPC; ``https://host:4318`` or a path: HTTP/protobuf; ``http://`` for loopback."""
     protocol: Literal["grpc", "http"] | None = None
-    ca: Path | None = None
+    ca: FilePath | None = None
     headers: SecretRef | None = None
     """``name=value`` lines sent with each export."""
     prometheus: int | None = Field(default=None, ge=0, le=65535)

@@ -1,14 +1,13 @@
 """The parts of the settings that speak of mail: tenants, accounts, routes, plans, clients, rewriting, bounces."""
 
-from datetime import date
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from node.policy.envelope import OnUnknown, Priority
-from node.settings.base import Part, SecretRef
+from node.settings.base import AddressPattern, Mailbox, Name, OwnedDomain, Part, RewriteTarget, SecretRef
+from node.settings.nets import Day, Network
 from node.settings.units import Bytes, Rate, RateField, Seconds
 
 
@@ -34,6 +33,13 @@ class App(Part):
     certificate_password: SecretRef | None = None
 
 
+def _empty_accounts(value: Any) -> Any:
+    """Read ``relay1@contoso.com:`` with nothing behind it as an account with every default."""
+    if isinstance(value, dict):
+        return {address: {} if account is None else account for address, account in value.items()}
+    return value
+
+
 class Cloud(Part):
     """Four separate settings per cloud (facts/m365.md §1.3); a preset name or each one by hand."""
 
@@ -41,6 +47,17 @@ class Cloud(Part):
     authority: str = "https://login.microsoftonline.com"
     scope: str = "https://outlook.office365.com/.default"
     graph: str = "https://graph.microsoft.com"
+
+
+def _form(value: Any) -> str:
+    return "preset" if isinstance(value, str) else "settings"
+
+
+CloudPreset = Literal["worldwide", "gcc", "gcc-high", "dod", "china"]
+CloudChoice = Annotated[
+    Annotated[CloudPreset, Tag("preset")] | Annotated[Cloud, Tag("settings")],
+    Discriminator(_form),
+]
 
 
 class AccountLimits(Part):
@@ -56,11 +73,22 @@ class AccountLimits(Part):
 class ServiceAccount(Part):
     """One mailbox the relay logs in as."""
 
-    send_as: tuple[str, ...] = ()
-    """From addresses it may use besides its own; ``*@domain`` allowed."""
-    only: tuple[str, ...] = ()
+    send_as: tuple[AddressPattern, ...] = ()
+    """From addresses it may use besides its own; ``*@domain`` allowed.
+
+    An account written in the short form (a list of addresses) may use every address of the tenant's domains."""
+    only: tuple[Name, ...] = ()
     """Plans it is kept for; empty serves all."""
     limits: AccountLimits = AccountLimits()
+
+
+class Connector(Part):
+    """The inbound connector of the tenant, matched by client certificate or by source address."""
+
+    certificate: SecretRef | None = None
+    """PEM file with certificate and private key; its name must be one of the tenant's domains."""
+    host: str | None = None
+    """Follows from the MX of the first domain when absent."""
 
 
 class SmartHost(Part):
@@ -82,18 +110,34 @@ class Tenant(Part):
     """One Microsoft 365 tenant."""
 
     id: str
-    domains: tuple[str, ...] = Field(min_length=1)
+    domains: tuple[OwnedDomain, ...] = Field(min_length=1)
     """Accepted domains: decide who owns a sender and which recipients are internal."""
     app: App | None = None
-    cloud: Literal["worldwide", "gcc-high", "dod", "china"] | Cloud = "worldwide"
-    service_accounts: dict[str, ServiceAccount] = Field(default_factory=dict)
+    cloud: CloudChoice = "worldwide"
+    """A preset, or its four settings by hand."""
+    service_accounts: Annotated[
+        dict[Mailbox, ServiceAccount],
+        BeforeValidator(_empty_accounts, json_schema_input_type=dict[str, ServiceAccount | None] | list[str]),
+    ] = Field(default_factory=dict)
     """By mailbox address; a plain list of addresses is accepted."""
-    connector: dict[str, object] | None = None
-    hve: tuple[str, ...] = ()
+    connector: Connector | None = None
+    hve: tuple[Mailbox, ...] = ()
+    """Mailboxes for High Volume Email."""
     smarthost: SmartHost | None = None
     licences: int | None = Field(default=None, ge=1)
     external_recipients: RateField | None = None
     """Tenant external recipient limit; overrides the figure computed from ``licences``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        """Let accounts given as a plain list send as every address of the tenant's domains."""
+        if not isinstance(data, dict) or not isinstance(data.get("service_accounts"), list | tuple):
+            return data
+        domains = data.get("domains") or ()
+        senders = [f"*@{domain}" for domain in domains] if isinstance(domains, list | tuple) else []
+        accounts = {str(address): {"send_as": senders} for address in data["service_accounts"]}
+        return {**data, "service_accounts": accounts}
 
 
 class Routes(Part):
@@ -134,26 +178,29 @@ class Password(Part):
     """One accepted password, as an argon2 or fast keyed hash, with an optional last day."""
 
     hash: str
-    until: date | None = None
+    until: Day | None = None
+    """Last day on which it is accepted."""
 
 
 class Client(Part):
     """Who may submit; the parts given must all match (A7)."""
 
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    networks: tuple[Network, ...] = ()
     user: str | None = None
     passwords: tuple[Password, ...] = ()
     certificate: str | None = None
     """Subject CN or DNS/URI SAN of the client certificate."""
-    senders: tuple[str, ...] = Field(min_length=1)
+    senders: tuple[AddressPattern, ...] = Field(min_length=1)
     """Addresses it may use as envelope sender and From; ``*@domain``, ``scan-*@domain`` allowed."""
-    plan: str | None = None
-    owner: str | None = None
+    plan: Name | None = None
+    """One of ``plans``; every default when absent."""
+    owner: Mailbox | None = None
+    """Who answers for it: gets digests, and bounces where the plan says so."""
     to: Literal["internal", "any"] | None = None
-    allow: tuple[str, ...] = ()
+    allow: tuple[AddressPattern, ...] = ()
     """Recipients always allowed, even where ``to`` forbids."""
-    deny: tuple[str, ...] = ()
-    redirect: str | None = None
+    deny: tuple[AddressPattern, ...] = ()
+    redirect: Mailbox | None = None
     """All recipients become this one; the originals go into a header."""
     trace: bool = False
     """Its ``traceparent`` header is trusted."""
@@ -163,8 +210,9 @@ class Client(Part):
 class RewriteRule(Part):
     """First matching rule changes envelope sender and From."""
 
-    sender: str
-    to: str
+    sender: AddressPattern
+    to: RewriteTarget
+    """An address, or ``*@domain`` to keep the local part."""
     reply_to: Literal["keep", "drop"] = "keep"
     """``keep``: the old From becomes Reply-To where none is given."""
 
@@ -172,8 +220,9 @@ class RewriteRule(Part):
 class Bounces(Part):
     """Where our own reports come from and go when nobody else may have them."""
 
-    sender: str | None = Field(default=None, alias="from")
-    fallback: str | None = None
+    sender: Mailbox | None = Field(default=None, alias="from")
+    """Sender of our own reports; at the tenant's first domain when absent."""
+    fallback: Mailbox | None = None
 
 
 class History(Part):

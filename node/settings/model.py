@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from node.settings.base import Part
+from node.settings.base import Domain, FilePath, Name, Part
 from node.settings.host import (
     Admin,
     Certificate,
@@ -26,24 +26,24 @@ class Settings(Part):
     """Everything a node is told. The reader folds the short form ``tenant`` into ``tenants``."""
 
     cluster: Cluster | None = None
-    spool: Path = Path("/var/lib/m365-relay")
+    spool: FilePath = Path("/var/lib/m365-relay")
     """Directory of this node's spool (node's own part: left out of the cluster-wide hash)."""
-    runtime: Path = Path("/run/m365-relay")
+    runtime: FilePath = Path("/run/m365-relay")
     """Sockets and lease ids (node's own part)."""
     hostname: str | None = None
     """Name announced in banner, EHLO and Received; the host's own when absent (node's own part)."""
-    virtual_addresses: dict[str, VirtualAddress] = Field(default_factory=dict)
+    virtual_addresses: dict[Name, VirtualAddress] = Field(default_factory=dict)
     tls: Certificate | None = None
-    listeners: dict[str, Listener] = Field(default_factory=lambda: dict(DEFAULT_LISTENERS))
-    tenants: dict[str, Tenant] = Field(min_length=1)
+    listeners: dict[Name, Listener] = Field(default_factory=lambda: dict(DEFAULT_LISTENERS))
+    tenants: dict[Name, Tenant] = Field(min_length=1)
     routes: Routes = Routes()
-    plans: dict[str, Plan] = Field(default_factory=dict)
-    clients: dict[str, Client] = Field(default_factory=dict)
-    clients_from: Path | None = None
+    plans: dict[Name, Plan] = Field(default_factory=dict)
+    clients: dict[Name, Client] = Field(default_factory=dict)
+    clients_from: FilePath | None = None
     rewrite: tuple[RewriteRule, ...] = ()
     aliases: dict[str, str] = Field(default_factory=dict)
     """Recipient aliases, ``root`` or ``root@host`` to an address."""
-    default_domain: str | None = None
+    default_domain: Domain | None = None
     """Added to addresses without one."""
     bounces: Bounces = Bounces()
     history: History = History()

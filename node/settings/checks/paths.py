@@ -1,0 +1,122 @@
+"""Checks of routes and of the ways out a tenant really has."""
+
+from ipaddress import ip_address
+
+from node.settings.checks.scene import Scene
+from node.settings.clouds import cloud_of
+from node.settings.mail import PathKind, SmartHost, Tenant
+from node.settings.places import KeyPath
+
+OUTSIDE = frozenset({PathKind.ACS, PathKind.SMARTHOST})
+"""Paths on which mail leaves the tenant's journaling, DLP and DKIM (operations M11)."""
+
+
+def kinds_of(tenant: Tenant) -> frozenset[PathKind]:
+    """Give the path kinds a tenant's settings make possible; direct send needs no settings at all."""
+    kinds = {PathKind.DIRECT_SEND}
+    if tenant.app is not None and tenant.service_accounts:
+        kinds |= {PathKind.SUBMISSION, PathKind.GRAPH}
+    if tenant.connector is not None:
+        kinds.add(PathKind.CONNECTOR)
+    if tenant.hve:
+        kinds.add(PathKind.HVE)
+    if tenant.smarthost is not None:
+        kinds.add(PathKind.SMARTHOST)
+    return frozenset(kinds)
+
+
+def routes(scene: Scene) -> None:
+    """Every tenant has at least one way out per direction."""
+    for direction, wanted in (
+        ("internal", scene.settings.routes.internal),
+        ("external", scene.settings.routes.external),
+    ):
+        here: KeyPath = ("routes", direction)
+        for name, tenant in scene.settings.tenants.items():
+            has = kinds_of(tenant)
+            if not has.intersection(wanted) and not scene.report.damaged(("tenants", name)):
+                scene.fault(*_no_way(scene, here, name, has))
+        for index, kind in enumerate(wanted):
+            if not any(kind in kinds_of(tenant) for tenant in scene.settings.tenants.values()):
+                scene.warn((*here, index), f"no tenant has the path {kind.value}; it is passed over")
+            if kind in wanted[:index]:
+                scene.warn((*here, index), f"{kind.value} stands in this route already")
+
+
+def _no_way(scene: Scene, here: KeyPath, name: str, has: frozenset[PathKind]) -> tuple[KeyPath, str]:
+    written = here in scene.report.places
+    ways = ", ".join(sorted(kind.value for kind in has))
+    text = f"mail of tenant {name} has no way out here; it has: {ways}"
+    hint = "; submission needs app and service_accounts" if PathKind.SUBMISSION not in has else ""
+    return (here, text + hint) if written else (("tenants", name), f"{'.'.join(map(str, here))}: {text}{hint}")
+
+
+def outside(scene: Scene) -> None:
+    """A path outside the tenant is taken only by who is allowed to; say so when nobody is."""
+    settings = scene.settings
+    kinds = {*settings.routes.internal, *settings.routes.external} & OUTSIDE
+    allowed = any(plan.outside_tenant for plan in settings.plans.values()) or any(
+        client.outside_tenant for client in settings.clients.values()
+    )
+    if kinds and not allowed:
+        names = ", ".join(sorted(kind.value for kind in kinds))
+        scene.warn(("routes",), f"{names} leads outside the tenant, but no plan or client has outside_tenant: true")
+
+
+def smarthosts(scene: Scene) -> None:
+    """A smart host without TLS is on this machine, and its login is complete."""
+    for name, tenant in scene.settings.tenants.items():
+        host = tenant.smarthost
+        if host is None:
+            continue
+        here: KeyPath = ("tenants", name, "smarthost")
+        if host.tls == "none" and not is_loopback(host.host):
+            scene.fault((*here, "tls"), f"none is possible only towards this machine itself, not towards {host.host}")
+        _login(scene, here, host)
+
+
+def _login(scene: Scene, here: KeyPath, host: SmartHost) -> None:
+    if (host.user is None) != (host.password is None):
+        scene.fault(here, "give user and password, or neither")
+    if not host.host or (any(sign in host.host for sign in "/:@ ") and not _is_address(host.host)):
+        scene.fault((*here, "host"), "expected a host name or address; the port has its own key")
+
+
+def endpoints(scene: Scene) -> None:
+    """Endpoints of a cloud set by hand have the right form and are encrypted unless on this machine."""
+    for name, tenant in scene.settings.tenants.items():
+        if isinstance(tenant.cloud, str):
+            continue
+        cloud, here = cloud_of(tenant), ("tenants", name, "cloud")
+        host, colon, port = cloud.submission.rpartition(":")
+        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535):  # noqa: PLR2004
+            scene.fault((*here, "submission"), "expected host:port such as smtp.office365.com:587")
+        for key, url in (("authority", cloud.authority), ("graph", cloud.graph)):
+            url_fault(scene, (*here, key), url)
+
+
+def url_fault(scene: Scene, path: KeyPath, url: str) -> None:
+    """Refuse an address that is no https URL; plain http is for this machine only."""
+    scheme, mark, rest = url.partition("://")
+    host = rest.partition("/")[0].rpartition("@")[2]
+    bare = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    if not mark or not bare or scheme not in {"http", "https"}:
+        scene.fault(path, "expected a URL such as https://host.example:443")
+    elif scheme == "http" and not is_loopback(bare):
+        scene.fault(path, "expected https://; plain http:// is for this machine only")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or address means this machine."""
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+CHECKS = (routes, outside, smarthosts, endpoints)

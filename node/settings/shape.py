@@ -1,0 +1,74 @@
+"""Holds plain values against the model; goes on behind faults so that the checks between parts can speak as well."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from node.settings.messages import wording
+from node.settings.model import Settings
+from node.settings.places import KeyPath, Report
+
+MAX_ROUNDS = 6
+"""Leaving out a faulty value can leave its part incomplete, which is then left out too: once per level of the model."""
+
+
+def validate(data: dict[str, Any], report: Report, base: Path) -> Settings | None:
+    """Make the settings of *data*; relative paths lie in *base*.
+
+    Every fault is reported once. With faults, the result lacks the faulty parts and serves only for further checks;
+    None when nothing useful remains.
+    """
+    for round_ in range(MAX_ROUNDS):
+        try:
+            return Settings.model_validate(data, context={"base": base})
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        doomed: set[KeyPath] = set()
+        for detail in details:
+            path = written_path(detail["loc"], data)
+            if round_ == 0:
+                report.fault(path, wording(detail, path))
+                if detail["type"] != "extra_forbidden":
+                    report.misshapen.add(path)
+            doomed.add(_doomed(path, missing=detail["type"] == "missing"))
+        if () in doomed:
+            return None
+        for path in doomed:
+            data = _without(data, path)
+    return None
+
+
+def written_path(location: tuple[str | int, ...], data: Any) -> KeyPath:
+    """Turn pydantic's location into the path as written: marks of unions and keys go, short lists get their index."""
+    path: list[str | int] = []
+    here = data
+    for rank, part in enumerate(location):
+        if isinstance(here, dict) and part in here:
+            path.append(part)
+            here = here[str(part)]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            path.append(part)
+            here = here[part]
+        elif isinstance(here, list) and part in here:
+            path.append(here.index(part))
+            here = None
+        elif isinstance(here, dict) and rank == len(location) - 1 and part != "[key]":
+            path.append(part)
+    return tuple(path)
+
+
+def _doomed(path: KeyPath, *, missing: bool) -> KeyPath:
+    """Choose what to leave out: a whole list rather than one item, so that the other items keep their index."""
+    path = path[:-1] if missing else path
+    first = next((rank for rank, part in enumerate(path) if isinstance(part, int)), len(path))
+    return path[:first]
+
+
+def _without(data: dict[str, Any], path: KeyPath) -> dict[str, Any]:
+    """Copy *data* without the value at *path*."""
+    key, rest = str(path[0]), path[1:]
+    if not rest:
+        return {name: value for name, value in data.items() if name != key}
+    inner = data.get(key)
+    return {**data, key: _without(inner, rest)} if isinstance(inner, dict) else data
