@@ -1,0 +1,35 @@
+"""One mail transaction in progress: the envelope, and its place in the account's meters."""
+
+from dataclasses import dataclass, field
+
+from node.rehearsal.simulator.content import Content
+from node.rehearsal.simulator.meters import AccountMeter, Submission
+
+
+@dataclass(slots=True, kw_only=True)
+class Transaction:
+    """From MAIL to the answer to its end."""
+
+    sender: str
+    smtputf8: bool
+    meter: AccountMeter | None
+    submission: Submission | None
+    recipients: list[str] = field(default_factory=list)
+    content: Content | None = None
+    """Chunks so far, when BDAT is used."""
+    sent_data: bool = False
+    """Content was asked for: from now on the service may have counted the message."""
+
+    def abandon(self, now_s: float) -> None:
+        """It ends without an answer: forgotten before DATA, counted by the rate after it (operations A5)."""
+        if self.meter is None or self.submission is None:
+            return
+        if self.sent_data:
+            self.meter.end(self.submission, now_s, 0, 0)
+        else:
+            self.meter.cancel(self.submission)
+
+    def settle(self, now_s: float, recipients: int, external: int) -> None:
+        """Its answer leaves now; nothing but the rate counts when it was refused (0 recipients)."""
+        if self.meter is not None and self.submission is not None:
+            self.meter.end(self.submission, now_s, recipients, external)

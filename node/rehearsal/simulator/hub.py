@@ -1,0 +1,170 @@
+"""What all conversations of one simulator share: the directory in force, meters, receipts, script, tokens, counts.
+
+Knows no socket. Two clocks: the loop's monotonic one for intervals, the epoch for tokens and receipts.
+"""
+
+import math
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from node.rehearsal.simulator.directory import Directory, Mailbox, TenantSpec
+from node.rehearsal.simulator.entra import ROLE, Entra
+from node.rehearsal.simulator.meters import AccountMeter, TenantMeter
+from node.rehearsal.simulator.receipts import Receipts
+from node.rehearsal.simulator.script import Script
+from node.rehearsal.simulator.tokens import Signer, TokenRefusedError
+
+DAY_S = 86_400.0
+MAX_METERS = 10_000  # only mailboxes of the directory get one; a replaced directory may add more
+
+
+class Hub:
+    """The simulated service behind its sockets."""
+
+    def __init__(self, directory: Directory, *, receipts: int = 100_000, keep: Path | None = None) -> None:
+        """Serve ``directory``; keep ``receipts`` in full and, if asked, every message under ``keep``."""
+        self.directory = directory
+        self.keep = keep
+        self.script = Script()
+        self.signer = Signer()
+        self.entra = Entra(self.signer)
+        self._receipts_kept = receipts
+        self._random = random.Random(directory.seed)  # noqa: S311 - delays and lifetimes, no secrets
+        self.accounts: dict[str, AccountMeter] = {}
+        self.connections: Counter[str] = Counter()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything seen; directory, script and keys stay. Open sessions begin anew in the figures."""
+        self.receipts = Receipts(self._receipts_kept)
+        self.tenants: dict[str, TenantMeter] = {}
+        self.accounts = {
+            address: meter.renewed(self._tenant_meter(self._tenant_id(address)))
+            for address, meter in self.accounts.items()
+        }
+        self.counts: Counter[str] = Counter()
+        self.replies: Counter[str] = Counter()
+        self.violations: Counter[str] = Counter()
+        self.connections = Counter(open=self.connections["open"], total=self.connections["total"])
+        self.tokens: Counter[str] = Counter()
+        self.started_ms = self.now_ms()
+
+    # -- clocks and chance ------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def now_s() -> float:
+        """Monotonic seconds, for intervals."""
+        return time.monotonic()
+
+    @staticmethod
+    def now_ms() -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def latency_s(self) -> float:
+        """Draw the real time to answer the next final dot."""
+        timing = self.directory.timing
+        if timing.latency <= 0:
+            return 0.0
+        drawn = self._random.lognormvariate(math.log(timing.latency), timing.latency_spread)
+        return timing.real_s(min(drawn, timing.latency_longest))
+
+    def token_life_s(self) -> int:
+        """Draw the lifetime of the next token."""
+        shortest, longest = self.directory.timing.token_life
+        return int(self._random.uniform(shortest, longest))
+
+    def reply_id(self) -> str:
+        """Draw the 16 hex digits of a failure line."""
+        return f"{self._random.getrandbits(64):016X}"
+
+    # -- accounts ---------------------------------------------------------------------------------------------------
+
+    def mailbox(self, address: str) -> tuple[TenantSpec, Mailbox] | None:
+        """Find a mailbox and its tenant in the directory in force."""
+        found = self.directory.tenant_of(address)
+        return (found[1], found[1].mailboxes[address]) if found else None
+
+    def meter(self, address: str) -> AccountMeter:
+        """Give the meter of an existing mailbox."""
+        meter = self.accounts.get(address)
+        if meter is None:
+            tenant = self._tenant_meter(self._tenant_id(address))
+            meter = self.accounts[address] = AccountMeter(self.directory.limits, tenant)
+        return meter
+
+    def _tenant_id(self, address: str) -> str:
+        found = self.directory.tenant_of(address)
+        return found[0] if found else ""
+
+    def token_admits(self, token: str, address: str) -> bool:
+        """Judge a bearer token for a mailbox; the reason of a refusal goes into the statistics only."""
+        try:
+            self._check_token(token, address)
+        except TokenRefusedError as no:
+            self.tokens[f"refused: {no}"] += 1
+            return False
+        return True
+
+    def _check_token(self, token: str, address: str) -> None:
+        claims = self.signer.verify(token)
+        found = self.directory.tenant_of(address)
+        if found is None:
+            raise TokenRefusedError("no such mailbox")
+        tenant_id, tenant = found
+        if claims.get("aud") != self.directory.audience:
+            raise TokenRefusedError("wrong audience")
+        if claims.get("tid") != tenant_id:
+            raise TokenRefusedError("token of another tenant")
+        if float(claims["exp"]) <= self.now_ms() / 1000:
+            raise TokenRefusedError("expired")
+        app = tenant.apps.get(str(claims.get("appid")))
+        if app is None or ROLE not in claims.get("roles", ()):
+            raise TokenRefusedError("application unknown or without permission")
+        if app.mailboxes is not None and address not in (name.lower() for name in app.mailboxes):
+            raise TokenRefusedError("application not granted this mailbox")
+
+    def _tenant_meter(self, tenant_id: str) -> TenantMeter:
+        meter = self.tenants.get(tenant_id)
+        if meter is None:
+            tenant = self.directory.tenants.get(tenant_id)
+            rate = tenant.external_limit if tenant else None
+            meter = TenantMeter(rate.amount if rate else None, rate.window_s if rate else DAY_S)
+            self.tenants[tenant_id] = meter
+        return meter
+
+    # -- statistics ---------------------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """Give everything counted since the start or the last reset, as plain data."""
+        now_s = self.now_s()
+        accounts = {address: meter.report(now_s) for address, meter in self.accounts.items()}
+        tenants = {tenant_id: meter.report(now_s) for tenant_id, meter in self.tenants.items()}
+        violations = Counter(self.violations)
+        for report in (*accounts.values(), *tenants.values()):
+            violations.update(report["violations"])
+        receipts = self.receipts
+        return {
+            "started_ms": self.started_ms,
+            "now_ms": self.now_ms(),
+            "messages": {
+                "accepted": receipts.accepted,
+                "recipients": receipts.recipients,
+                "bytes": receipts.size_bytes,
+                "duplicates": receipts.duplicate_count,
+                "unanswered": sum(receipts.unanswered.values()),
+                **self.counts,
+            },
+            "violations": {**violations, "total": violations.total()},
+            "accounts": accounts,
+            "tenants": tenants,
+            "connections": dict(self.connections),
+            "replies": dict(self.replies),
+            "tokens": dict(self.tokens),
+            "duplicates": list(receipts.duplicates),
+            "script": self.script.report(),
+            "truncated": receipts.truncated,
+        }

@@ -1,0 +1,165 @@
+"""The simulator as a whole: its ports, its certificates, start and stop. Decides nothing about mail."""
+
+import asyncio
+import datetime as dt
+import json
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from node.rehearsal.authority import Authority, establish
+from node.rehearsal.simulator import greeting, login, transaction
+from node.rehearsal.simulator.directory import Directory, default_directory
+from node.rehearsal.simulator.endpoints import control_routes, entra_routes
+from node.rehearsal.simulator.hub import Hub
+from node.rehearsal.simulator.script import Step
+from node.rehearsal.simulator.session import Command, Session
+from node.rehearsal.web import WebServer
+from node.rehearsal.wire import Wire
+
+NAMES = ("localhost", "127.0.0.1", "::1", "smtp.office365.com", "login.microsoftonline.com")
+BACKLOG = 1024
+COMMANDS: dict[bytes, Command] = {
+    b"EHLO": greeting.ehlo,
+    b"HELO": greeting.helo,
+    b"STARTTLS": greeting.starttls,
+    b"AUTH": login.auth,
+    b"MAIL": transaction.mail,
+    b"RCPT": transaction.rcpt,
+    b"DATA": transaction.data,
+    b"BDAT": transaction.bdat,
+    b"RSET": greeting.rset,
+    b"NOOP": greeting.noop,
+    b"VRFY": greeting.vrfy,
+    b"HELP": greeting.help_,
+    b"QUIT": greeting.quit_,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where to listen; 0 lets the system choose."""
+
+    host: str = "127.0.0.1"
+    smtp: int = 0
+    entra: int = 0
+    control: int = 0
+
+
+class Simulator:
+    """Run it as ``async with Simulator(...) as simulator``; afterwards every port is closed."""
+
+    def __init__(
+        self,
+        directory: Directory | None = None,
+        *,
+        ports: Ports | None = None,
+        tls_directory: Path | None = None,
+        names: tuple[str, ...] = NAMES,
+        keep: Path | None = None,
+        receipts: int = 100_000,
+        steps: tuple[Step, ...] = (),
+    ) -> None:
+        """Prepare; nothing listens yet. ``tls_directory`` gets the PEM files (default: temporary)."""
+        self.hub = Hub(directory or default_directory(), receipts=receipts, keep=keep)
+        self.hub.script.set(steps)
+        self._ports = ports or Ports()
+        self._names = names
+        self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-") if tls_directory is None else None
+        self._tls_directory = tls_directory or Path(self._temporary.name if self._temporary else ".")
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._entra = WebServer(entra_routes(self.hub))
+        self._control = WebServer(control_routes(self.hub))
+        self.authority: Authority | None = None
+        self.smtp_port = self.entra_port = self.control_port = 0
+
+    async def start(self) -> None:
+        """Write the certificates and open the ports."""
+        if self.hub.keep is not None:
+            self.hub.keep.mkdir(parents=True, exist_ok=True)
+        authority = establish(self._tls_directory, self._names, dt.datetime.now(dt.UTC))
+        self.authority = authority
+        self._context = authority.server_context()
+        host = self._ports.host
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Wire(self._accept), host, self._ports.smtp, backlog=BACKLOG, family=socket.AF_UNSPEC
+        )
+        self.smtp_port = self._server.sockets[0].getsockname()[1]
+        self.entra_port = await self._entra.start(host, self._ports.entra, authority.server_context())
+        self.control_port = await self._control.start(host, self._ports.control)
+
+    async def stop(self) -> None:
+        """Close the ports and cut what is open."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._sessions):
+            task.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+        await self._entra.stop()
+        await self._control.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    # -- for those who use it in their own process ----------------------------------------------------------------------
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority's certificate."""
+        return self._tls_directory / "ca.pem"
+
+    @property
+    def authority_url(self) -> str:
+        """Base URL of the token endpoint, without the tenant."""
+        return f"https://{self._name()}:{self.entra_port}"
+
+    @property
+    def control_url(self) -> str:
+        """Base URL of the control port."""
+        return f"http://{self._ports.host}:{self.control_port}"
+
+    def ready(self) -> dict[str, Any]:
+        """Give everything a program needs to use this simulator."""
+        return {
+            "event": "ready",
+            "host": self._name(),
+            "address": self._ports.host,
+            "smtp": self.smtp_port,
+            "entra": self.authority_url,
+            "control": self.control_url,
+            "ca": str(self.ca_file),
+        }
+
+    def report(self) -> bytes:
+        """Give statistics and deliveries as one JSON document, as ``rehearse reconcile`` reads it."""
+        return json.dumps(
+            {**self.hub.stats(), "deliveries": list(self.hub.receipts.deliveries())}, default=msgspec.to_builtins
+        ).encode()
+
+    def _name(self) -> str:
+        return "localhost" if self._ports.host in ("127.0.0.1", "::1") else self._ports.host
+
+    def _accept(self, wire: Wire) -> None:
+        smarthost = self.hub.directory.smarthost
+        context = None if smarthost is not None and smarthost.tls == "none" else self._context
+        task = asyncio.get_running_loop().create_task(Session(wire, self.hub, context, COMMANDS).run())
+        self._sessions.add(task)
+        task.add_done_callback(self._sessions.discard)

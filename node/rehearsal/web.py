@@ -1,0 +1,95 @@
+"""HTTP and HTTPS servers on loopback; the only file here that knows aiohttp. Handlers see our own values."""
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from node.rehearsal.errors import RehearsalInputError
+
+MAX_REQUEST_BYTES = 8 << 20  # a directory or script; nobody sends mail here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a handler may know of a request."""
+
+    base_url: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes back: JSON of ``value``, or ``text`` as it is."""
+
+    status: int = 200
+    value: Any = None
+    text: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    """Close the connection instead of answering."""
+
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+class WebServer:
+    """Routes on one port."""
+
+    def __init__(self, routes: Mapping[tuple[str, str], Handler]) -> None:
+        """Serve ``routes``: method and path (``{name}`` parts allowed) to handler."""
+        self._app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        for (method, path), handler in routes.items():
+            self._app.router.add_route(method, path, _adapted(handler))
+        self._runner = web.AppRunner(self._app, access_log=None)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen and give the port chosen."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls, shutdown_timeout=1.0)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close."""
+        await self._runner.cleanup()
+
+
+def _adapted(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        is_form = request.content_type == "application/x-www-form-urlencoded"
+        form = await request.post() if is_form else {}
+        ours = Request(
+            base_url=f"{request.scheme}://{request.host}",
+            path=dict(request.match_info),
+            query=dict(request.query),
+            form={name: value for name, value in form.items() if isinstance(value, str)},
+            body=body,
+        )
+        try:
+            answer = await handler(ours)
+        except RehearsalInputError as error:
+            answer = Answer(status=400, value={"error": str(error)})
+        except Exception:  # a fault in a handler must not look like a dead simulator
+            logging.getLogger(__name__).exception("handler failed")
+            answer = Answer(status=500, value={"error": "internal error, see the log"})
+        if answer.cut and request.transport is not None:
+            request.transport.abort()
+        if answer.text is not None:
+            return web.Response(status=answer.status, text=answer.text, headers=dict(answer.headers))
+        return web.Response(
+            status=answer.status,
+            body=msgspec.json.encode(answer.value),
+            content_type="application/json",
+            headers=dict(answer.headers),
+        )
+
+    return handle
