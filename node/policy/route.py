@@ -3,14 +3,13 @@
 The order of the answer is the order of preference; what may not be used is listed with the reason, for people.
 """
 
-import re
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from node.policy.envelope import Direction, NewMessage
+from node.policy.patterns import PatternSet
 
 DELIVERABLE: Final = frozenset({"submission", "smarthost"})
 """Path kinds this version can speak; others are known to the configuration already."""
@@ -65,16 +64,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A service account as routing sees it. Everything in lower case: Exchange ignores case in addresses."""
+    """A service account as routing sees it. Addresses in lower case: Exchange ignores case, even in local parts."""
 
     scope: str
     mailbox: str
-    addresses: frozenset[str] = frozenset()
-    """Whole addresses it may use as From besides its own."""
-    domains: frozenset[str] = frozenset()
-    """Domains of which it may use any address (``*@domain``)."""
-    patterns: tuple[str, ...] = ()
-    """Other patterns with ``*``."""
+    send_as: PatternSet = PatternSet()
+    """From addresses it may use besides its own."""
     only: frozenset[str] = frozenset()
     """Plans it is kept for; empty serves all."""
     size_bytes: int = 0
@@ -82,12 +77,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     def may_send_as(self, address: str) -> bool:
         """Tell whether this account may use ``address`` (lower case) as From."""
-        return (
-            address == self.mailbox
-            or address in self.addresses
-            or address.rpartition("@")[2] in self.domains
-            or any(pattern_of(pattern).fullmatch(address) for pattern in self.patterns)
-        )
+        return address == self.mailbox or self.send_as.matches(address)
 
 
 class SmartHost(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,12 +115,6 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
         """Name the tenant that owns a domain, or give an empty string."""
         wanted = domain.lower()
         return next((name for name, tenant in self.tenants.items() if wanted in tenant.domains), "")
-
-
-@lru_cache(maxsize=4096)
-def pattern_of(pattern: str) -> re.Pattern[str]:
-    """Compile an address pattern: ``*`` stands for any characters but ``@``; nothing else is special."""
-    return re.compile("[^@]*".join(re.escape(part) for part in pattern.lower().split("*")))
 
 
 def candidates(
@@ -212,3 +196,12 @@ def _sized(way: Way, message: NewMessage) -> Candidate:
 
 def _refused(way: Way, cause: Cause, why_not: str) -> Candidate:
     return Candidate(way=way, ok=False, why_not=why_not, cause=cause)
+
+
+def default_sender(directory: Directory, tenant: str) -> str:
+    """Give the address our own reports come from where none is configured: one an account may surely use."""
+    ways = directory.tenants.get(tenant)
+    if ways is None:
+        return ""
+    accounts = sorted(ways.accounts, key=lambda account: bool(account.only))
+    return accounts[0].mailbox if accounts else f"postmaster@{min(ways.domains, default='localhost')}"

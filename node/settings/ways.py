@@ -1,13 +1,14 @@
 """From the settings to the values routing decides with: patterns sorted out, defaults filled, case folded."""
 
 from node.policy.envelope import Direction
+from node.policy.patterns import PatternSet
 from node.policy.route import Account, Directory, SmartHost, TenantWays
 from node.settings.mail import ServiceAccount, Tenant
 from node.settings.model import Settings
 
 
 def directory_of(settings: Settings) -> Directory:
-    """Build the directory of ways; cheap enough to do at every reload."""
+    """Build the directory of ways, once per reload. Raises AddressError naming a ``send_as`` pattern that is none."""
     return Directory(
         tenants={name: _tenant(name, tenant) for name, tenant in settings.tenants.items()},
         routes={
@@ -48,14 +49,10 @@ def _tenant(name: str, tenant: Tenant) -> TenantWays:
 
 
 def _account(tenant: str, mailbox: str, account: ServiceAccount) -> Account:
-    names = [name.lower() for name in account.send_as]
-    whole = {name for name in names if name.startswith("*@") and "*" not in name[2:]}
     return Account(
         scope=account_scope(tenant, mailbox),
         mailbox=mailbox.lower(),
-        addresses=frozenset(name for name in names if "*" not in name),
-        domains=frozenset(name[2:] for name in whole),
-        patterns=tuple(name for name in names if "*" in name and name not in whole),
+        send_as=PatternSet(account.send_as),
         only=frozenset(account.only),
         size_bytes=account.limits.size,
         recipients_per_message=account.limits.recipients_per_message,
