@@ -46,7 +46,8 @@ class PatternSet:
         if self.everything:
             return True
         folded = address.lower()
-        if folded in self._exact or folded.rpartition("@")[2] in self._domains:
+        _, at, domain = folded.rpartition("@")
+        if folded in self._exact or (at and domain in self._domains):
             return True
         return self._globs is not None and self._globs.fullmatch(folded) is not None
 
