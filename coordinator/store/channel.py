@@ -1,0 +1,183 @@
+"""Connections to etcd's members over gRPC: the only file that knows grpc, and the one that maps its errors to ours.
+
+One channel per endpoint, each checking the certificate against that endpoint's own name. Which member is asked next,
+how long, and whether a call may be repeated is decided by the callers' ``repeat`` flag: reads and renewals may go on to
+another member within the time given, transactions never.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
+
+from coordinator.store.contract import Indefinite, LeaseLost, NoSpace, Refused, StoreError, Unreachable
+
+KEEPALIVE_MS: Final = 5_000
+"""Members refuse pings more often than every 5 s by default."""
+OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_retries", 0),  # a transparent repeat of a transaction is exactly what must not happen
+    ("grpc.use_local_subchannel_pool", 1),
+)
+TRY_MIN_S: Final = 0.2
+DEFAULT_PORT: Final = 2379
+REQUIRE_LEADER: Final = (("hasleader", "true"),)
+
+
+class Compacted(StoreError):  # noqa: N818 - a state of affairs
+    """The revision asked for has been compacted away: read the present state instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How to prove who we are: PEM bytes for mutual TLS, or a user and password, or neither (loopback)."""
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+    user: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        """Hide key and password."""
+        return f"Credentials(tls={self.ca is not None}, user={self.user!r})"
+
+
+def target_of(endpoint: str) -> str:
+    """Complete an endpoint (``host``, ``host:port``, ``[v6]:port``, ``v6``) with the default port."""
+    if endpoint.startswith("[") or endpoint.count(":") == 1:
+        return endpoint if not endpoint.endswith("]") else f"{endpoint}:{DEFAULT_PORT}"
+    return f"[{endpoint}]:{DEFAULT_PORT}" if ":" in endpoint else f"{endpoint}:{DEFAULT_PORT}"
+
+
+def error_of(error: grpc.aio.AioRpcError) -> StoreError:  # noqa: PLR0911 - a table read top to bottom
+    """Map a gRPC error to ours; whatever is not known to be definite is indefinite."""
+    code, text = error.code(), error.details() or ""
+    said = f"{code.name.lower()}: {text}" if text else code.name.lower()
+    if "requested lease not found" in text:
+        return LeaseLost(said)
+    if "required revision has been compacted" in text:
+        return Compacted(said)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if "database space exceeded" in text:
+            return NoSpace(said)
+        return Indefinite(said) if "too many requests" in text else Refused(said)
+    if code in _DEFINITE:
+        return Refused(said)
+    if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in text:
+        return Unreachable(said)
+    return Indefinite(said)
+
+
+_DEFINITE = frozenset(
+    {
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.ALREADY_EXISTS,
+    }
+)
+
+
+class Member:
+    """One endpoint: its channel and the stubs on it."""
+
+    def __init__(self, endpoint: str, credentials: Credentials) -> None:
+        """Open lazily: gRPC connects at the first call."""
+        self.endpoint = target_of(endpoint)
+        target = f"dns:///{self.endpoint}"
+        if credentials.ca is None:
+            self.channel = grpc.aio.insecure_channel(target, options=OPTIONS)
+        else:
+            tls = grpc.ssl_channel_credentials(credentials.ca, credentials.key, credentials.certificate)
+            self.channel = grpc.aio.secure_channel(target, tls, options=OPTIONS)
+        self.kv = rpc_pb2_grpc.KVStub(self.channel)
+        self.lease = rpc_pb2_grpc.LeaseStub(self.channel)
+        self.watch = rpc_pb2_grpc.WatchStub(self.channel)
+        self.auth = rpc_pb2_grpc.AuthStub(self.channel)
+        self.maintenance = rpc_pb2_grpc.MaintenanceStub(self.channel)
+
+
+class Members:
+    """All endpoints, one of them preferred until it fails."""
+
+    def __init__(self, endpoints: tuple[str, ...], credentials: Credentials) -> None:
+        """Make a channel per endpoint; raises ValueError without endpoints."""
+        if not endpoints:
+            raise ValueError("etcd: at least one endpoint")
+        self._credentials = credentials
+        self.all = tuple(Member(endpoint, credentials) for endpoint in endpoints)
+        self._preferred = 0
+        self._token = ""
+
+    async def call(self, method: Callable[[Member], Any], request: Any, *, timeout_s: float, repeat: bool) -> Any:
+        """Make one unary call; with ``repeat`` other members are asked after an indefinite error, in the time given."""
+        deadline = time.monotonic() + timeout_s
+        tries = len(self.all) if repeat else 1
+        while True:
+            member = self.all[self._preferred]
+            left = deadline - time.monotonic()
+            this_try = max(min(left, TRY_MIN_S), left / tries)
+            try:
+                metadata = await self._metadata(member, this_try)
+                return await method(member)(request, timeout=this_try, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                mapped = self._failed(member, error)
+                tries -= 1
+                if tries < 1 or not isinstance(mapped, Indefinite) or deadline - time.monotonic() < TRY_MIN_S:
+                    raise mapped from None
+
+    @asynccontextmanager
+    async def stream(self, method: Callable[[Member], Any], *, timeout_s: float | None) -> AsyncIterator[Any]:
+        """Open a bidirectional stream that ends when the member has no leader."""
+        member = self.all[self._preferred]
+        try:
+            metadata = await self._metadata(member, timeout_s or 5.0)
+            call = method(member)(timeout=timeout_s, metadata=(*metadata, *REQUIRE_LEADER))
+            try:
+                yield call
+            finally:
+                call.cancel()
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(member, error) from None
+        except asyncio.InvalidStateError as error:
+            # grpc.aio says so when the stream was already over; nothing is known about what was sent on it.
+            raise Indefinite(str(error)) from None
+
+    async def close(self) -> None:
+        """Close every channel."""
+        for member in self.all:
+            await member.channel.close()
+
+    def next_member(self) -> None:
+        """Prefer the next endpoint (a watch that stalls, an endpoint that answers late)."""
+        self._preferred = (self._preferred + 1) % len(self.all)
+
+    def _failed(self, member: Member, error: grpc.aio.AioRpcError) -> StoreError:
+        mapped = error_of(error)
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            self._token = ""
+        if isinstance(mapped, Indefinite) and member is self.all[self._preferred]:
+            self.next_member()
+        return mapped
+
+    async def _metadata(self, member: Member, timeout_s: float) -> tuple[tuple[str, str], ...]:
+        if not self._credentials.user:
+            return ()
+        if not self._token:
+            request = rpc_pb2.AuthenticateRequest(name=self._credentials.user, password=self._credentials.password)
+            self._token = (await member.auth.Authenticate(request, timeout=timeout_s)).token
+        return (("token", self._token),)
