@@ -14,77 +14,112 @@ class Node(Part):
     """One member of the cluster."""
 
     site: Name
+    """Data centre it stands in."""
     address: Address
+    """Address the other nodes reach it at."""
 
 
 class Cluster(Part):
     """Several nodes that share budgets, addresses and second copies."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Same on every node; part of keys and certificates."""
     nodes: dict[Name, Node] = Field(min_length=1)
+    """Members by host name."""
     etcd: tuple[str, ...] = Field(min_length=1)
+    """Members of etcd, host or host:port."""
     pki: FilePath
+    """Directory with ca.pem, node.pem and node.key, for peers and etcd."""
     copies: Literal["required", "preferred", "one"] = "preferred"
+    """required: 451 without a second copy; preferred: 250 and flagged; one: none."""
     timing: Literal["steady", "fast"] = "steady"
+    """Lease of 10 s (steady) or 5 s (fast)."""
     prefix: str = "/m365-relay"
+    """First part of every key in etcd."""
 
 
 class VirtualAddress(Part):
     """An address that follows a lease."""
 
     address: Address
+    """The address clients use."""
     site: Name | None = None
+    """Only nodes of this data centre may hold it."""
     nodes: tuple[str, ...] = ()
+    """Only these nodes may hold it."""
     prefer: str | None = None
+    """Node that holds it when it can."""
     driver: Literal["netlink", "probe", "hook"] = "netlink"
+    """How it is moved: bound here, shown to a load balancer, or by a program."""
 
 
 class Certificate(Part):
     """A certificate file and where its private key lies."""
 
     certificate: FilePath
+    """PEM file, own certificate first, then the chain."""
     key: SecretRef
+    """Its private key (PEM)."""
 
 
 class Listener(Part):
     """One port that takes mail in."""
 
     port: int = Field(ge=0, le=65535)
+    """TCP port; 0 lets the system choose."""
     address: Address | None = None
     """Bound address; every address when absent."""
     tls: Literal["none", "optional", "required", "implicit"] = "optional"
+    """none, offered (optional) or demanded by STARTTLS, or from the first byte (implicit)."""
     auth: Literal["none", "optional", "required"] = "optional"
+    """Whether a login is offered or demanded."""
     profile: Literal["standard", "legacy"] = "standard"
+    """legacy: TLS 1.0, passwords in clear, lenient grammar, for old devices."""
     networks: tuple[Network, ...] = ()
     """Only from here; a must for ``legacy``."""
     certificate: Certificate | None = None
+    """Instead of the common `tls`."""
     sni: dict[str, Certificate] = Field(default_factory=dict)
+    """Further certificates by the host name asked for."""
     client_ca: FilePath | None = None
     """Client certificates issued by these are asked for and accepted."""
     line_endings: Literal["strict", "normalise"] | None = None
     """Default: ``strict``, on ``legacy`` ``normalise``."""
     proxy_from: tuple[Network, ...] = ()
+    """Load balancers that must say the client by the PROXY protocol; others must not."""
 
 
 class Limits(Part):
     """Bounds of the front door."""
 
     sessions: int = Field(default=1000, ge=1)
+    """Sessions at once."""
     sessions_per_address: int = Field(default=100, ge=1)
+    """Sessions at once from one address."""
     messages_per_session: int = Field(default=1000, ge=1)
+    """Messages before the session is closed."""
     errors_per_session: int = Field(default=10, ge=1)
+    """Refused commands before the session is closed."""
     commands_per_session: int = Field(default=10_000, ge=10)
+    """Commands before the session is closed."""
     auth_tries: int = Field(default=3, ge=1, le=10)
+    """Failed logins before the session is closed."""
     idle: Seconds = 300.0
+    """Silence between commands before the session is closed."""
     data_idle: Seconds = 180.0
+    """Silence within a message before the session is closed."""
     session: Seconds = 3600.0
+    """Longest session."""
     size: Bytes = 150 << 20
+    """Largest message taken."""
     memory: Bytes = 512 << 20
     """Bytes of message data held in memory by the whole intake."""
     disk_free_low: Bytes = 1 << 30
     """Below: 452. Accepting again above ``disk_free_high``."""
     disk_free_high: Bytes = 2 << 30
+    """Free space at which mail is taken again."""
     queue: int = Field(default=5_000_000, ge=1)
+    """Messages waiting before new ones get 452."""
 
 
 class Intake(Part):
@@ -98,10 +133,13 @@ class Egress(Part):
     """How HTTPS and SMTP leave the site."""
 
     https_proxy: str | None = None
+    """Proxy for HTTPS: tokens, Graph, traces."""
     no_proxy: tuple[str, ...] = ()
+    """Hosts reached without the proxy."""
     ca: FilePath | None = None
     """PEM bundle trusted besides the system's."""
     source_address: Address | None = None
+    """Local address connections leave from."""
 
 
 class TelemetrySettings(Part):
@@ -110,27 +148,40 @@ class TelemetrySettings(Part):
     otlp: str | None = None
     """``https://host:4317`` gRPC; ``https://host:4318`` or a path: HTTP/protobuf; ``http://`` for loopback."""
     protocol: Literal["grpc", "http"] | None = None
+    """Chosen by the port of `otlp` when absent."""
     ca: FilePath | None = None
+    """PEM bundle the collector is verified with."""
     headers: SecretRef | None = None
     """``name=value`` lines sent with each export."""
     prometheus: int | None = Field(default=None, ge=0, le=65535)
+    """Port serving metrics."""
     sample: float = Field(default=1.0, ge=0, le=1)
+    """Share of ordinary traces kept; errors are always kept."""
     addresses: bool = False
+    """Mail addresses appear in traces."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level written."""
 
 
 class Oidc(Part):
     """Sign-in for the console."""
 
     issuer: str
+    """Issuer URL."""
     client_id: str | None = None
+    """Client id registered there."""
     roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(default_factory=dict)
+    """Group or role there to role here."""
 
 
 class Admin(Part):
     """The administration port."""
 
     port: int = Field(default=8025, ge=0, le=65535)
+    """Port of console and API; 0 lets the system choose."""
     address: Address = IPv4Address("127.0.0.1")
+    """Bound address."""
     certificate: Certificate | None = None
+    """Instead of the common `tls`."""
     oidc: Oidc | None = None
+    """Single sign-on."""

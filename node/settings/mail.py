@@ -27,10 +27,13 @@ class App(Part):
     """The Entra application the relay signs in as: a client secret or a certificate."""
 
     client_id: str
+    """Application (client) id."""
     secret: SecretRef | None = None
+    """Client secret."""
     certificate: SecretRef | None = None
     """PEM file with certificate and private key."""
     certificate_password: SecretRef | None = None
+    """Password of the private key."""
 
 
 def _empty_accounts(value: Any) -> Any:
@@ -44,9 +47,13 @@ class Cloud(Part):
     """Four separate settings per cloud (facts/m365.md §1.3); a preset name or each one by hand."""
 
     submission: str = "smtp.office365.com:587"
+    """SMTP submission, host:port."""
     authority: str = "https://login.microsoftonline.com"
+    """Entra authority."""
     scope: str = "https://outlook.office365.com/.default"
+    """Scope asked for in tokens."""
     graph: str = "https://graph.microsoft.com"
+    """Root of Graph."""
 
 
 def _form(value: Any) -> str:
@@ -64,10 +71,15 @@ class AccountLimits(Part):
     """Limits of one mailbox, Microsoft's documented figures by default (facts/m365.md §2.1)."""
 
     rate: RateField = Rate(30, 60.0)
+    """Messages in any window; 30/min cannot be raised."""
     sessions: int = Field(default=3, ge=1, le=1000)
+    """Sessions of the mailbox; one is kept for hosts that vanished."""
     recipients: RateField = Rate(10_000, 86_400.0)
+    """Recipients in any 24 h."""
     size: Bytes = 35 << 20
+    """Largest message (MaxSendSize of the mailbox)."""
     recipients_per_message: int = Field(default=500, ge=1, le=1000)
+    """Recipients in one transaction."""
 
 
 class ServiceAccount(Part):
@@ -80,6 +92,7 @@ class ServiceAccount(Part):
     only: tuple[Name, ...] = ()
     """Plans it is kept for; empty serves all."""
     limits: AccountLimits = AccountLimits()
+    """Its limits, where they differ from Microsoft's."""
 
 
 class Connector(Part):
@@ -95,24 +108,34 @@ class SmartHost(Part):
     """Another SMTP server, outside the tenant (operations M11)."""
 
     host: str
+    """Name or address."""
     port: int = Field(default=587, ge=1, le=65535)
+    """TCP port."""
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     """``none`` only towards a loopback address."""
     user: str | None = None
+    """Login, if it wants one."""
     password: SecretRef | None = None
+    """Password of the login."""
     connections: int = Field(default=10, ge=1, le=500)
+    """Connections at once."""
     rate: RateField | None = None
+    """Messages it takes."""
     size: Bytes = 35 << 20
+    """Largest message it takes."""
     recipients_per_message: int = Field(default=100, ge=1, le=1000)
+    """Recipients in one transaction."""
 
 
 class Tenant(Part):
     """One Microsoft 365 tenant."""
 
     id: str
+    """Directory (tenant) id, or one of its domains."""
     domains: tuple[OwnedDomain, ...] = Field(min_length=1)
     """Accepted domains: decide who owns a sender and which recipients are internal."""
     app: App | None = None
+    """Application the relay signs in as."""
     cloud: CloudChoice = "worldwide"
     """A preset, or its four settings by hand."""
     service_accounts: Annotated[
@@ -124,7 +147,9 @@ class Tenant(Part):
     hve: tuple[Mailbox, ...] = ()
     """Mailboxes for High Volume Email."""
     smarthost: SmartHost | None = None
+    """Another server, outside the tenant."""
     licences: int | None = Field(default=None, ge=1)
+    """Licences bought; gives the external limit when `external_recipients` is absent."""
     external_recipients: RateField | None = None
     """Tenant external recipient limit; overrides the figure computed from ``licences``."""
 
@@ -144,32 +169,47 @@ class Routes(Part):
     """Ordered path kinds per direction."""
 
     internal: tuple[PathKind, ...] = (PathKind.SUBMISSION,)
+    """Path kinds for recipients in accepted domains, in order."""
     external: tuple[PathKind, ...] = (PathKind.SUBMISSION,)
+    """Path kinds for all others, in order."""
 
 
 class Retry(Part):
     """When a deferred recipient is tried again: the n-th delay after the n-th failure, the last one repeats."""
 
     delays: tuple[Seconds, ...] = Field(default=(60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0), min_length=1)
+    """Waits between tries."""
     jitter: float = Field(default=0.2, ge=0, le=0.5)
+    """Share by which a wait is shortened or lengthened at random."""
 
 
 class Plan(Part):
     """A named bundle of limits and promises for clients."""
 
     rate: RateField | None = None
+    """Messages it may send."""
     recipients: RateField | None = None
+    """Recipients it may name."""
     size: Bytes | None = None
+    """Largest message."""
     max_recipients: int = Field(default=500, ge=1, le=10_000)
     """Recipients in one message."""
     to: Literal["internal", "any"] = "any"
+    """Recipients: only accepted domains, or any."""
     priority: Priority = Priority.NORMAL
+    """urgent goes first and has a reserve; bulk goes last."""
     expire: Seconds = 2 * 86_400.0
+    """Mail not delivered by then bounces."""
     retry: Retry = Retry()
+    """Tries after a failure."""
     over_limit: Literal["refuse", "hold"] = "refuse"
+    """Mail beyond the rate: 452, or accepted and held."""
     copies: Literal["required", "preferred", "one"] | None = None
+    """Instead of the cluster's."""
     on_unknown: OnUnknown = OnUnknown.RESEND
+    """Mail whose answer was lost: sent again, bounced, or looked for first."""
     bounces: Literal["sender", "owner"] = "sender"
+    """Who gets failure reports."""
     outside_tenant: bool = False
     """May leave by paths outside the tenant (operations M11)."""
 
@@ -178,6 +218,7 @@ class Password(Part):
     """One accepted password, as an argon2 or fast keyed hash, with an optional last day."""
 
     hash: str
+    """Made by `relayctl hash-password` or `client add`."""
     until: Day | None = None
     """Last day on which it is accepted."""
 
@@ -186,8 +227,11 @@ class Client(Part):
     """Who may submit; the parts given must all match (A7)."""
 
     networks: tuple[Network, ...] = ()
+    """Addresses it connects from."""
     user: str | None = None
+    """User it logs in as."""
     passwords: tuple[Password, ...] = ()
+    """Passwords accepted for the user; several during a change."""
     certificate: str | None = None
     """Subject CN or DNS/URI SAN of the client certificate."""
     senders: tuple[AddressPattern, ...] = Field(min_length=1)
@@ -197,20 +241,24 @@ class Client(Part):
     owner: Mailbox | None = None
     """Who answers for it: gets digests, and bounces where the plan says so."""
     to: Literal["internal", "any"] | None = None
+    """Instead of the plan's."""
     allow: tuple[AddressPattern, ...] = ()
     """Recipients always allowed, even where ``to`` forbids."""
     deny: tuple[AddressPattern, ...] = ()
+    """Recipients never allowed."""
     redirect: Mailbox | None = None
     """All recipients become this one; the originals go into a header."""
     trace: bool = False
     """Its ``traceparent`` header is trusted."""
     outside_tenant: bool | None = None
+    """Instead of the plan's."""
 
 
 class RewriteRule(Part):
     """First matching rule changes envelope sender and From."""
 
     sender: AddressPattern
+    """Senders it concerns."""
     to: RewriteTarget
     """An address, or ``*@domain`` to keep the local part."""
     reply_to: Literal["keep", "drop"] = "keep"
@@ -223,10 +271,13 @@ class Bounces(Part):
     sender: Mailbox | None = Field(default=None, alias="from")
     """Sender of our own reports; at the tenant's first domain when absent."""
     fallback: Mailbox | None = None
+    """Who gets reports nobody else may have."""
 
 
 class History(Part):
     """How long the history is kept, and how addresses are shown in logs and traces."""
 
     keep: Seconds = 30 * 86_400.0
+    """Entries older are erased."""
     addresses: Literal["full", "hash"] = "full"
+    """Addresses in full or as keyed hashes."""

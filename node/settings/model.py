@@ -26,6 +26,7 @@ class Settings(Part):
     """Everything a node is told. The reader folds the short form ``tenant`` into ``tenants``."""
 
     cluster: Cluster | None = None
+    """Several nodes; a single one needs none."""
     spool: FilePath = Path("/var/lib/m365-relay")
     """Directory of this node's spool (node's own part: left out of the cluster-wide hash)."""
     runtime: FilePath = Path("/run/m365-relay")
@@ -33,26 +34,44 @@ class Settings(Part):
     hostname: str | None = None
     """Name announced in banner, EHLO and Received; the host's own when absent (node's own part)."""
     virtual_addresses: dict[Name, VirtualAddress] = Field(default_factory=dict)
+    """Addresses that move between nodes."""
     tls: Certificate | None = None
+    """Certificate of every listener without its own."""
     listeners: dict[Name, Listener] = Field(default_factory=lambda: dict(DEFAULT_LISTENERS))
+    """Ports that take mail in."""
     tenants: dict[Name, Tenant] = Field(min_length=1)
+    """Microsoft 365 tenants by name."""
     routes: Routes = Routes()
+    """Ways out, by direction."""
     plans: dict[Name, Plan] = Field(default_factory=dict)
+    """Bundles of limits and promises, by name."""
     clients: dict[Name, Client] = Field(default_factory=dict)
+    """Who may send, by name."""
     clients_from: FilePath | None = None
+    """Directory of further client files, *.yaml."""
     rewrite: tuple[RewriteRule, ...] = ()
+    """Senders changed before they are checked; first match wins."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """Recipient aliases, ``root`` or ``root@host`` to an address."""
     default_domain: Domain | None = None
     """Added to addresses without one."""
     bounces: Bounces = Bounces()
+    """Reports of our own."""
     history: History = History()
+    """Who sent what to whom."""
     received: str = Field(default="full", pattern="^(full|minimal)$")
+    """minimal hides inside names and addresses in Received."""
     replies: tuple[dict[str, object], ...] = ()
     """Rows added before the built-in reply table."""
     limits: Limits = Limits()
+    """Bounds of the front door."""
     intake: Intake = Intake()
+    """Processes at the front door."""
     egress: Egress = Egress()
+    """How connections leave the site."""
     telemetry: TelemetrySettings = TelemetrySettings()
+    """Traces, metrics and logs."""
     admin: Admin = Admin()
+    """Console and API."""
     stop_timeout: Seconds = 30.0
+    """Longest a stop may take."""

@@ -1,5 +1,6 @@
 """What a changed configuration asks for: which keys take effect at once, which only after a restart, and why. Pure."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,7 @@ class Reload:
 def compare(old: Settings, new: Settings) -> Reload:
     """Compare two configurations key by key; password hashes are only called changed, never shown."""
     before, after = flat(old), flat(new)
+    telling = {*flat(old, defaults=False), *flat(new, defaults=False)}  # of a new or gone part, defaults say nothing
     added = {path[:2] for path in {*before} ^ {*after} if path[0] == "listeners" and len(path) > 1}
     fresh = {path for path in added if _listener(old, path) != _listener(new, path)}
     changes = [
@@ -84,7 +86,7 @@ def compare(old: Settings, new: Settings) -> Reload:
             restart=NEW_LISTENER if path[:2] in fresh else why_restart(path),
         )
         for path in dict.fromkeys((*before, *after))
-        if before.get(path) != after.get(path)
+        if before.get(path) != after.get(path) and ((path in before and path in after) or path in telling)
     ]
     return Reload(changes=tuple(changes))
 
@@ -98,12 +100,12 @@ def why_restart(path: KeyPath) -> str:
     return ""
 
 
-def flat(settings: Settings) -> dict[KeyPath, Any]:
+def flat(settings: Settings, *, defaults: bool = True) -> dict[KeyPath, Any]:
     """Give every value by its key path, in the configuration's own form; empty parts and absent values are left out.
 
     Lists of plain values count as one value: a changed entry shows both lists.
     """
-    return dict(_leaves((), settings.model_dump(mode="json", by_alias=True)))
+    return dict(_leaves((), settings.model_dump(mode="json", by_alias=True, exclude_defaults=not defaults)))
 
 
 def _leaves(path: KeyPath, value: Any) -> list[tuple[KeyPath, Any]]:
@@ -123,5 +125,6 @@ def _shown(path: KeyPath, value: Any, instead: str) -> str | None:
         return None
     if path[-1] in HIDDEN:
         return instead
-    text = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else text
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -1,5 +1,7 @@
 """The configuration's own description: JSON Schema, the keys allowed at a place, and what a key means."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -9,9 +11,22 @@ from pydantic_core import core_schema
 
 from node.settings.model import Settings
 from node.settings.places import KeyPath
-from node.settings.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
+from node.settings.units import (
+    DURATION_PATTERN,
+    RATE_PATTERN,
+    SIZE_PATTERN,
+    Rate,
+    format_duration,
+    format_rate,
+    format_size,
+)
 
-_FORMS = {DURATION_PATTERN: format_duration, SIZE_PATTERN: format_size}
+_FORMS: dict[str, Callable[[Any], str]] = {
+    DURATION_PATTERN: format_duration,
+    SIZE_PATTERN: format_size,
+    RATE_PATTERN: lambda rate: format_rate(Rate(*rate)),
+}
+_SOURCE = re.compile(r"\s*\((?:design|operations|facts)\b[^)]*\)")
 MAX_REFERENCES = 32
 """Bound on following references; the schema holds no chain longer than three."""
 
@@ -22,7 +37,7 @@ class _InOurUnits(GenerateJsonSchema):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         result = super().default_schema(schema)
         form = _FORMS.get(result.get("pattern", ""))
-        if form is not None and isinstance(result.get("default"), int | float):
+        if form is not None and isinstance(result.get("default"), int | float | list | tuple):
             result["default"] = form(result["default"])
         return result
 
@@ -72,13 +87,18 @@ def describe(path: KeyPath) -> Key | None:
     facts = [own, *options]
     return Key(
         form=" or ".join(dict.fromkeys(_form(option) for option in options)),
-        meaning=" ".join(dict.fromkeys(fact["description"] for fact in facts[:2] if "description" in fact)),
+        meaning=next((_words(fact["description"]) for fact in facts if "description" in fact), ""),
         default=next((fact["default"] for fact in facts if fact.get("default") is not None), None),
         required=any(path[-1] in option.get("required", ()) for option in around) if path else False,
         choices=tuple(str(choice) for option in options for choice in option.get("enum", ())),
         keys=keys_at(path),
         examples=tuple(example for option in options for example in option.get("examples", ())),
     )
+
+
+def _words(description: str) -> str:
+    """Give a docstring as running text, without its mark-up and the sources only developers have."""
+    return " ".join(_SOURCE.sub("", description.replace("``", "")).split())
 
 
 def _form(option: dict[str, Any]) -> str:

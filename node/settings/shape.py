@@ -24,19 +24,30 @@ def validate(data: dict[str, Any], report: Report, base: Path) -> Settings | Non
             return Settings.model_validate(data, context={"base": base})
         except ValidationError as error:
             details = error.errors(include_url=False)
-        doomed: set[KeyPath] = set()
-        for detail in details:
-            path = written_path(detail["loc"], data)
-            if round_ == 0:
-                report.fault(path, wording(detail, path))
-                if detail["type"] != "extra_forbidden":
-                    report.misshapen.add(path)
-            doomed.add(_doomed(path, missing=detail["type"] == "missing"))
+        found = [(written_path(detail["loc"], data), detail) for detail in details]
+        if round_ == 0:
+            _tell(found, report)
+        doomed = {_doomed(path, missing=detail["type"] == "missing") for path, detail in found}
         if () in doomed:
             return None
         for path in doomed:
             data = _without(data, path)
     return None
+
+
+def _tell(found: list[tuple[KeyPath, Any]], report: Report) -> None:
+    """Report each faulty value once; a list whose entries are faulty is not also called too short."""
+    told: set[KeyPath] = set()
+    for path, detail in found:
+        empty_by_fault = detail["type"] == "too_short" and any(
+            other[: len(path)] == path and other != path for other, _ in found
+        )
+        if path in told or empty_by_fault:
+            continue
+        told.add(path)
+        report.fault(path, wording(detail, path))
+        if detail["type"] != "extra_forbidden":
+            report.misshapen.add(path)
 
 
 def written_path(location: tuple[str | int, ...], data: Any) -> KeyPath:
