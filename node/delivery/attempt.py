@@ -1,0 +1,148 @@
+"""One attempt from place and permit to the written outcome: connect, claim, say it, judge it, settle it.
+
+Keeps the order that the invariants rest on: claim durable before MAIL (I3), intent durable before the final dot for
+classes that must not repeat (I5), the permit settled at the final reply (I2), the outcome durable before anything
+is forgotten (I1). It chooses no way and no time.
+"""
+
+import asyncio
+from pathlib import Path
+
+from node.cluster.contract import Budgets
+from node.delivery.clock import steady_ms, wall_ms, wall_ns
+from node.delivery.connection import Connection
+from node.delivery.errors import Refused
+from node.delivery.job import Job
+from node.delivery.letter import Letter
+from node.delivery.settle import Settler
+from node.delivery.tracing import Tracer
+from node.delivery.transaction import Course, Transaction
+from node.errors import RelayError
+from node.policy.bounce_target import BOUNCE_CLIENT
+from node.policy.envelope import OnUnknown
+from node.spool.contract import AttemptStart, Spool
+
+
+class Runner:
+    """Runs jobs, each in its own task."""
+
+    def __init__(self, spool: Spool, budgets: Budgets, settler: Settler, tracer: Tracer) -> None:
+        """Keep what attempts need."""
+        self._spool = spool
+        self._budgets = budgets
+        self._settler = settler
+        self._tracer = tracer
+
+    async def run(self, job: Job) -> None:
+        """Carry the job to its end. Place and grant are given back whatever happens; raises nothing of ours."""
+        pool = job.place.pool
+        try:
+            connection = await pool.connect(job.place)
+        except Refused as refused:
+            self._budgets.cancelled(job.grant, steady_ms())
+            pool.release(job.place)
+            await self._settler.not_connected(job, refused)
+            return
+        except BaseException:
+            self._give_up(job)
+            raise
+        await self._claimed(job, connection)
+
+    async def _claimed(self, job: Job, connection: Connection) -> None:
+        reading = asyncio.ensure_future(self._spool.body(job.message.id))
+        try:
+            mine = await self._spool.claim(self._start(job))
+        except RelayError:
+            self._give_up(job)
+            self._settler.spool_failed(job)
+            await _forget(reading)
+            return
+        except BaseException:
+            reading.cancel()
+            self._give_up(job)
+            raise
+        if not mine:
+            # An operator, an expiry or another attempt was faster; nothing was said to anybody.
+            self._give_up(job)
+            await _forget(reading)
+            return
+        try:
+            body = await reading
+        except RelayError as error:
+            self._give_up(job)
+            await self._settler.unreadable(job, error)
+            return
+        except BaseException:
+            self._give_up(job)
+            await asyncio.shield(self._settler.settled(job, Course(), (0, 0)))
+            raise
+        await self._transfer(job, connection, body)
+
+    async def _transfer(self, job: Job, connection: Connection, body: bytes | Path) -> None:
+        message = job.message
+        careful = message.on_unknown is not OnUnknown.RESEND
+        letter = Letter(
+            message=message,
+            recipients=job.recipients,
+            body=body,
+            mail_from=_sender(job),
+            size_bytes=message.size_bytes,
+        )
+
+        async def intend() -> None:
+            await self._spool.intend(job.attempt_id, wall_ms())
+
+        transaction = Transaction(connection, letter, intend if careful else None)
+        start_ns = wall_ns()
+        try:
+            await transaction.run()
+        except (RelayError, OSError):
+            # The intent or the body failed before the dot: the conversation was cut, nothing can arrive.
+            self._settler.spool_failed(job)
+        finally:
+            # Also when cancelled: the course says how far it came, and that must be written down.
+            self._return_permit(job, transaction.course)
+            job.place.pool.release(job.place)
+            settling = asyncio.ensure_future(self._settler.settled(job, transaction.course, (start_ns, wall_ns())))
+            await asyncio.shield(settling)
+
+    def _return_permit(self, job: Job, course: Course) -> None:
+        now_ms = steady_ms()
+        if not course.mail_said or course.undone:
+            self._budgets.cancelled(job.grant, now_ms)
+            return
+        used = len(job.recipients) if course.dot_said else len(course.accepted)
+        self._budgets.settled(job.grant, now_ms, recipients_used=used, vanished=course.broken)
+
+    def _give_up(self, job: Job) -> None:
+        """Nothing was said past login: everything goes back at once."""
+        self._budgets.cancelled(job.grant, steady_ms())
+        job.place.pool.release(job.place)
+        self._settler.abandoned(job)
+
+    def _start(self, job: Job) -> AttemptStart:
+        return AttemptStart(
+            attempt_id=job.attempt_id,
+            message_id=job.message.id,
+            indexes=job.indexes,
+            path=job.way.path,
+            account=job.way.account,
+            tenant=job.way.tenant,
+            grant_id=job.grant.id,
+            external=job.grant.need.external,
+            started_ms=wall_ms(),
+            traceparent=self._tracer.render(job.context),
+        )
+
+
+def _sender(job: Job) -> str:
+    """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""
+    report = job.message.client == BOUNCE_CLIENT and job.way.path == "smarthost"
+    return "" if report else job.message.mail_from
+
+
+async def _forget(reading: "asyncio.Future[bytes | Path]") -> None:
+    reading.cancel()
+    await asyncio.wait([reading])
+    if not reading.cancelled():
+        reading.exception()

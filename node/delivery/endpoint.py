@@ -1,0 +1,80 @@
+"""Where a way leads on the network: host, TLS, login and the habits of connections. Values only; opens nothing."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from node.m365.token import AccessToken
+
+
+class TlsMode(StrEnum):
+    """How the connection becomes secret. ``none`` is for loopback only (the settings check it)."""
+
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+    NONE = "none"
+
+
+class AuthKind(StrEnum):
+    """How the relay logs in."""
+
+    NONE = "none"
+    PASSWORD = "password"  # noqa: S105 - the name of a kind
+    XOAUTH2 = "xoauth2"
+
+
+class TokenSource(Protocol):
+    """Where tokens come from; one flight per tenant, refreshed early, with a back-off of its own."""
+
+    async def token(self, tenant: str) -> AccessToken:
+        """Give a token that is valid for some minutes. Raises RelayError."""
+        ...
+
+    def invalidate(self, tenant: str, token: AccessToken | None = None) -> bool:
+        """Forget this token: the server refused it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Waits in seconds. The defaults are RFC 5321 §4.5.3.2, shortened where only a connection is at stake."""
+
+    connect_s: float = 20.0
+    banner_s: float = 60.0
+    command_s: float = 120.0
+    data_s: float = 120.0
+    dot_s: float = 600.0  # surplus submissions may be delayed by minutes (facts m365 §6)
+    age_s: float = 600.0  # Exchange cuts sessions at about 20 min
+    idle_s: float = 60.0  # and idle ones at 5 min
+    messages: int = 50
+    yield_messages: int = 10  # given back after so many messages ...
+    yield_s: float = 15.0  # ... or so long, when somebody waits for the slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One way's place on the network."""
+
+    way: str
+    """Name of the way, ``path:account``."""
+    path: str
+    account: str
+    tenant: str
+    host: str
+    port: int
+    tls: TlsMode = TlsMode.STARTTLS
+    context: ssl.SSLContext | None = None
+    auth: AuthKind = AuthKind.NONE
+    user: str = ""
+    password: Callable[[], str] | None = None
+    """Reads the secret anew for each login, so that a changed file is honoured."""
+    connections: int = 2
+    slotted: bool = False
+    """Sessions are counted by the upstream and shared with other nodes: each needs a slot."""
+    metered: bool = False
+    """The upstream counts messages: RSET before DATA is worth a round trip, since it returns the permit."""
+    helo: str = "localhost"
+    source_address: str = ""
+    timings: Timings = Timings()

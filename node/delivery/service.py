@@ -1,0 +1,215 @@
+"""The back door as one object: builds its parts, starts and stops them in order, and answers what it is doing.
+
+Sees every part of the room and decides nothing about mail. The node's composition root hands in what belongs to
+other rooms: spool, budgets, tokens, telemetry, the health book.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from node.cluster.contract import Budgets
+from node.delivery.attempt import Runner
+from node.delivery.clock import wall_ms
+from node.delivery.dial import Dialer
+from node.delivery.dispatcher import Dispatcher
+from node.delivery.endpoint import Endpoint, TokenSource
+from node.delivery.fair import Fair
+from node.delivery.judge import Judge
+from node.delivery.lanes import Lanes
+from node.delivery.opener import Opener
+from node.delivery.pool import Pool
+from node.delivery.reporter import Reporter, Reporting
+from node.delivery.settle import Settler
+from node.delivery.state import DeliveryState, describe
+from node.delivery.sweep import Sweeper
+from node.delivery.tracing import Digest, Tracer
+from node.delivery.ways import Ways
+from node.policy.classify import Classifier
+from node.policy.health import Change, HealthBook
+from node.policy.route import Directory
+from node.settings.mail import Plan
+from node.spool.contract import Spool
+from node.telemetry.contract import Telemetry
+
+
+def _silent(_change: Change) -> None:
+    """Nobody listens to changes of standing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """What other rooms give."""
+
+    spool: Spool
+    budgets: Budgets
+    telemetry: Telemetry
+    tokens: TokenSource | None = None
+    health: HealthBook = field(default_factory=HealthBook)
+    dialer: Dialer = field(default_factory=Dialer)
+    on_change: Callable[[Change], None] = _silent
+    """Hears of every standing that changed: for logs, alarms and the store."""
+    unit_random: Callable[[], float] = random.random
+    digest: Digest | None = None
+    """Keyed hash for Message-IDs in spans."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What the settings say; replaced as a whole by ``reload``."""
+
+    directory: Directory
+    plans: Mapping[str, Plan]
+    endpoints: Mapping[str, Endpoint]
+    """By way name."""
+    reporting: Reporting
+    classifier: Classifier = field(default_factory=Classifier)
+    node: str = "localhost"
+    span_addresses: bool = False
+    poll_s: float = 5.0
+    """The slow look at the whole spool; a net under the news."""
+
+
+class Delivery:
+    """The back door."""
+
+    def __init__(self, plans: Plans, wiring: Wiring) -> None:
+        """Build everything; nothing moves before ``start``."""
+        self._wiring = wiring
+        self._plans = plans
+        self._opener = Opener(wiring.dialer, wiring.tokens)
+        self._pools = {name: self._pool(endpoint) for name, endpoint in plans.endpoints.items()}
+        self._retired: list[Pool] = []
+        self._ways = Ways(plans.directory, self._pools, wiring.health, wiring.budgets, self._changed)
+        tracer = Tracer(wiring.telemetry, plans.node, wiring.digest, addresses=plans.span_addresses)
+        self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
+        self._reporter = Reporter(wiring.spool, plans.reporting, tracer, self._woken)
+        self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
+        runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer)
+        fair = Fair()
+        self._lanes = Lanes(wiring.spool, fair, self._kick)
+        self._settler.lanes = self._lanes
+        self._dispatcher = Dispatcher(self._lanes, fair, self._ways, runner, self._settler, tracer)
+        self._sweeper = Sweeper(wiring.spool, self._lanes, self._settler, self._dispatcher.holds)
+        self._sweeping: asyncio.Task[None] | None = None
+
+    # -- life
+
+    async def start(self) -> None:
+        """Look at the whole spool once and begin. ``spool.open``, ``spool.recover`` and budgets come before."""
+        self._dispatcher.stopped = False
+        await self._sweeper.look()
+        self._sweeping = asyncio.create_task(self._sweep())
+        self._kick()
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._sweeper.wait(self._plans.poll_s)
+            await self._sweeper.look()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        for pool in self._pools.values():
+            pool.sweep()
+            endpoint = pool.endpoint
+            self._wiring.telemetry.gauge(
+                "relay_connections_open", pool.open_connections, path=endpoint.path, account=endpoint.account
+            )
+        for pool in self._retired:
+            pool.close_idle()
+        self._retired = [pool for pool in self._retired if pool.busy]
+
+    def drain(self) -> None:
+        """Start no further attempt; those under way go on. ``close`` ends it, ``start`` undoes it."""
+        self._dispatcher.stopped = True
+
+    async def close(self, timeout_s: float = 30.0) -> None:
+        """Stop: attempts get ``timeout_s`` to finish, the rest is cut (unknown only if past the dot). Idempotent."""
+        self.drain()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+            self._sweeping = None
+        await self._lanes.close()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._dispatcher.idle()
+        except TimeoutError:
+            self._dispatcher.abandon()
+            await self._dispatcher.idle()
+        for pool in (*self._pools.values(), *self._retired):
+            pool.close_idle()
+
+    # -- news
+
+    def wake(self, lanes: Iterable[str] = ()) -> None:
+        """There may be mail to send: in these lanes (``lane_of``; cheap), or somewhere (one look at all lanes)."""
+        named = False
+        for lane in lanes:
+            named = True
+            self._lanes.woken(lane)
+        if not named:
+            self._sweeper.hurry()
+
+    def freed(self, account: str) -> None:
+        """A permit, room or slot of an account came free otherwise than by time (``on_free`` of the budgets)."""
+        self._ways.freed(account)
+        self._lanes.stir()
+
+    def slot_wanted(self, account: str, *, wanted: bool) -> None:
+        """Another node waits for a slot of the account (or no longer): connections are given up early meanwhile."""
+        for pool in self._pools.values():
+            if pool.endpoint.account == account:
+                pool.waited_for = wanted
+                pool.sweep()
+
+    def reload(self, plans: Plans) -> None:
+        """Take new settings: attempts under way end by the old ones, idle connections of changed ways close."""
+        self._plans = plans
+        for name in [name for name, pool in self._pools.items() if plans.endpoints.get(name) != pool.endpoint]:
+            pool = self._pools.pop(name)
+            pool.close_idle()
+            self._retired.append(pool)
+        for name, endpoint in plans.endpoints.items():
+            if name not in self._pools:
+                self._pools[name] = self._pool(endpoint)
+        self._ways.directory = plans.directory
+        self._judge.classifier, self._judge.plans = plans.classifier, plans.plans
+        self._reporter.reporting = plans.reporting
+        self._lanes.stir()
+
+    def park(self, scope: str, *, reason: str, by: str) -> None:
+        """Let a scope rest until resumed (names as in node/policy/health.py)."""
+        for change in self._wiring.health.park(scope, wall_ms(), reason=reason, by=by):
+            self._changed(change)
+
+    def resume(self, scope: str) -> None:
+        """End the rest of a scope."""
+        for change in self._wiring.health.resume(scope, wall_ms()):
+            self._changed(change)
+        self._lanes.stir()
+
+    def state(self) -> DeliveryState:
+        """Say what is going on: ways, attempts, lanes that rest."""
+        return describe(
+            self._pools, self._wiring.health, self._dispatcher.jobs.values(), self._lanes.known.values(), wall_ms()
+        )
+
+    # -- within
+
+    def _pool(self, endpoint: Endpoint) -> Pool:
+        return Pool(endpoint, self._opener, self._wiring.budgets, self._wiring.telemetry)
+
+    def _kick(self) -> None:
+        self._dispatcher.kick()
+
+    def _woken(self, lane: str) -> None:
+        self._lanes.woken(lane)
+
+    def _changed(self, change: Change) -> None:
+        resting = float(change.after.blocks(wall_ms()))
+        self._wiring.telemetry.gauge("relay_breaker_resting", resting, scope=change.scope)
+        self._wiring.on_change(change)
+        if not resting:
+            self._lanes.stir()

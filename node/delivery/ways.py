@@ -1,0 +1,197 @@
+"""Which way a message takes now, with everything it needs to start: health, place, permit (design §5.4, §5.5).
+
+Asks policy (``candidates``, ``choose``) and then tries to hold what the chosen way needs; what turns out to be short
+is told to policy, which then waits or switches. Holds nothing unless it answers ``Held``. Does no I/O and never waits.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from node.cluster.contract import Budgets, Grant, Need, Refusal
+from node.delivery.clock import steady_ms, wall_ms
+from node.delivery.job import Job
+from node.delivery.pool import Place, Pool
+from node.policy.choose import NoWay, Shortage, Take, Wait, choose
+from node.policy.envelope import Direction, NewMessage, Priority
+from node.policy.health import Availability, Change, HealthBook
+from node.policy.route import Candidate, Directory, Way, candidates
+from node.spool.contract import Due
+
+SLOT_LOOK_MS = 1_000
+"""When to look again for a place; in truth a place that comes free wakes the dispatcher."""
+UNKNOWN_LOOK_MS = 60_000
+LASTING = frozenset({"no_permit", "paused", "unknown_account"})
+"""Refusals that hold for every message of the class; the day budgets depend on the number of recipients."""
+MAX_SHORTAGES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A way with a place and a grant; whoever gets it must give both back."""
+
+    way: Way
+    place: Place
+    grant: Grant
+    recipients: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Nothing now."""
+
+    until_ms: int
+    """Wall clock."""
+    reason: str
+    lasting: bool
+    """The whole lane must wait; else only this message."""
+    for_place: bool = False
+    """Only a place is missing: whoever gives one back wakes us."""
+
+
+class Ways:
+    """The ways of this node with their pools."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        pools: dict[str, Pool],
+        health: HealthBook,
+        budgets: Budgets,
+        on_change: Callable[[Change], None],
+    ) -> None:
+        """Keep what choosing needs; all of it may be replaced by a reload."""
+        self.directory = directory
+        self.pools = pools
+        self.health = health
+        self._budgets = budgets
+        self.on_change = on_change
+        self._short: dict[tuple[str, bool, Direction], Shortage] = {}
+        self._load: dict[str, int] = {}
+
+    def freed(self, account: str) -> None:
+        """Something of an account came free otherwise than by time: forget what was said to be short."""
+        for key in [key for key in self._short if key[0] == account]:
+            del self._short[key]
+
+    @property
+    def all_full(self) -> bool:
+        """True when no way has a place left: looking at lanes is then a waste."""
+        return all(pool.full for pool in self.pools.values())
+
+    def candidates(self, message: NewMessage, direction: Direction) -> tuple[Candidate, ...]:
+        """Give policy's answer for one message."""
+        return candidates(self.directory, message, direction, message.plan)
+
+    def rival(self, job: Job) -> bool:
+        """Tell whether another way than the job's may take its mail now."""
+        now_ms = wall_ms()
+        message = job.message
+        return any(
+            item.ok
+            and item.way.name != job.way.name
+            and item.way.name in self.pools
+            and self.health.available(
+                item.way, message.header_from, now_ms, direction=job.direction, client=message.client
+            ).ok
+            for item in self.candidates(message, job.direction)
+        )
+
+    def begin(self, job: Job) -> None:
+        """Note that an attempt starts: a scope that may be probed is closed to others until it reports."""
+        message = job.message
+        for change in self.health.begin(
+            job.way, message.header_from, wall_ms(), direction=job.direction, client=message.client
+        ):
+            self.on_change(change)
+
+    def hold(self, due: Due, direction: Direction) -> Held | Later | NoWay:
+        """Choose a way for a message's recipients and hold what it needs."""
+        message = due.message
+        now_ms = wall_ms()
+        found = self.candidates(message, direction)
+        availability = self._availability(found, message, direction, now_ms)
+        short = self._shortages(found, message.priority, direction, now_ms)
+        last_way = due.recipients[0].last_way if due.recipients[0].attempts else ""
+        placeless = False
+        # Each round finds one way short, so there are at most as many rounds as ways.
+        for _ in range(len(found) + 1):
+            decision = choose(found, availability, short, now_ms, load=self._load, last_way=last_way)
+            if isinstance(decision, NoWay):
+                return decision
+            if isinstance(decision, Wait):
+                return self._later(decision, availability, due, placeless=placeless)
+            held = self._take(decision, due, direction, now_ms)
+            if isinstance(held, Held):
+                return held
+            placeless = held.reason == "no_slot"
+            short[decision.way.account] = held
+        return Later(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot", lasting=True, for_place=True)
+
+    def _availability(
+        self, found: tuple[Candidate, ...], message: NewMessage, direction: Direction, now_ms: int
+    ) -> Mapping[str, Availability]:
+        if not self.health.entries:
+            return {}
+        return {
+            item.way.name: self.health.available(
+                item.way, message.header_from, now_ms, direction=direction, client=message.client
+            )
+            for item in found
+            if item.ok
+        }
+
+    def _shortages(
+        self, found: tuple[Candidate, ...], priority: Priority, direction: Direction, now_ms: int
+    ) -> dict[str, Shortage]:
+        if not self._short:
+            return {}
+        urgent = priority is Priority.URGENT
+        known: dict[str, Shortage] = {}
+        for item in found:
+            key = (item.way.account, urgent, direction)
+            shortage = self._short.get(key)
+            if shortage is None:
+                continue
+            if shortage.until_ms <= now_ms:
+                del self._short[key]
+            else:
+                known[item.way.account] = shortage
+        return known
+
+    def _take(self, decision: Take, due: Due, direction: Direction, now_ms: int) -> Held | Shortage:
+        way = decision.way
+        pool = self.pools.get(way.name)
+        if pool is None:
+            return Shortage(until_ms=now_ms + UNKNOWN_LOOK_MS, reason="path_not_set_up")
+        place = pool.reserve()
+        if place is None:
+            return Shortage(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot")
+        count = min(len(due.recipients), way.recipients_per_message)
+        external = count if direction is Direction.EXTERNAL and way.counts_external else 0
+        steady = steady_ms()
+        need = Need(
+            account=way.account,
+            recipients=count,
+            tenant=way.tenant,
+            external=external,
+            priority=due.message.priority,
+        )
+        grant = self._budgets.try_grant(need, steady)
+        if isinstance(grant, Refusal):
+            pool.release(place)
+            shortage = Shortage(until_ms=now_ms + max(1, grant.retry_ms - steady), reason=grant.reason)
+            if grant.reason in LASTING and len(self._short) < MAX_SHORTAGES:
+                self._short[way.account, need.priority is Priority.URGENT, direction] = shortage
+            return shortage
+        self._load[way.account] = self._load.get(way.account, 0) + 1
+        return Held(way=way, place=place, grant=grant, recipients=count)
+
+    def _later(self, wait: Wait, availability: Mapping[str, Availability], due: Due, *, placeless: bool) -> Later:
+        by_pair = any(state.scope.startswith("pair/") for state in availability.values() if not state.ok)
+        by_size = wait.reason in ("day_budget", "tenant_budget") and len(due.recipients) > 1
+        return Later(
+            until_ms=wait.until_ms,
+            reason=wait.reason,
+            lasting=not (by_pair or by_size),
+            for_place=placeless and wait.reason == "no_slot",
+        )
