@@ -16,7 +16,7 @@ from node.policy.envelope import Direction, NewMessage, Notify, Recipient
 BOUNCE_CLIENT: Final = "bounce"
 """``client`` of our own reports: undeliverable ones go to ``dead``, never back."""
 EXPIRE_S: Final = 2 * 86_400.0
-"""How long a report is tried, whatever the plan of the mail it is about: a one-time code expires, its report must not."""
+"""How long a report is tried, whatever the plan says: a one-time code expires, its report must not."""
 
 _WANTED: Final = {
     Action.FAILED: Notify.FAILURE,

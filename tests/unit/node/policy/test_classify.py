@@ -1,0 +1,194 @@
+"""The classifier's laws: traps, lost answers, histories, configured rows."""
+
+import pytest
+
+from node.policy.classify import Classifier
+from node.policy.reply import Reply, Stage, reply_from
+from node.policy.table.config import row_from_config, rows_from_config
+from node.policy.table.row import BEFORE_MAIL
+from node.policy.verdict import Hint, Narrow, Outcome, Scope
+
+CLASSIFIER = Classifier()
+
+
+def judged(line, stage=Stage.DOT, path="submission", **history):
+    code, _, rest = line.partition(" ")
+    return CLASSIFIER.classify(path, stage, reply_from(int(code), rest), **history)
+
+
+def test_the_same_enhanced_code_means_the_pair_or_the_whole_account():
+    pair = judged(
+        "554 5.2.252 SendAsDenied; a@x not allowed to send as b@x; STOREDRV.Submission.Exception:SendAsDenied"
+    )
+    account = judged("550 5.2.252 Sender throttled due to continuous send as denied errors")
+    assert (pair.scope, account.scope) == (Scope.ACCOUNT_FROM, Scope.ACCOUNT)
+
+
+def test_too_many_recipients_is_the_message_unless_reputation_is_named():
+    plain = judged("452 4.5.3 Too many recipients", Stage.RCPT)
+    source = judged("452 4.5.3 Too many recipients (AS780090)", Stage.RCPT)
+    assert (plain.scope, plain.hint) == (Scope.MESSAGE, Hint.SPLIT)
+    assert (source.scope, source.hint, source.outcome) == (Scope.PATH_SITE, Hint.NONE, Outcome.SWITCH)
+
+
+@pytest.mark.parametrize("kind", ["timeout", "closed", "refused", "tls", "anything"])
+@pytest.mark.parametrize("path", ["submission", "smarthost", "graph"])
+def test_no_answer_after_the_dot_is_unknown_never_failed(kind, path):
+    verdict = CLASSIFIER.classify(path, Stage.DOT, Reply(code=0, text=kind))
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNKNOWN, "answer_lost")
+
+
+@pytest.mark.parametrize("code", [100, 250, 334, 354])
+def test_a_positive_answer_delivers_only_after_the_dot(code):
+    for stage in Stage:
+        outcome = CLASSIFIER.classify("submission", stage, Reply(code=code)).outcome
+        final = stage in (Stage.DOT, Stage.HTTP)
+        expected = (Outcome.DELIVERED if code == 250 else Outcome.UNKNOWN) if final else Outcome.RETRY
+        assert outcome is expected, stage
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in (Stage.DOT, Stage.HTTP, Stage.NDR)])
+@pytest.mark.parametrize("kind", ["timeout", "refused", "tls", "closed"])
+def test_transport_failures_before_the_dot_keep_the_mail(stage, kind):
+    verdict = CLASSIFIER.classify("submission", stage, Reply(code=0, text=kind))
+    assert verdict.outcome is Outcome.RETRY
+    assert verdict.cool_down_s > 0
+
+
+def test_http_that_never_left_is_no_unknown():
+    assert CLASSIFIER.classify("graph", Stage.HTTP, Reply(code=0, text="not_sent timeout")).outcome is Outcome.RETRY
+    assert CLASSIFIER.classify("graph", Stage.HTTP, Reply(code=0, text="timeout")).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("stage", sorted(BEFORE_MAIL))
+def test_5xx_before_mail_never_bounces_even_if_a_row_says_so(stage):
+    row = row_from_config({"code": 550, "scope": "message", "outcome": "bounce", "reason": "mine"})
+    verdict = Classifier(first=(row,)).classify("smarthost", stage, Reply(code=550, enhanced="5.1.1"))
+    assert verdict.outcome in (Outcome.SWITCH, Outcome.RETRY)
+    assert verdict.reason != "mine"
+
+
+DEFAULTS = [
+    ("450 4.9.9 what", Stage.RCPT, Scope.RECIPIENT, Outcome.RETRY, 60),
+    ("450 4.9.9 what", Stage.MAIL, Scope.MESSAGE, Outcome.RETRY, 60),
+    ("450 4.9.9 what", Stage.DOT, Scope.MESSAGE, Outcome.RETRY, 60),
+    ("450 4.9.9 what", Stage.EHLO, Scope.CONNECTION, Outcome.RETRY, 60),
+    ("450 4.9.9 what", Stage.AUTH, Scope.CONNECTION, Outcome.RETRY, 60),
+    ("550 5.9.9 what", Stage.RCPT, Scope.RECIPIENT, Outcome.BOUNCE, 0),
+    ("550 5.9.9 what", Stage.MAIL, Scope.ACCOUNT_FROM, Outcome.SWITCH, 60),
+    ("550 5.9.9 what", Stage.DOT, Scope.MESSAGE, Outcome.SWITCH, 60),
+    ("550 5.9.9 what", Stage.AUTH, Scope.ACCOUNT, Outcome.SWITCH, 900),
+    ("550 5.9.9 what", Stage.BANNER, Scope.PATH_SITE, Outcome.SWITCH, 60),
+    ("530 5.9.9 what", Stage.RCPT, Scope.ACCOUNT, Outcome.SWITCH, 900),
+    ("550 5.9.9 what", Stage.NDR, Scope.RECIPIENT, Outcome.BOUNCE, 0),
+]
+
+
+@pytest.mark.parametrize(("line", "stage", "scope", "outcome", "rest"), DEFAULTS)
+def test_defaults_of_4_10(line, stage, scope, outcome, rest):
+    verdict = judged(line, stage)
+    assert (verdict.scope, verdict.outcome, verdict.cool_down_s) == (scope, outcome, rest)
+    assert verdict.reason.startswith("unclassified_")
+
+
+def test_the_second_identical_refusal_after_the_dot_bounces():
+    line = "554 5.9.9 strange"
+    first = judged(line)
+    assert first.outcome is Outcome.SWITCH
+    again = judged(line, last_reason=first.reason, last_reply=line, attempts=1)
+    assert again.outcome is Outcome.BOUNCE
+    other = judged(line, last_reason=first.reason, last_reply="554 5.8.8 strange", attempts=1)
+    assert other.outcome is Outcome.SWITCH
+
+
+def test_an_unknown_4xx_stays_on_the_account_until_the_third_try():
+    outcomes = [
+        judged("451 4.9.9 hm", last_reason="unclassified_message_4xx", attempts=attempts).outcome
+        for attempts in range(5)
+    ]
+    assert outcomes == [Outcome.RETRY] * 3 + [Outcome.SWITCH] * 2
+
+
+def test_a_recipients_hourly_limit_is_retried_three_times_although_5xx():
+    said = {"last_reason": "recipient_hourly", "last_reply": "554 5.2.122 Recipient's per hour"}
+    outcomes = [judged("554 5.2.122 Recipient's per hour", **said, attempts=n).outcome for n in (1, 2, 3)]
+    assert outcomes == [Outcome.RETRY, Outcome.RETRY, Outcome.BOUNCE]
+
+
+def test_content_blocks_hold_and_stop_the_client():
+    for line in (
+        "550 5.1.8 Access denied, bad outbound sender",
+        "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; WASCL UserAction verdict is Suspend",
+        "550 5.7.501 Access denied, spam abuse detected",
+        "550 5.7.503 Access denied, banned sender",
+    ):
+        verdict = judged(line)
+        assert (verdict.outcome, verdict.stops_client, verdict.park, verdict.alert) == (Outcome.HOLD, True, True, True)
+
+
+def test_the_tenant_limit_stops_only_external_mail():
+    assert judged("550 5.7.233 limit").narrow is Narrow.EXTERNAL
+    assert judged("550 5.7.236 limit").narrow is Narrow.FROM_DOMAIN
+    assert judged("550 5.7.705 threshold").narrow is Narrow.ALL
+
+
+def test_microsofts_meanings_do_not_reach_a_smart_host():
+    assert judged("452 4.2.2 STOREDRV lookalike", Stage.RCPT, "smarthost").scope is Scope.RECIPIENT
+    assert judged("552 5.2.2 Mailbox full", Stage.DOT, "smarthost").scope is Scope.MESSAGE
+    assert judged("550 5.1.1 User unknown", Stage.RCPT, "smarthost").reason == "recipient_unknown"
+
+
+def test_configured_rows_come_first_in_their_order():
+    rows = rows_from_config(
+        [
+            {"enhanced": "5.7.1", "text": "Grey", "path": "smarthost", "stage": ["rcpt"], "scope": "recipient",
+             "outcome": "retry", "reason": "greylisted", "cool_down": "5m"},
+            {"code": "5xx", "scope": "message", "outcome": "bounce", "reason": "all_5xx"},
+        ],
+        duration=lambda text: 60.0 * float(str(text).rstrip("m")),
+    )  # fmt: skip
+    classifier = Classifier(first=rows)
+    grey = classifier.classify("smarthost", Stage.RCPT, reply_from(550, "5.7.1 greylisted, come back"))
+    assert (grey.reason, grey.cool_down_s, grey.source) == ("greylisted", 300.0, "replies[0]")
+    rest = classifier.classify("submission", Stage.DOT, reply_from(550, "5.1.8 Access denied"))
+    assert rest.reason == "all_5xx"
+
+
+BAD = [
+    ({}, "outcome: expected one of"),
+    ({"outcome": "delivered"}, "outcome: expected one of retry, switch, bounce, hold"),
+    ({"scope": "world"}, "scope: expected one of recipient"),
+    ({"reason": "Two Words"}, "reason: expected a word such as"),
+    ({"colour": 1}, "colour: unknown key"),
+    ({"code": 250}, "code: expected a reply code such as 451"),
+    ({"code": "6xx"}, "code: expected a reply code"),
+    ({"enhanced": "5.7"}, "enhanced: expected a code such as 5.7.64"),
+    ({"enhanced": "5.7.9-3"}, "enhanced: expected a code"),
+    ({"stage": "lunch"}, "stage: expected one of connect"),
+    ({"path": "pigeon"}, "path: expected one of submission"),
+    ({"outcome": "retry"}, "cool_down: needed with outcome retry or switch"),
+    ({"outcome": "retry", "cool_down": "soon"}, "cool_down: could not convert"),
+    ({"outcome": "retry", "cool_down": -1}, "cool_down: expected a time above 0"),
+    ({"stage": "auth", "outcome": "bounce"}, "outcome: a refusal before MAIL"),
+    ({"park": True}, "park: scope message cannot be parked"),
+    ({"tries": 0}, "tries: expected a number"),
+    ({"alert": "yes"}, "alert: expected true or false"),
+    ({"code": None}, "give at least one of code"),
+]
+GOOD = {"code": 550, "scope": "message", "outcome": "hold", "reason": "mine"}
+
+
+@pytest.mark.parametrize(("change", "complaint"), BAD)
+def test_a_bad_row_says_where_and_what(change, complaint):
+    item = {key: value for key, value in {**GOOD, **change}.items() if value is not None} if change else {}
+    with pytest.raises(ValueError, match="replies") as caught:
+        row_from_config(item, place="replies[3]")
+    assert "replies[3]" in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+def test_all_faults_of_all_rows_at_once():
+    with pytest.raises(ValueError, match="unknown key") as caught:
+        rows_from_config([{**GOOD, "x": 1}, GOOD, {**GOOD, "code": 1, "scope": "no"}])
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["replies[0].x", "replies[2].scope", "replies[2].code"]
