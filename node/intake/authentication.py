@@ -24,8 +24,6 @@ REMEMBERED = 10_000
 QUEUE = 64
 QUEUE_PER_ADDRESS = 16
 USER_CHARS = 256
-# What an unknown user is checked against, so that refusing takes the same time: an argon2 hash nothing fits.
-_DUMMY = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +65,7 @@ class Authenticator:
         self._running: dict[bytes, asyncio.Task[bool]] = {}
         self._known: OrderedDict[bytes, tuple[int, bool]] = OrderedDict()
         self._users: dict[str, tuple[str, tuple[StoredPassword, ...]]] = {}
-        self._dummy = _DUMMY
+        self._dummy = ""
         self.replace(users)
 
     def replace(self, users: Mapping[str, Sequence[StoredPassword]]) -> None:
@@ -75,10 +73,9 @@ class Authenticator:
         for stored in (stored for several in users.values() for stored in several):
             kind_of(stored.hash)
         self._users = {fold_user(user): (user, tuple(several)) for user, several in users.items()}
-        slow = any(stored.slow for several in users.values() for stored in several)
-        self._dummy = _DUMMY if slow else hash_fast(os.urandom(16), os.urandom(16))
+        slow = [stored.hash for several in users.values() for stored in several if stored.slow]
+        self._dummy = _unfitting(slow[0]) if slow else hash_fast(os.urandom(16), os.urandom(16))
         self._known.clear()
-        self._running.clear()
 
     async def verify(self, user: str, password: bytes, peer_ip: str) -> Authenticated | Refused:
         """Check one pair. Never raises for what a client sent; a full queue is a temporary refusal."""
@@ -111,19 +108,21 @@ class Authenticator:
         if task is None:
             if self._waiting.total() >= self._queue or self._waiting[peer_ip] >= self._queue_per_address:
                 return None
-            task = self._running[pair] = asyncio.create_task(self._check(pair, slow, password, peer_ip))
+            task = self._running[pair] = asyncio.create_task(self._check(pair, slow, password))
+            self._waiting[peer_ip] += 1
+            task.add_done_callback(lambda _: self._checked(pair, peer_ip))
         return await asyncio.shield(task)  # a client that hangs up must not cancel what others wait for
 
-    async def _check(self, pair: bytes, hashes: tuple[str, ...], password: bytes, peer_ip: str) -> bool:
-        self._waiting[peer_ip] += 1
-        try:
-            loop = asyncio.get_running_loop()
-            right = await loop.run_in_executor(self._pool, _verify_any, hashes, self._dummy, password)
-            return self._remember(pair, right=right)
-        finally:
-            self._running.pop(pair, None)
-            self._waiting[peer_ip] -= 1
-            self._waiting += Counter()  # drops the zeros, so the table stays as small as the queue
+    async def _check(self, pair: bytes, hashes: tuple[str, ...], password: bytes) -> bool:
+        loop = asyncio.get_running_loop()
+        right = await loop.run_in_executor(self._pool, _verify_any, hashes, self._dummy, password)
+        return self._remember(pair, right=right)
+
+    def _checked(self, pair: bytes, peer_ip: str) -> None:
+        self._running.pop(pair, None)
+        self._waiting[peer_ip] -= 1
+        if not self._waiting[peer_ip]:
+            del self._waiting[peer_ip]  # the table stays as small as the queue
 
     def _pair(self, user: str, password: bytes, hashes: tuple[str, ...]) -> bytes:
         """A key nobody without this process's secret can turn back; the hashes are in it, so rotation forgets."""
@@ -150,6 +149,12 @@ class Authenticator:
         """Let checks under way end and stop the threads."""
         await asyncio.gather(*self._running.values(), return_exceptions=True)
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+
+
+def _unfitting(stored: str) -> str:
+    """A hash of the same cost that nothing fits: unknown users are checked against it, so refusing takes as long."""
+    head, _, digest = stored.rpartition("$")
+    return f"{head}${'A' * len(digest)}"
 
 
 def _verify_any(hashes: tuple[str, ...], dummy: str, password: bytes) -> bool:

@@ -14,6 +14,7 @@ FIELDS = 1000
 LINE_BYTES = 998
 LENIENT_LINE_BYTES = 8190
 _FIELD = re.compile(rb"([!-9;-~]+)([ \t]*):([^\r\n\x00]*\r\n(?:[ \t][^\r\n\x00]*\r\n)*)")
+_NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 _BLANK_FOLD = re.compile(rb"\r\n[ \t]+(?=\r\n)")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
@@ -56,11 +57,12 @@ def parse_header(raw: bytes, *, lenient: bool = False) -> Header | HeaderFault:
     """
     end = _end_of(raw)
     if end < 0 or end > HEADER_BYTES:
-        return HeaderFault("too_large", 0)
+        begins = _NAME.match(raw) is not None or raw[:1] in b" \t"
+        return HeaderFault("too_large", 0) if begins else _stop(raw, [], 0, lenient=lenient)
     fields: list[Field] = []
     at = 0
     match = _FIELD.match
-    while at < end:
+    while at < end and len(fields) <= FIELDS:
         found = match(raw, at, end)
         if found is None:
             return _stop(raw, fields, at, lenient=lenient)

@@ -88,16 +88,17 @@ def hash_fast(password: bytes, salt: bytes) -> str:
 def kind_of(stored: str) -> HashKind:
     """Name the form of a stored hash and check its costs. Raises PasswordHashError."""
     if found := _ARGON2.fullmatch(stored):
-        if int(found[1]) > MAX_ARGON2_KIB or int(found[2]) > MAX_ARGON2_TIME:
-            raise PasswordHashError(
-                f"an argon2 hash may cost at most {MAX_ARGON2_KIB} KiB and {MAX_ARGON2_TIME} rounds"
-            )
+        memory_kib, rounds, lanes = map(int, found.groups())
+        if not 8 * lanes <= memory_kib <= MAX_ARGON2_KIB or not 1 <= rounds <= MAX_ARGON2_TIME or lanes < 1:
+            raise PasswordHashError(f"an argon2 hash may cost at most {MAX_ARGON2_KIB} KiB, {MAX_ARGON2_TIME} rounds")
         return HashKind.ARGON2
     if found := _PBKDF2.fullmatch(stored):
         if not 1 <= int(found[1]) <= MAX_PBKDF2_ITERATIONS:
             raise PasswordHashError(f"a PBKDF2 hash may cost at most {MAX_PBKDF2_ITERATIONS} iterations")
+        _check_base64(found[2], found[3])
         return HashKind.PBKDF2
-    if _FAST.fullmatch(stored):
+    if found := _FAST.fullmatch(stored):
+        _check_base64(found[1], found[2])
         return HashKind.FAST
     raise PasswordHashError("not a hash made by `relayctl hash-password` ($argon2id$, $pbkdf2-sha256$ or $relay-fast$)")
 
@@ -133,6 +134,11 @@ def _blake(password: bytes, salt: bytes) -> bytes:
 
 def _encode(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii").rstrip("=")
+
+
+def _check_base64(*texts: str) -> None:
+    for text in texts:
+        _decode(text)
 
 
 def _decode(text: str) -> bytes:

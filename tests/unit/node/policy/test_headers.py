@@ -30,6 +30,7 @@ def test_fields_and_body():
         (b"\r\n\r\nbody\r\n", 0, b"\r\nbody\r\n"),
         (b"hello\r\nthere\r\n", 0, b"hello\r\nthere\r\n"),
         (b"hello there: not a field\r\n\r\nx\r\n", 0, b"hello there: not a field\r\n\r\nx\r\n"),
+        (b"no header\r\n" * 30_000, 0, b"no header\r\n" * 30_000),
         (b"A: b\r\n", 1, b""),
         (b"A: b\r\n\r\n", 1, b""),
         (b"A: b\r\n\r\n\r\nx\r\n", 1, b"\r\nx\r\n"),
@@ -58,6 +59,8 @@ def test_edges(raw, count, body):
         (b"A: b\r\nB: " + b"x" * 996 + b"\r\n\r\n", "long_line", 2),
         (b"A: b\r\n" * (FIELDS + 1) + b"\r\n", "too_many_fields", 0),
         (b"A: b\r\n" * (HEADER_BYTES // 6 + 2), "too_large", 0),
+        (b"A: " + b"x" * HEADER_BYTES + b"\r\n\r\n", "too_large", 0),
+        (b" A: b\r\n" * (HEADER_BYTES // 7 + 2), "too_large", 0),
     ],
 )
 def test_faults(raw, reason, line):
