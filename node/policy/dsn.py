@@ -1,6 +1,6 @@
 """A delivery report as bytes (RFC 3464 in the frame of RFC 3462, parameters of RFC 3461, RFC 6533 beyond ASCII).
 
-Pure: date, id and the original's bytes are handed in. Every foreign text passes ``_value`` before it becomes a header
+Pure: date, id and the original's bytes are handed in. Every foreign text passes ``one_line`` before it becomes a header
 field, so nothing a client or an upstream wrote can start a line of its own.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from node.policy.addresses import needs_utf8
-from node.policy.dsn_text import SUBJECTS, Action, default_status, report_text
+from node.policy.dsn_text import SUBJECTS, Action, default_status, one_line, report_text
 from node.policy.envelope import NewMessage
 from node.policy.parameters import ParameterError, decode_xtext
 from node.policy.reply import printable
@@ -22,6 +22,7 @@ MAX_HEADERS_BYTES: Final = 32 << 10
 MAX_FULL_BYTES: Final = 1 << 20
 """Larger originals are returned as headers only, even with RET=FULL (RFC 3461 §4.3 allows it)."""
 _FOLD_AT: Final = 76
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
 _STATUS: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,990}>")
 _HOST: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\]-]{0,254}")
@@ -131,8 +132,8 @@ def _fields(
     message: NewMessage, action: Action, reporter: Reporter, target: str, message_id: str, now_ms: int
 ) -> list[str]:
     fields = [
-        f"From: Mail relay <{_value(reporter.sender).translate(_ANGLES)}>",
-        f"To: <{_value(target).translate(_ANGLES)}>",
+        f"From: Mail relay <{one_line(reporter.sender).translate(_ANGLES)}>",
+        f"To: <{one_line(target).translate(_ANGLES)}>",
         f"Subject: {SUBJECTS[action]}",
         f"Date: {mail_date(now_ms)}",
         f"Message-ID: {message_id}",
@@ -158,7 +159,7 @@ def _text_part(
 def _status_part(message: NewMessage, reported: Sequence[Reported], reporter: Reporter, *, utf8: bool) -> bytes:
     groups = [[f"Reporting-MTA: dns;{_host(reporter.hostname)}", f"Arrival-Date: {mail_date(message.received_ms)}"]]
     if message.envid:
-        groups[0].insert(0, f"Original-Envelope-Id: {_value(message.envid)}")
+        groups[0].insert(0, f"Original-Envelope-Id: {one_line(message.envid)}")
     groups += [_recipient_fields(item, utf8=utf8) for item in reported]
     text = "\r\n".join("".join(f"{_fold(field)}\r\n" for field in group) for group in groups)
     kind = "message/global-delivery-status" if utf8 else "message/delivery-status"
@@ -168,16 +169,16 @@ def _status_part(message: NewMessage, reported: Sequence[Reported], reporter: Re
 def _recipient_fields(item: Reported, *, utf8: bool) -> list[str]:
     kind = "utf-8" if needs_utf8(item.address) else "rfc822"
     original = original_recipient(item.orcpt, utf8=utf8) if item.orcpt else ""
-    fields = [f"Original-Recipient: {_value(original)}"] if original else []
+    fields = [f"Original-Recipient: {one_line(original)}"] if original else []
     fields += [
-        f"Final-Recipient: {kind};{_value(item.address)}",
+        f"Final-Recipient: {kind};{one_line(item.address)}",
         f"Action: {item.action.value}",
         f"Status: {status_of(item)}",
     ]
     if item.remote:
         fields.append(f"Remote-MTA: dns;{_host(item.remote)}")
     if item.reply:
-        fields.append(f"Diagnostic-Code: smtp;{_value(item.reply)}")
+        fields.append(f"Diagnostic-Code: smtp;{one_line(item.reply)}")
     if item.last_attempt_ms:
         fields.append(f"Last-Attempt-Date: {mail_date(item.last_attempt_ms)}")
     if item.will_retry_until_ms and item.action is Action.DELAYED:
@@ -204,7 +205,7 @@ def _headers_of(original: bytes, *, utf8: bool) -> bytes:
     header = original.partition(b"\r\n\r\n")[0][: MAX_HEADERS_BYTES + 2]
     if len(header) > MAX_HEADERS_BYTES:
         header = header[: header.rfind(b"\r\n") if b"\r\n" in header else MAX_HEADERS_BYTES]
-    text = header.decode("utf-8", "replace") + "\r\n"
+    text = _BARE.sub(b" ", header).decode("utf-8", "replace") + "\r\n"
     return text.encode("utf-8") if utf8 else text.encode("ascii", "replace")
 
 
@@ -220,11 +221,6 @@ def _boundary(report_id: str, parts: Sequence[bytes]) -> str:
     while any(f"{base}.{number}".encode() in part for part in parts):
         number += 1
     return f"{base}.{number}"
-
-
-def _value(text: str) -> str:
-    """Make a foreign text safe inside a header field: one line, printable, at most 512 characters."""
-    return printable(text)
 
 
 def _token(text: str) -> str:

@@ -63,8 +63,15 @@ _STATUSES: Final = {
     "unknown_bounce": "5.4.2",
     "unknown_expired": "5.4.2",
 }
+_LINE_BYTES: Final = 900
+"""A text without spaces cannot be folded; with what stands before it, it stays below 998 octets (RFC 5322 §2.1.1)."""
 LISTED: Final = 50
 """Recipients named in the part for people; the machine's part names all."""
+
+
+def one_line(text: str) -> str:
+    """Make a foreign text safe to show and to put in a header field: one line, printable, 512 characters at most."""
+    return printable(text).encode()[:_LINE_BYTES].decode("utf-8", "ignore")
 
 
 def default_status(action: Action, reason: str) -> str:
@@ -87,12 +94,12 @@ def report_text(
     """Write the part for people; recipients as (address, reason, upstream's words)."""
     lines = [f"This is the mail relay {hostname}.", "", _OPENINGS[action], ""]
     for address, reason, reply in recipients[:LISTED]:
-        lines.append(f"  {printable(address)}")
+        lines.append(f"  {one_line(address)}")
         words = plain_words(reason)
         if words:
             lines.append(f"    {words}")
         if reply:
-            lines.append(f"    The other side said: {printable(reply)}")
+            lines.append(f"    The other side said: {one_line(reply)}")
     if len(recipients) > LISTED:
         lines.append(f"  and {len(recipients) - LISTED} more, named in the attached report")
     if _CLOSINGS[action]:
