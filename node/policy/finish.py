@@ -170,18 +170,18 @@ def _survey(header: Header) -> _Survey:
     noted: dict[bytes, list[tuple[int, Field]]] = {}
     dropped: dict[bytes, list[Field]] = {}
     listed = False
-    for index, field in enumerate(header.fields):
-        name, raw = field.name, field.raw
-        if name in DROPPED or name.startswith(DROPPED_PREFIXES):
-            dropped.setdefault(name, []).append(field)
+    for index, (raw, written, space, value) in enumerate(header.rows):
+        name = written.lower()
+        if name in NOTED:
+            noted.setdefault(name, []).append((index, Field(name, raw, value)))
+        elif name in DROPPED or name.startswith(DROPPED_PREFIXES):
+            dropped.setdefault(name, []).append(Field(name, raw, value))
             pieces.append(b"")
             continue
-        if name in NOTED:
-            noted.setdefault(name, []).append((index, field))
         elif name.startswith(b"list-"):
             listed = True
         # "Name :" came through on a legacy listener; it leaves in the one form every reader understands.
-        pieces.append(raw if raw[len(name)] == ord(":") else raw[: len(name)] + b":" + field.value)
+        pieces.append(written + b":" + value if space else raw)
     return _Survey(pieces, noted, dropped, listed)
 
 

@@ -13,7 +13,7 @@ HEADER_BYTES = 256 << 10
 FIELDS = 1000
 LINE_BYTES = 998
 LENIENT_LINE_BYTES = 8190
-_FIELD = re.compile(rb"([!-9;-~]+)([ \t]*):([^\r\n\x00]*\r\n(?:[ \t][^\r\n\x00]*\r\n)*)")
+_FIELDS = re.compile(rb"^(([!-9;-~]+)([ \t]*):([^\r\n\x00]*\r\n(?:[ \t][^\r\n\x00]*\r\n)*))", re.MULTILINE)
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 _BLANK_FOLD = re.compile(rb"\r\n[ \t]+(?=\r\n)")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
@@ -27,6 +27,10 @@ class HeaderFault(NamedTuple):
     """``too_large``, ``too_many_fields``, ``bad_octet``, ``long_line``, ``malformed``."""
     line: int
     """Number of the line at fault, counted from 1."""
+
+
+Row = tuple[bytes, bytes, bytes, bytes]
+"""A field as found: all its octets, name as written, space before the colon, value with folds and final CRLF."""
 
 
 class Field(NamedTuple):
@@ -43,9 +47,14 @@ class Field(NamedTuple):
 class Header(NamedTuple):
     """A header block taken apart."""
 
-    fields: list[Field]
+    rows: list[Row]
     body_at: int
     """Where the body begins in the octets given; a blank line before it is not part of the body."""
+
+    @property
+    def fields(self) -> list[Field]:
+        """The rows with names to compare; made when asked for, as most fields are only copied."""
+        return [Field(name.lower(), raw, value) for raw, name, _, value in self.rows]
 
 
 def parse_header(raw: bytes, *, lenient: bool = False) -> Header | HeaderFault:
@@ -59,21 +68,21 @@ def parse_header(raw: bytes, *, lenient: bool = False) -> Header | HeaderFault:
     if end < 0 or end > HEADER_BYTES:
         begins = _NAME.match(raw) is not None or raw[:1] in b" \t"
         return HeaderFault("too_large", 0) if begins else _stop(raw, [], 0, lenient=lenient)
-    fields: list[Field] = []
-    at = 0
-    match = _FIELD.match
-    while at < end and len(fields) <= FIELDS:
-        found = match(raw, at, end)
-        if found is None:
-            return _stop(raw, fields, at, lenient=lenient)
-        name, space, value = found.groups()
-        if space and not lenient:  # "From :" is From to some readers and nothing to others
-            return HeaderFault("malformed", _line(raw, at))
-        fields.append(Field(name.lower(), found[0], value))
-        at = found.end()
+    rows: list[Row] = _FIELDS.findall(raw, 0, end)
+    if sum([len(row[0]) for row in rows]) != end:  # matches never overlap, so equal lengths leave no gap
+        return _until_fault(raw, end, lenient=lenient)
     body_at = end + 2 if raw[end : end + 2] == b"\r\n" else end
-    header = Header(fields, body_at)
-    return _check(header, raw, end, lenient=lenient)
+    return _check(Header(rows, body_at), raw, end, lenient=lenient)
+
+
+def _until_fault(raw: bytes, end: int, *, lenient: bool) -> Header | HeaderFault:
+    """Go field by field to the line that is none."""
+    rows: list[Row] = []
+    at = 0
+    while (found := _FIELDS.match(raw, at, end)) is not None:
+        rows.append((found[1], found[2], found[3], found[4]))
+        at = found.end()
+    return _stop(raw, rows, at, lenient=lenient)
 
 
 def unfold(value: bytes) -> str:
@@ -92,22 +101,25 @@ def _end_of(raw: bytes) -> int:
     return -1 if len(raw) > HEADER_BYTES else len(raw)
 
 
-def _stop(raw: bytes, fields: list[Field], at: int, *, lenient: bool) -> Header | HeaderFault:
+def _stop(raw: bytes, rows: list[Row], at: int, *, lenient: bool) -> Header | HeaderFault:
     """A line that is no field: no header at all, the header's end (lenient), or a fault."""
     line_end = raw.find(b"\r\n", at)
     bare = _BARE.search(raw, at, len(raw) if line_end < 0 else line_end)
     if bare is not None:
         return HeaderFault("bad_octet", _line(raw, bare.start()))
-    if not fields and raw[at : at + 1] not in b" \t" and at + 2 <= len(raw):
-        return Header(fields, 0)
-    if lenient and fields:
-        return _check(Header(fields, at), raw, at, lenient=True)
+    if not rows and raw[at : at + 1] not in b" \t" and at + 2 <= len(raw):
+        return Header([], 0)
+    if lenient and rows:
+        return _check(Header(rows, at), raw, at, lenient=True)
     return HeaderFault("malformed", _line(raw, at))
 
 
 def _check(header: Header, raw: bytes, end: int, *, lenient: bool) -> Header | HeaderFault:
-    if len(header.fields) > FIELDS:
+    if len(header.rows) > FIELDS:
         return HeaderFault("too_many_fields", 0)
+    if not lenient and any(row[2] for row in header.rows):  # "From :" is From to some and nothing to others
+        at = next(index for index, row in enumerate(header.rows) if row[2])
+        return HeaderFault("malformed", _line(raw, sum(len(row[0]) for row in header.rows[:at])))
     longest = LENIENT_LINE_BYTES if lenient else LINE_BYTES
     if end > longest:
         start = 0
