@@ -78,6 +78,10 @@ class LocalDoor:
         """Write into the weak-client book."""
         self.book.note(client, what, address, _now_ms())
 
+    def sightings(self, client: str, what: Sight, address: str, amount: int) -> None:
+        """Write what a worker gathered into the book."""
+        self.book.note(client, what, address, _now_ms(), amount)
+
     def new_body_path(self, message_id: str) -> Path:
         """Ask the spool."""
         return self._spool.new_body_path(message_id)

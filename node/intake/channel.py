@@ -1,0 +1,211 @@
+"""The core's end of the channel to one worker: answers its questions from the local door, in batches.
+
+A worker that sends anything but frames loses its channel, and nobody else does. Reservations of a worker that died
+are given back.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, cast
+
+from node.errors import RelayError
+from node.intake.door import DoorState, Sight
+from node.intake.errors import ChannelBrokenError
+from node.intake.frames import (
+    Admit,
+    Admitted,
+    Append,
+    Appended,
+    Counted,
+    Done,
+    Drain,
+    Drained,
+    Failed,
+    FrameReader,
+    FromCore,
+    FromWorker,
+    Reload,
+    Serving,
+    Sighted,
+    State,
+    Verified,
+    Verify,
+    Welcome,
+    pack,
+)
+from node.intake.local import LocalDoor
+from node.spool.contract import Accepted, BodyFile
+from node.telemetry.contract import Telemetry
+
+log = logging.getLogger(__name__)
+SAMPLE_ID: Final = "00000000-0000-7000-8000-000000000000"
+"""A well-formed id, to learn the directory bodies are written to."""
+
+
+class CoreChannel(asyncio.Protocol):
+    """One worker as the core sees it."""
+
+    def __init__(
+        self, door: LocalDoor, telemetry: Telemetry, settings: bytes, hostname: str, on_lost: Callable[[], None]
+    ) -> None:
+        """``settings`` as JSON; ``on_lost`` is called when the worker hung up or was cut off."""
+        self._door = door
+        self._telemetry = telemetry
+        self._settings = settings
+        self._hostname = hostname
+        self._on_lost = on_lost
+        self._reader = FrameReader(FromWorker)
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._durable: list[int] = []
+        self._out: list[bytes] = []
+        self._reserved: Counter[tuple[str, int]] = Counter()
+        self._unwatch: Callable[[], None] = lambda: None
+        self.serving: asyncio.Future[bool] = self._loop.create_future()
+        """Done when the worker listens (True) or went away before (False)."""
+        self.drained: asyncio.Future[int] = self._loop.create_future()
+        """Done when the worker has drained, with the sessions cut off; -1 when it went away instead."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Welcome the worker and keep it told of the door's state."""
+        self._transport = cast("asyncio.Transport", transport)
+        directory = str(self._door.new_body_path(SAMPLE_ID).parent)
+        welcome = Welcome(
+            settings=self._settings, hostname=self._hostname, body_directory=directory, state=self._door.state()
+        )
+        self._send(welcome)
+        self._unwatch = self._door.watch_state(self._state_changed)
+
+    def _state_changed(self, state: DoorState) -> None:
+        self._send(State(state=state))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - given by asyncio
+        """Give its reservations back; what it sent completely is still made durable."""
+        self._transport = None
+        self._unwatch()
+        for (client, reserved), times in self._reserved.items():
+            for _ in range(times):
+                self._door.client_done(client, reserved, 0)
+        self._reserved.clear()
+        if not self.drained.done():
+            self.drained.set_result(-1)
+        if not self.serving.done():
+            self.serving.set_result(False)
+        self._on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Frames from the worker."""
+        try:
+            for frame in self._reader.feed(data):
+                self._take(cast("FromWorker", frame))
+        except ChannelBrokenError as error:
+            log.error("intake worker cut off: %s", error)  # noqa: TRY400 - the place is of no interest
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _take(self, frame: FromWorker) -> None:
+        match frame:
+            case Append():
+                self._spawn(self._append(frame))
+            case Admit():
+                self._spawn(self._admit(frame))
+            case Verify():
+                self._spawn(self._verify(frame))
+            case Done(client=client, reserved=reserved, used=used):
+                self._forget(client, reserved)
+                self._door.client_done(client, reserved, used)
+            case Sighted(client=client, what=what, address=address, amount=amount):
+                self._door.sightings(client, Sight(what), address, amount)
+            case Counted():
+                self._count(frame)
+            case Serving():
+                if not self.serving.done():
+                    self.serving.set_result(True)
+            case Drained(cut_off=cut_off):
+                if not self.drained.done():
+                    self.drained.set_result(cut_off)
+
+    def _count(self, frame: Counted) -> None:
+        for value in frame.values:
+            self._telemetry.observe(frame.name, value, **frame.labels)
+        if frame.amount:
+            self._telemetry.count(frame.name, frame.amount, **frame.labels)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Bounded by the worker's sessions: each has one question open at a time."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _append(self, frame: Append) -> None:
+        body = BodyFile(path=frame.path, size_bytes=frame.size_bytes) if frame.path else frame.body
+        try:
+            await self._door.append(Accepted(message=frame.message, body=body))
+        except RelayError as error:
+            log.warning("message %s not stored: %s", frame.message.id, type(error).__name__)
+            self._send(Failed(seq=frame.seq))
+            return
+        except Exception:
+            log.exception("message %s not stored", frame.message.id)
+            self._send(Failed(seq=frame.seq))
+            return
+        if not self._durable:
+            self._loop.call_soon(self._flush)
+        self._durable.append(frame.seq)
+
+    async def _admit(self, frame: Admit) -> None:
+        try:
+            refusal = await self._door.admit(frame.client, frame.recipients, frame.held)
+        except RelayError:
+            self._send(Failed(seq=frame.seq))
+            return
+        if refusal is None:
+            self._forget(frame.client, frame.held)
+            self._reserved[(frame.client, frame.recipients)] += 1
+        self._send(Admitted(seq=frame.seq, refusal=refusal))
+
+    def _forget(self, client: str, reserved: int) -> None:
+        key = (client, reserved)
+        if self._reserved[key] > 1:
+            self._reserved[key] -= 1
+        else:
+            del self._reserved[key]
+
+    async def _verify(self, frame: Verify) -> None:
+        try:
+            outcome = await self._door.verify(frame.user, frame.password, frame.address)
+        except RelayError:
+            self._send(Failed(seq=frame.seq))
+            return
+        self._send(Verified(seq=frame.seq, outcome=outcome))
+
+    def _send(self, frame: FromCore) -> None:
+        if not self._out and not self._durable:
+            self._loop.call_soon(self._flush)
+        self._out.append(pack(frame))
+
+    def _flush(self) -> None:
+        if self._durable:
+            self._out.append(pack(Appended(seqs=self._durable)))
+            self._durable = []
+        out, self._out = self._out, []
+        if self._transport is not None and out:
+            self._transport.write(b"".join(out))
+
+    def reload(self, settings: bytes) -> None:
+        """Tell the worker to read the settings again."""
+        self._send(Reload(settings=settings))
+
+    def drain(self, bound_s: float) -> None:
+        """Tell the worker to end; ``drained`` is done when it has."""
+        self._send(Drain(bound_s=bound_s))
+
+    async def close(self) -> None:
+        """Hang up and wait for what was being made durable."""
+        if self._transport is not None:
+            self._transport.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,189 @@
+"""What worker and core say to each other: msgpack values behind a four-octet length, one socket per worker.
+
+Pure. Bounded before anything is allocated; anything that is not a frame is an error that ends its connection only.
+"""
+
+from typing import Final
+
+import msgspec
+
+from node.cluster.contract import Refusal
+from node.intake.door import DoorState, SignIn
+from node.intake.errors import ChannelBrokenError
+from node.policy.envelope import NewMessage
+
+MAX_FRAME_BYTES: Final = 16 << 20
+"""An inline body, its header and ten thousand recipients with ORCPT stay below."""
+_LENGTH: Final = 4
+
+
+class _Frame(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Positional on the wire: both ends are always the same version."""
+
+
+class Append(_Frame, tag=1):
+    """Worker: make this message durable."""
+
+    seq: int
+    message: NewMessage
+    body: bytes
+    """Inline body; empty when ``path`` names a file."""
+    path: str = ""
+    size_bytes: int = 0
+
+
+class Admit(_Frame, tag=2):
+    """Worker: reserve for a client."""
+
+    seq: int
+    client: str
+    recipients: int
+    held: int
+
+
+class Done(_Frame, tag=3):
+    """Worker: end a reservation."""
+
+    client: str
+    reserved: int
+    used: int
+
+
+class Verify(_Frame, tag=4):
+    """Worker: check a sign-in. Never logged, never shown."""
+
+    seq: int
+    user: str
+    password: bytes
+    address: str
+
+    def __repr__(self) -> str:
+        """Hide the secret."""
+        return f"Verify(seq={self.seq})"
+
+
+class Sighted(_Frame, tag=5):
+    """Worker: things seen of a client since the last time."""
+
+    client: str
+    what: str
+    address: str
+    amount: int
+
+
+class Counted(_Frame, tag=7):
+    """Worker: what its meters gathered since the last time."""
+
+    name: str
+    labels: dict[str, str]
+    amount: int
+    values: list[float]
+    """Single values of a histogram; empty for a counter."""
+
+
+class Serving(_Frame, tag=8):
+    """Worker: listening."""
+
+
+class Welcome(_Frame, tag=16):
+    """Core, once: where large bodies go and how the door stands."""
+
+    settings: bytes
+    """The settings as JSON; secrets are references in it."""
+    hostname: str
+    """The host's own name, for settings that name none."""
+    body_directory: str
+    state: DoorState
+
+
+class Appended(_Frame, tag=17):
+    """Core: these messages are durable."""
+
+    seqs: list[int]
+
+
+class Failed(_Frame, tag=18):
+    """Core: this question got no answer; nothing was promised."""
+
+    seq: int
+    full: bool = False
+
+
+class Admitted(_Frame, tag=19):
+    """Core: the answer to Admit."""
+
+    seq: int
+    refusal: Refusal | None
+
+
+class Verified(_Frame, tag=20):
+    """Core: the answer to Verify."""
+
+    seq: int
+    outcome: SignIn
+
+
+class State(_Frame, tag=21):
+    """Core: the door's new state."""
+
+    state: DoorState
+
+
+class Reload(_Frame, tag=22):
+    """Core: read the settings again."""
+
+    settings: bytes
+    """The settings as JSON; secrets are references in it."""
+
+
+class Drain(_Frame, tag=23):
+    """Core: end transactions under way, then exit."""
+
+    bound_s: float
+
+
+class Drained(_Frame, tag=6):
+    """Worker: no session is left, or the time was up."""
+
+    cut_off: int
+
+
+FromWorker = Append | Admit | Done | Verify | Sighted | Counted | Serving | Drained
+FromCore = Welcome | Appended | Failed | Admitted | Verified | State | Reload | Drain
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(frame: FromWorker | FromCore) -> bytes:
+    """One frame as octets."""
+    content = _encoder.encode(frame)
+    return len(content).to_bytes(_LENGTH, "big") + content
+
+
+class FrameReader:
+    """Cuts a stream into frames."""
+
+    def __init__(self, kind: object) -> None:
+        """``kind``: the union of frames the other side may send."""
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[object]:
+        """Every frame completed by ``data``. Raises ChannelBrokenError."""
+        data = self._buffer + data if self._buffer else data
+        frames: list[object] = []
+        at, size = 0, len(data)
+        view = memoryview(data)
+        while size - at >= _LENGTH:
+            length = int.from_bytes(view[at : at + _LENGTH], "big")
+            if length > MAX_FRAME_BYTES:
+                raise ChannelBrokenError("frame longer than allowed")
+            if size - at - _LENGTH < length:
+                break
+            at += _LENGTH
+            try:
+                frames.append(self._decode(view[at : at + length]))
+            except msgspec.MsgspecError:
+                raise ChannelBrokenError("not a frame") from None  # its text could quote what the frame held
+            at += length
+        self._buffer = data[at:]
+        return frames

@@ -1,0 +1,220 @@
+"""The door of a worker process: every question becomes a frame to the core, many frames one write.
+
+When the core is away nothing is accepted: open questions fail as temporary, new mail hears 421 or 451.
+"""
+
+import asyncio
+from asyncio import Future
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+from node.cluster.contract import Refusal
+from node.intake.door import DoorState, Sight, SignIn
+from node.intake.errors import ChannelBrokenError, CoreAwayError
+from node.intake.frames import (
+    Admit,
+    Admitted,
+    Append,
+    Appended,
+    Counted,
+    Done,
+    Drain,
+    Drained,
+    Failed,
+    FrameReader,
+    FromCore,
+    FromWorker,
+    Reload,
+    Serving,
+    Sighted,
+    State,
+    Verified,
+    Verify,
+    Welcome,
+    pack,
+)
+from node.spool.contract import Accepted, BodyFile
+
+AWAY: Final = DoorState(accepting=False, reason="core")
+SIGHTINGS_MAX: Final = 1000
+"""Different sightings gathered before they are sent."""
+SIGHTINGS_EVERY_S: Final = 1.0
+
+
+class RemoteDoor(asyncio.Protocol):
+    """Door over a socket to the core."""
+
+    def __init__(self, on_order: Callable[[Reload | Drain], None], on_lost: Callable[[], None]) -> None:
+        """``on_order``: what the core wants besides answers; ``on_lost``: the core is gone."""
+        self._on_order = on_order
+        self._on_lost = on_lost
+        self._reader = FrameReader(FromCore)
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[int, Future[Any]] = {}
+        self._out: list[bytes] = []
+        self._seq = 0
+        self._state = AWAY
+        self._bodies = Path()
+        self._seen: Counter[tuple[str, Sight, str]] = Counter()
+        self._seen_timer: asyncio.TimerHandle | None = None
+        self.ready: Future[Welcome] = self._loop.create_future()
+        """Done when the core has said welcome."""
+
+    # What the protocol hears.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Frames from the core."""
+        try:
+            for frame in self._reader.feed(data):
+                self._take(cast("FromCore", frame))
+        except ChannelBrokenError:
+            if self._transport is not None:
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - given by asyncio
+        """The core is gone: nothing asked is promised."""
+        self._transport = None
+        self._state = AWAY
+        if self._seen_timer is not None:
+            self._seen_timer.cancel()
+        for future in self._open.values():
+            if not future.done():
+                future.set_exception(CoreAwayError("core process is away"))
+        self._open.clear()
+        if not self.ready.done():
+            self.ready.set_exception(CoreAwayError("core process is away"))
+        self._on_lost()
+
+    def _take(self, frame: FromCore) -> None:
+        match frame:
+            case Appended(seqs=seqs):
+                for seq in seqs:
+                    self._answer(seq, None)
+            case Admitted(seq=seq, refusal=refusal):
+                self._answer(seq, refusal)
+            case Verified(seq=seq, outcome=outcome):
+                self._answer(seq, outcome)
+            case Failed(seq=seq):
+                future = self._open.pop(seq, None)
+                if future is not None and not future.done():
+                    future.set_exception(CoreAwayError("the core could not do it"))
+            case State(state=state):
+                self._state = state
+            case Welcome(body_directory=directory, state=state):
+                self._bodies, self._state = Path(directory), state
+                if not self.ready.done():
+                    self.ready.set_result(frame)
+            case _:
+                self._on_order(frame)
+
+    def _answer(self, seq: int, value: object) -> None:
+        future = self._open.pop(seq, None)
+        if future is not None and not future.done():
+            future.set_result(value)
+
+    # What the intake asks.
+
+    def _send(self, frame: FromWorker) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(pack(frame))
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None:
+            self._transport.write(b"".join(out))
+
+    def _ask(self) -> tuple[int, "Future[Any]"]:
+        """A number and the place its answer will appear; bounded by the sessions, each asks one thing at a time."""
+        future: Future[Any] = self._loop.create_future()
+        if self._transport is None:
+            future.set_exception(CoreAwayError("core process is away"))
+            return 0, future
+        self._seq += 1
+        self._open[self._seq] = future
+        return self._seq, future
+
+    def append(self, item: Accepted) -> "Future[None]":
+        """Send the message to the core; done when it says durable."""
+        seq, future = self._ask()
+        if seq:
+            body = item.body
+            if isinstance(body, BodyFile):
+                frame = Append(seq=seq, message=item.message, body=b"", path=body.path, size_bytes=body.size_bytes)
+            else:
+                frame = Append(seq=seq, message=item.message, body=body)
+            self._send(frame)
+        return future
+
+    def admit(self, client: str, recipients: int, held: int) -> "Future[Refusal | None]":
+        """Ask the core's budgets."""
+        seq, future = self._ask()
+        if seq:
+            self._send(Admit(seq=seq, client=client, recipients=recipients, held=held))
+        return future
+
+    def client_done(self, client: str, reserved: int, used: int) -> None:
+        """Tell the core's budgets."""
+        self._send(Done(client=client, reserved=reserved, used=used))
+
+    def state(self) -> DoorState:
+        """The state last pushed."""
+        return self._state
+
+    def sighting(self, client: str, what: Sight, address: str) -> None:
+        """Gather; sent once a second."""
+        self._seen[(client, what, address)] += 1
+        if len(self._seen) >= SIGHTINGS_MAX:
+            self.send_sightings()
+        elif self._seen_timer is None:
+            self._seen_timer = self._loop.call_later(SIGHTINGS_EVERY_S, self.send_sightings)
+
+    def send_sightings(self) -> None:
+        """Send what was gathered."""
+        if self._seen_timer is not None:
+            self._seen_timer.cancel()
+            self._seen_timer = None
+        for (client, what, address), amount in self._seen.items():
+            self._send(Sighted(client=client, what=what.value, address=address, amount=amount))
+        self._seen.clear()
+
+    def counted(self, name: str, labels: dict[str, str], amount: int, values: list[float]) -> None:
+        """Pass on what this process's meters gathered."""
+        self._send(Counted(name=name, labels=labels, amount=amount, values=values))
+
+    def new_body_path(self, message_id: str) -> Path:
+        """In the spool's directory, as the core said."""
+        return self._bodies / message_id
+
+    async def verify(self, user: str, password: bytes, address: str) -> SignIn:
+        """Ask the core's authenticator."""
+        seq, future = self._ask()
+        if seq:
+            self._send(Verify(seq=seq, user=user, password=password, address=address))
+        return cast("SignIn", await future)
+
+    def serving(self) -> None:
+        """Report that this worker listens."""
+        self._send(Serving())
+
+    def drained(self, cut_off: int) -> None:
+        """Report the end of the sessions."""
+        self.send_sightings()
+        self._send(Drained(cut_off=cut_off))
+        self._flush()
+
+    def close(self) -> None:
+        """Hang up after everything said is out."""
+        if self._seen:
+            self.send_sightings()
+        if self._out:
+            self._flush()
+        if self._transport is not None:
+            self._transport.close()

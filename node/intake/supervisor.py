@@ -1,0 +1,176 @@
+"""Keeps the intake processes running: binds the ports, spawns, restarts with back-off, reloads, drains.
+
+The core holds every listening socket for its whole life, so a worker that dies loses no queued connection: its
+successor accepts them. Knows processes and sockets; what workers ask is channel.py's business.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import sys
+from typing import Final
+
+from node.intake.channel import CoreChannel
+from node.intake.local import LocalDoor
+from node.intake.sockets import bind_listener
+from node.settings.model import Settings
+from node.telemetry.contract import Telemetry
+
+log = logging.getLogger(__name__)
+FIRST_PAUSE_S: Final = 0.1
+LAST_PAUSE_S: Final = 5.0
+STEADY_S: Final = 30.0
+"""A worker that lived this long is restarted at once again."""
+START_S: Final = 30.0
+STOP_S: Final = 5.0
+"""From asking a worker to end to killing it, beyond the drain's own bound."""
+
+
+class Supervisor:
+    """All intake processes of this host."""
+
+    def __init__(
+        self, settings: Settings, door: LocalDoor, telemetry: Telemetry, *, hostname: str, processes: int
+    ) -> None:
+        """``hostname``: the host's own name, used where the settings name none."""
+        self._settings = settings
+        self._door = door
+        self._telemetry = telemetry
+        self._hostname = hostname
+        self._processes = processes
+        self._sockets: dict[str, list[socket.socket]] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._channels: dict[int, CoreChannel] = {}
+        self._stopping = False
+        self.ports: dict[str, int] = {}
+        self.pids: dict[int, int] = {}
+        """Process by worker number; a number missing is being restarted."""
+
+    async def start(self) -> None:
+        """Bind, spawn, and wait until every worker listens. Raises ListenError."""
+        try:
+            for name, listener in self._settings.listeners.items():
+                self._sockets[name] = bind_listener(name, listener, self._processes)
+                self.ports[name] = self._sockets[name][0].getsockname()[1]
+        except BaseException:
+            self._close_sockets()
+            raise
+        ready = [asyncio.Event() for _ in range(self._processes)]
+        self._keepers = [asyncio.create_task(self._keep(number, ready[number])) for number in range(self._processes)]
+        try:
+            await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), START_S)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _keep(self, number: int, ready: asyncio.Event) -> None:
+        """Run one worker, again and again."""
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping:
+            began_s = loop.time()
+            code = await self._run(number, ready)
+            if self._stopping:
+                return
+            if loop.time() - began_s >= STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            log.error("intake worker %d ended with %s; again in %.1f s", number, code, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LAST_PAUSE_S)
+
+    async def _run(self, number: int, ready: asyncio.Event) -> int:
+        """Spawn one worker and see it to its end; its exit status."""
+        ours, theirs = socket.socketpair()
+        descriptors = {name: several[number].fileno() for name, several in self._sockets.items()}
+        arguments = ["--channel", str(theirs.fileno()), "--listeners", json.dumps(descriptors)]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "node.intake.worker", *arguments, "--processes", str(self._processes)),
+                pass_fds=[theirs.fileno(), *descriptors.values()],
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self.pids[number] = process.pid
+        channel = await self._connect(ours)
+        self._channels[number] = channel
+        try:
+            if await channel.serving:
+                ready.set()
+            return await process.wait()
+        finally:
+            self._channels.pop(number, None)
+            self.pids.pop(number, None)
+            await self._end(process, channel)
+
+    async def _connect(self, ours: socket.socket) -> CoreChannel:
+        loop = asyncio.get_running_loop()
+        settings = self._settings.model_dump_json().encode()
+        _, channel = await loop.create_connection(
+            lambda: CoreChannel(self._door, self._telemetry, settings, self._hostname, lambda: None), sock=ours
+        )
+        return channel
+
+    async def _end(self, process: asyncio.subprocess.Process, channel: CoreChannel) -> None:
+        """Hang up and make sure the process is gone."""
+        await channel.close()
+        if process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_S)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    def reload(self, settings: Settings) -> list[str]:
+        """Tell every worker; what needs a restart of the node is returned."""
+        old, new = self._settings.listeners, settings.listeners
+        stuck = [f"listeners.{name}: added or removed" for name in new.keys() ^ old.keys()]
+        stuck += [
+            f"listeners.{name}: port or address changed"
+            for name in new.keys() & old.keys()
+            if (new[name].port, new[name].address) != (old[name].port, old[name].address)
+        ]
+        if settings.intake.processes != self._settings.intake.processes:
+            stuck.append("intake.processes: intake processes are started once")
+        kept = {name: new.get(name, own) for name, own in old.items()}
+        self._settings = settings.model_copy(update={"listeners": kept})
+        content = self._settings.model_dump_json().encode()
+        for channel in self._channels.values():
+            channel.reload(content)
+        return sorted(stuck)
+
+    async def drain(self, bound_s: float) -> int:
+        """Stop accepting and let transactions end, for at most ``bound_s``; sessions cut off."""
+        self._stopping = True
+        self._close_sockets()
+        channels = list(self._channels.values())
+        for channel in channels:
+            channel.drain(bound_s)
+        waiting = [channel.drained for channel in channels]
+        if waiting:
+            await asyncio.wait(waiting, timeout=bound_s + STOP_S)
+        return sum(future.result() for future in waiting if future.done() and future.result() > 0)
+
+    async def close(self) -> None:
+        """End every worker."""
+        self._stopping = True
+        self._close_sockets()
+        for channel in tuple(self._channels.values()):
+            await channel.close()
+        for keeper in self._keepers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(keeper), 2 * STOP_S + 1)
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers.clear()
+
+    def _close_sockets(self) -> None:
+        for several in self._sockets.values():
+            for opened in several:
+                opened.close()
+        self._sockets.clear()

@@ -1,0 +1,111 @@
+"""A stateless intake process: listens on sockets it was given and hands everything accepted to the core.
+
+Started by supervisor.py as ``python -m node.intake.worker``. Keeps nothing that matters: killed at any moment it loses
+no message that was answered 250. When the core goes away it stops listening, answers 421 or 451, and ends.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import socket
+from typing import Final
+
+import uvloop
+
+from node.errors import RelayError
+from node.intake.frames import Drain, Reload, Welcome
+from node.intake.meters import WorkerTelemetry
+from node.intake.remote import RemoteDoor
+from node.intake.server import IntakeServer
+from node.settings.model import Settings
+from node.settings.rules import intake_rules
+from node.telemetry import build
+
+log = logging.getLogger(__name__)
+WELCOME_S: Final = 30.0
+ORPHAN_S: Final = 5.0
+"""How long sessions get to hear that the core is away."""
+
+
+class Worker:
+    """One worker process's life."""
+
+    def __init__(self, channel: socket.socket, listeners: dict[str, socket.socket], processes: int) -> None:
+        self._channel = channel
+        self._listeners = listeners
+        self._processes = processes
+        self._orders: asyncio.Queue[Reload | Drain | None] = asyncio.Queue()
+        self._hostname = ""
+
+    async def run(self) -> None:
+        """Serve until the core says drain or goes away."""
+        loop = asyncio.get_running_loop()
+        _, door = await loop.create_connection(
+            lambda: RemoteDoor(self._orders.put_nowait, lambda: self._orders.put_nowait(None)), sock=self._channel
+        )
+        welcome = await asyncio.wait_for(door.ready, WELCOME_S)
+        settings = self._read(welcome)
+        spans = build(settings, role="intake")
+        telemetry = WorkerTelemetry(spans, door)
+        try:
+            rules = intake_rules(settings, self._hostname)
+            server = IntakeServer(
+                settings, rules, door, telemetry, sockets=self._listeners, processes=self._processes
+            )
+            await server.start()
+            door.serving()
+            try:
+                await self._serve(server, door, telemetry)
+            finally:
+                await server.close()
+        finally:
+            telemetry.flush()
+            door.close()
+            spans.close()
+
+    def _read(self, welcome: Welcome) -> Settings:
+        self._hostname = welcome.hostname
+        return Settings.model_validate_json(welcome.settings)
+
+    async def _serve(self, server: IntakeServer, door: RemoteDoor, telemetry: WorkerTelemetry) -> None:
+        while True:
+            order = await self._orders.get()
+            match order:
+                case Reload(settings=settings):
+                    self._reload(server, settings)
+                case Drain(bound_s=bound_s):
+                    cut_off = await server.drain(bound_s)
+                    telemetry.flush()
+                    door.drained(cut_off)
+                    return
+                case None:
+                    await server.drain(ORPHAN_S)
+                    return
+
+    def _reload(self, server: IntakeServer, settings: bytes) -> None:
+        """Take over new settings; the core has checked them, so a fault here keeps the old ones and is told."""
+        try:
+            read = Settings.model_validate_json(settings)
+            server.reload(read, intake_rules(read, self._hostname))
+        except (RelayError, ValueError) as error:
+            log.error("worker keeps its settings: %s", error)  # noqa: TRY400 - the text says all
+
+
+def main() -> None:
+    """Read the arguments the supervisor gives and run."""
+    parser = argparse.ArgumentParser(prog="node.intake.worker", description="Intake process; started by relay-node.")
+    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the core")
+    parser.add_argument("--listeners", type=json.loads, required=True, help="descriptors by listener, as JSON")
+    parser.add_argument("--processes", type=int, required=True, help="how many share the ports")
+    given = parser.parse_args()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)  # the core gets it too, and tells us to drain
+    listeners = {name: socket.socket(fileno=fd) for name, fd in given.listeners.items()}
+    worker = Worker(socket.socket(fileno=given.channel), listeners, given.processes)
+    uvloop.run(worker.run())
+
+
+if __name__ == "__main__":
+    main()
