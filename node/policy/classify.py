@@ -18,6 +18,8 @@ from node.policy.verdict import Outcome, Verdict
 FINAL_ANSWER: Final = frozenset({Stage.DOT, Stage.HTTP})
 """Stages at which the message has been handed over and only the answer counts."""
 LOGIN_DEMANDED: Final = 530
+MANY_ATTEMPTS: Final = 5
+"""After this many attempts a row's last word counts even if the ways refuse in different words each time."""
 NOT_SENT: Final = "not_sent"
 """First word of an HTTP failure that happened before the body left."""
 
@@ -28,6 +30,7 @@ class Classifier:
     def __init__(self, rows: Iterable[Row] = TABLE, *, first: Iterable[Row] = ()) -> None:
         """Order the built-in ``rows`` by how specific they are; rows ``first`` (configured) go before all, in order."""
         self.rows: Final = (*first, *sorted(rows, key=lambda row: row.weight, reverse=True))
+        self._ending = frozenset(row.reason for row in (*self.rows, *DEFAULTS) if row.then is Outcome.BOUNCE)
         self._verdicts = {id(row): row.verdict() for row in (*self.rows, *DEFAULTS, DELIVERED, GARBLED, LOST_ANSWER)}
 
     def match(self, path: str, stage: Stage, reply: Reply) -> Row | None:
@@ -56,9 +59,11 @@ class Classifier:
         """
         row = self.row(path, stage, reply)
         verdict = self._verdicts[id(row)]
-        if row.then is None or last_reason != row.reason or attempts < row.tries or not _same(reply, last_reply):
+        if row.then is None:
             return verdict
-        return msgspec.structs.replace(verdict, outcome=row.then)
+        repeated = last_reason == row.reason and attempts >= row.tries and _same(reply, last_reply)
+        worn_out = last_reason in self._ending and attempts >= max(MANY_ATTEMPTS, row.tries)
+        return msgspec.structs.replace(verdict, outcome=row.then) if repeated or worn_out else verdict
 
 
 def _same(reply: Reply, last_reply: str) -> bool:

@@ -83,6 +83,8 @@ class _Reader:
         waits = row.outcome in (Outcome.RETRY, Outcome.SWITCH)
         if waits and not row.schedule and not row.park:
             self._fault("cool_down", "needed with outcome retry or switch, e.g. 5m")
+        if row.spins:
+            self._fault("outcome", f"switch with scope {row.scope} needs then: bounce, or mail would go round for ever")
         if row.park and row.scope not in _RESTING:
             self._fault("park", f"scope {row.scope} cannot be parked")
         if self._faults:

@@ -36,8 +36,8 @@ DEFAULTS: Final = (
     ),
     _row("recipient_5xx", Scope.RECIPIENT, Outcome.BOUNCE, 5, Stage.RCPT),
     _row("message_5xx", Scope.MESSAGE, Outcome.SWITCH, 5, schedule=_FOUR, then=Outcome.BOUNCE),
-    _row("recipient_4xx", Scope.RECIPIENT, Outcome.RETRY, 4, Stage.RCPT, schedule=_FOUR, then=Outcome.SWITCH, tries=3),
-    _row("message_4xx", Scope.MESSAGE, Outcome.RETRY, 4, schedule=_FOUR, then=Outcome.SWITCH, tries=3),
+    _row("recipient_4xx", Scope.RECIPIENT, Outcome.RETRY, 4, Stage.RCPT, schedule=_FOUR),
+    _row("message_4xx", Scope.MESSAGE, Outcome.RETRY, 4, schedule=_FOUR),
 )
 
 LOST_ANSWER: Final = Row(

@@ -100,7 +100,6 @@ ROWS: Final = (
         text=("mrh1",),
         paths=ANY_M365,
         schedule=_SHORT,
-        then=Outcome.SWITCH,
         examples=(
             (
                 "451 4.3.111 Temporary server error. Please try again later MRH1 [AM6PR01CA0042 "

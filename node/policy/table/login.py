@@ -219,15 +219,13 @@ ROWS: Final = (
     ),
     Row(
         reason="login_temporary",
-        scope=Scope.CONNECTION,
+        scope=Scope.ACCOUNT,
         outcome=Outcome.RETRY,
         source="m365 §4.3 row 14",
         codes=(454,),
         enhanced=("4.7.0",),
         stages=(Stage.AUTH,),
         schedule=(MINUTE,),
-        then=Outcome.SWITCH,
-        tries=2,
         examples=("454 4.7.0 Temporary authentication failure",),
     ),
     Row(

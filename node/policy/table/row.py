@@ -19,6 +19,8 @@ BEFORE_MAIL: Final = frozenset({Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.T
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
+NOTHING_RESTS: Final = frozenset({Scope.MESSAGE, Scope.RECIPIENT, Scope.CONNECTION})
+"""Verdicts on these keep no way from being tried again: switching at once must end in a bounce, or it would spin."""
 CLASS_DIGITS: Final = 10
 """Entries of ``codes`` below this are classes: 4 means every 4xx."""
 
@@ -77,6 +79,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         points += any(code >= CLASS_DIGITS for code in self.codes) + bool(self.stages) + bool(self.paths)
         shortest = min((len(piece) for piece in self.any_text), default=0)
         return points, sum(map(len, self.text)) + shortest
+
+    @property
+    def spins(self) -> bool:
+        """Tell whether the row could send mail back and forth between ways without a rest or an end."""
+        last = self.then or self.outcome
+        return self.scope in NOTHING_RESTS and (
+            last is Outcome.SWITCH or (self.outcome is Outcome.SWITCH and last is not Outcome.BOUNCE)
+        )
 
     def verdict(self) -> Verdict:
         """Give the judgement for a first occurrence."""

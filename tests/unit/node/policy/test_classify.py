@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.policy.classify import Classifier
+from node.policy.classify import MANY_ATTEMPTS, Classifier
 from node.policy.reply import Reply, Stage, reply_from
 from node.policy.table.config import row_from_config, rows_from_config
 from node.policy.table.row import BEFORE_MAIL
@@ -101,12 +101,27 @@ def test_the_second_identical_refusal_after_the_dot_bounces():
     assert other.outcome is Outcome.SWITCH
 
 
-def test_an_unknown_4xx_stays_on_the_account_until_the_third_try():
-    outcomes = [
-        judged("451 4.9.9 hm", last_reason="unclassified_message_4xx", attempts=attempts).outcome
-        for attempts in range(5)
-    ]
-    assert outcomes == [Outcome.RETRY] * 3 + [Outcome.SWITCH] * 2
+def test_an_unknown_4xx_never_ends_before_its_time():
+    for attempts in range(50):
+        verdict = judged("451 4.9.9 hm", last_reason="unclassified_message_4xx", attempts=attempts)
+        assert verdict.outcome is Outcome.RETRY
+
+
+def test_two_ways_refusing_in_different_words_do_not_send_mail_back_and_forth_for_ever():
+    lines = ("554 5.9.9 strange", "554 5.2.0 STOREDRV.Submission.Exception:Odd")
+    last_reason, last_reply = "", ""
+    for attempts in range(20):
+        line = lines[attempts % 2]
+        verdict = judged(line, last_reason=last_reason, last_reply=last_reply, attempts=attempts)
+        if verdict.outcome is Outcome.BOUNCE:
+            break
+        last_reason, last_reply = verdict.reason, line
+    assert attempts == MANY_ATTEMPTS
+
+
+def test_many_temporary_failures_do_not_turn_the_first_refusal_into_a_bounce():
+    verdict = judged("554 5.9.9 strange", last_reason="unclassified_message_4xx", attempts=30)
+    assert verdict.outcome is Outcome.SWITCH
 
 
 def test_a_recipients_hourly_limit_is_retried_three_times_although_5xx():
@@ -170,6 +185,7 @@ BAD = [
     ({"outcome": "retry", "cool_down": "soon"}, "cool_down: could not convert"),
     ({"outcome": "retry", "cool_down": -1}, "cool_down: expected a time above 0"),
     ({"stage": "auth", "outcome": "bounce"}, "outcome: a refusal before MAIL"),
+    ({"outcome": "switch", "cool_down": 5}, "outcome: switch with scope message needs then: bounce"),
     ({"park": True}, "park: scope message cannot be parked"),
     ({"tries": 0}, "tries: expected a number"),
     ({"alert": "yes"}, "alert: expected true or false"),

@@ -72,6 +72,7 @@ def test_every_row_is_sound(row):
     assert re.match(r"(m365 §\d|operations §\d)", row.source)
     assert all(piece == piece.lower() for piece in (*row.text, *row.any_text))
     assert not (row.park and row.schedule)
+    assert not row.spins
     waits = row.outcome in (Outcome.RETRY, Outcome.SWITCH)
     assert bool(row.schedule) == (waits and not row.park)
     assert row.outcome is not Outcome.DELIVERED
@@ -125,4 +126,4 @@ def test_defaults_cover_every_stage_and_class():
     for stage in Stage:
         for code in (450, 550):
             assert bare.classify("submission", stage, Reply(code=code)).reason.startswith("unclassified_")
-    assert all(row.source == "m365 §4.10" for row in DEFAULTS)
+    assert all(row.source == "m365 §4.10" and not row.spins for row in DEFAULTS)
