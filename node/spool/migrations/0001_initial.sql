@@ -1,0 +1,102 @@
+-- The first schema. Never edited once released; later changes are files with the next number.
+-- Kept to what SQLite 3.34 knows (no STRICT, no RETURNING): distributions of 2022 still ship it.
+
+CREATE TABLE meta (
+  key TEXT PRIMARY KEY,
+  value NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE lanes (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+);
+
+-- One row a message, kept as history once finished. `facts` is the NewMessage; the other columns are for search.
+-- sender and env_sender are search keys, domain first; env_sender only where it differs.
+CREATE TABLE messages (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  received_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  finished_ms INTEGER NOT NULL DEFAULT 0,
+  client TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  env_sender TEXT,
+  facts BLOB NOT NULL
+);
+CREATE INDEX messages_by_time ON messages (received_ms);
+CREATE INDEX messages_by_client ON messages (client, received_ms);
+CREATE INDEX messages_by_sender ON messages (sender, received_ms);
+CREATE INDEX messages_by_env_sender ON messages (env_sender, received_ms) WHERE env_sender IS NOT NULL;
+CREATE INDEX messages_live ON messages (expires_ms) WHERE finished_ms = 0;
+CREATE INDEX messages_past ON messages (finished_ms) WHERE finished_ms > 0;
+
+-- due_ms is set exactly while a recipient waits, so that the partial indexes hold the backlog and nothing else.
+CREATE TABLE recipients (
+  message INTEGER NOT NULL,
+  idx INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  due_ms INTEGER,
+  lane INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  reason TEXT NOT NULL DEFAULT '',
+  reply TEXT NOT NULL DEFAULT '',
+  way TEXT NOT NULL DEFAULT '',
+  trace TEXT NOT NULL DEFAULT '',
+  tried_ms INTEGER NOT NULL DEFAULT 0,
+  address TEXT NOT NULL,
+  original TEXT,
+  PRIMARY KEY (message, idx),
+  CHECK ((due_ms IS NOT NULL) = (state IN ('queued', 'deferred')))
+) WITHOUT ROWID;
+CREATE INDEX waiting_by_due ON recipients (lane, due_ms, message) WHERE due_ms IS NOT NULL;
+CREATE INDEX waiting_by_age ON recipients (lane, message) WHERE due_ms IS NOT NULL;
+CREATE INDEX parked ON recipients (state, message) WHERE state IN ('in_flight', 'unknown', 'held', 'dead');
+CREATE INDEX recipients_by_address ON recipients (address, message);
+CREATE INDEX recipients_by_original ON recipients (original, message) WHERE original IS NOT NULL;
+
+-- data is last: size and file are read without touching the pages the body overflows into.
+CREATE TABLE bodies (
+  message INTEGER PRIMARY KEY,
+  size_bytes INTEGER NOT NULL,
+  file TEXT,
+  data BLOB
+);
+CREATE INDEX bodies_in_files ON bodies (file) WHERE file IS NOT NULL;
+
+-- The ledger of what was tried in the last 25 h; names the message by its id, for it outlives a pruned one.
+CREATE TABLE attempts (
+  id TEXT PRIMARY KEY,
+  message_id TEXT NOT NULL,
+  indexes TEXT NOT NULL,
+  path TEXT NOT NULL,
+  account TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  grant_id TEXT NOT NULL,
+  external INTEGER NOT NULL,
+  started_ms INTEGER NOT NULL,
+  traceparent TEXT NOT NULL,
+  dot_ms INTEGER NOT NULL DEFAULT 0,
+  finished_ms INTEGER NOT NULL DEFAULT 0,
+  mail_sent INTEGER NOT NULL DEFAULT 1
+) WITHOUT ROWID;
+CREATE INDEX attempts_by_start ON attempts (started_ms);
+CREATE INDEX attempts_open ON attempts (message_id) WHERE finished_ms = 0;
+
+-- One row per message and transaction; lines is a msgpack array of steps.
+CREATE TABLE journey (
+  message INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  lines BLOB NOT NULL,
+  PRIMARY KEY (message, sequence)
+) WITHOUT ROWID;
+
+-- How many recipients stand in each state of each lane, kept in the same transaction as the moves.
+CREATE TABLE tally (
+  lane INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  recipients INTEGER NOT NULL,
+  PRIMARY KEY (lane, state)
+) WITHOUT ROWID;
+
+INSERT INTO meta (key, value) VALUES ('sequence', 0), ('body_bytes', 0);

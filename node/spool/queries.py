@@ -1,0 +1,65 @@
+"""Reads ``queries.sql``: named queries, shared fragments, and bulk statements that take many rows in one step.
+
+Why bulk: every step of a statement hands the interpreter lock away and must win it back from a busy event loop;
+one step for 64 rows costs one such wait instead of 64. It knows nothing of what the queries mean.
+"""
+
+import re
+from functools import cache
+from importlib import resources
+
+_HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+_INCLUDE = re.compile(r":::(\w+)")
+_ROWS = re.compile(r"/\*rows\*/\s*(\((?:[^()]|\([^()]*\))*\))")
+
+BULK_ROWS = (64, 16, 4, 1)
+"""Sizes a bulk statement is prepared for; few, so that all stay in the statement cache."""
+
+
+def parse(text: str) -> dict[str, str]:
+    """Split a file into its queries; raises ValueError for a name given twice or a fragment that is not there."""
+    parts = _HEADER.split(text)[1:]
+    found: dict[str, dict[str, str]] = {"name": {}, "fragment": {}}
+    for kind, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        if name in found[kind]:
+            raise ValueError(f"{kind} {name} is defined twice")
+        # Comments go: one after a fragment would swallow what follows the place it is put in.
+        found[kind][name] = _COMMENT.sub("", body).strip().rstrip(";")
+    return {name: _include(body, found["fragment"]) for name, body in found["name"].items()}
+
+
+def _include(body: str, fragments: dict[str, str]) -> str:
+    def put(match: re.Match[str]) -> str:
+        if match[1] not in fragments:
+            raise ValueError(f"no fragment {match[1]}")
+        return fragments[match[1]]
+
+    return _INCLUDE.sub(put, body)
+
+
+@cache
+def queries() -> dict[str, str]:
+    """Every named query of the room."""
+    return parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
+
+
+def query(name: str) -> str:
+    """One query by name."""
+    return queries()[name]
+
+
+@cache
+def bulk(name: str, rows: int) -> str:
+    """A bulk statement whose ``/*rows*/ (?, ...)`` is repeated ``rows`` times."""
+    text, replaced = _ROWS.subn(lambda match: ", ".join([match[1]] * rows), query(name))
+    if replaced != 1:
+        raise ValueError(f"query {name} has {replaced} row markers, a bulk statement has one")
+    return text
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and text of every migration, in order."""
+    folder = resources.files(__package__).joinpath("migrations")
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
+    return [(int(entry.name.partition("_")[0]), entry.read_text(encoding="utf-8")) for entry in files]

@@ -1,0 +1,312 @@
+"""The spool on SQLite: the contract put together from writer, readers, body files and the check at start.
+
+It decides nothing about mail (``steps`` does) and holds no SQL (``queries.sql`` does).
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from node.policy.lifecycle import Event
+from node.spool import housekeeping, reading, steps
+from node.spool.bodies import INLINE_BYTES, Bodies, chunks
+from node.spool.contract import (
+    Accepted,
+    AttemptStart,
+    BodyFile,
+    Counts,
+    Due,
+    Filter,
+    JourneyLine,
+    LaneState,
+    MessageView,
+    OpenAttempt,
+    RecipientResult,
+    Settlement,
+)
+from node.spool.database import Database
+from node.spool.errors import SpoolUnusable, WrongRequest
+from node.spool.opening import DATABASE, open_checked
+from node.spool.place import Place
+from node.spool.readers import Readers
+from node.spool.salvage import SetAside, salvage
+from node.spool.search import chosen
+from node.spool.writer import Alone, Step, Writer
+
+LEDGER_MS = 25 * 3_600_000
+"""Attempts are kept this long: a day budget looks back 24 h, in quarter hours counted whole."""
+
+MAX_PEEK = 1_000
+RECOVER_CHUNK = 500
+"""Messages judged in one transaction after a crash."""
+
+
+class SqliteSpool:
+    """Mail at rest in one directory of a local disk; implements ``contract.Spool``."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        now_ms: Callable[[], int],
+        max_bytes: int = 0,
+        allow_network: bool = False,
+        connect: Callable[..., Database] = Database,
+    ) -> None:
+        """Name the directory; ``open`` does the rest.
+
+        ``max_bytes`` bounds the database file (0: only the disk does). ``allow_network`` is for tests. ``connect``
+        makes connections as ``Database`` does.
+        """
+        self.directory = directory
+        self.spool_id = ""
+        """UUID made with the directory: a wiped or new disk is a new spool. Set by ``open``."""
+        self.sequence_at_open = 0
+        """Number of write transactions so far, when opened: tells a disk put back to an older snapshot."""
+        self.notes: list[dict[str, str | int]] = []
+        """What ``open`` and later reads set aside; also in ``set-aside/<time>/report.json``."""
+        self._now_ms = now_ms
+        self._max_bytes = max_bytes
+        self._allow_network = allow_network
+        self._connect = connect
+        self._place = Place(directory)
+        self._bodies = Bodies(directory)
+        self._readers = Readers(partial(connect, directory / DATABASE, writable=False))
+        self._writer = Writer(self._connect_writer, self._discard)
+        self._aside = SetAside(directory, 0)
+        self._open = False
+
+    def _connect_writer(self) -> Database:
+        return self._connect(self.directory / DATABASE, writable=True, max_bytes=self._max_bytes)
+
+    def _discard(self, files: list[str]) -> None:
+        if files:
+            self._readers.later(partial(self._bodies.remove, files))
+
+    # ---- opening and closing -----------------------------------------------------------------------------------
+
+    async def open(self, now_ms: int) -> None:
+        """See the contract. Raises SpoolUnusable, SpoolFull, SpoolBroken; afterwards the directory is free again."""
+        if self._open:
+            raise SpoolUnusable(f"spool {self.directory}: is open already")
+        self._readers.start()
+        try:
+            database = await self._readers.run(partial(self._prepare, now_ms))
+        except BaseException:
+            await self._readers.stop()
+            self._place.leave()
+            raise
+        self._writer.start(database)
+        self._open = True
+        await self._check_files(now_ms)
+
+    def _prepare(self, now_ms: int) -> Database:
+        self._place.enter(allow_network=self._allow_network)
+        self._bodies.prepare()
+        self._aside = SetAside(self.directory, now_ms)
+        self.notes = self._aside.notes
+        mend = partial(salvage, self.directory, self._connect_writer, self._aside, now_ms)
+        database = open_checked(self._connect_writer, self.directory, now_ms, mend)
+        self.spool_id = str(database.cell("get_meta", ("spool_id",)) or "")
+        self.sequence_at_open = int(database.cell("get_meta", ("sequence",)) or 0)
+        return database
+
+    async def _check_files(self, now_ms: int) -> None:
+        """Rows without their file are dead; files without a row are set aside."""
+        rows = await self._readers.ask(reading.body_files)
+        lost = [message_id for message_id, file, size in rows if not self._bodies.fits(file, size)]
+        if self.notes:
+            # Only a salvage can lose a row of bodies; the look through all of them would cost a large spool its start.
+            lost += await self._readers.ask(reading.bodiless)
+        for message_id in lost:
+            await self._set_aside(message_id, "body_missing", now_ms)
+        strays = await self._readers.run(partial(self._bodies.strays, {file for _, file, _ in rows}))
+        for path in strays:
+            await self._readers.run(partial(self._aside.move, path, "no message names this file"))
+
+    async def _set_aside(self, message_id: str, reason: str, now_ms: int) -> None:
+        run = partial(housekeeping.set_aside, message_id=message_id, reason=reason, aside=self._aside, now_ms=now_ms)
+        await self._writer.do(Alone(run=run))
+
+    async def close(self) -> None:
+        """See the contract."""
+        self._open = False
+        await self._writer.stop()
+        await self._readers.stop()
+        self._place.leave()
+
+    # ---- taking in ---------------------------------------------------------------------------------------------
+
+    def new_body_path(self, message_id: str) -> Path:
+        """See the contract; raises WrongRequest for an id that is no file name."""
+        return self._bodies.path_for(message_id)
+
+    async def append(self, item: Accepted) -> None:
+        """See the contract; raises WrongRequest for an id already here or a body file that is not as described.
+
+        Bytes above 256 KiB are taken too, and put into a file.
+        """
+        body = item.body
+        if isinstance(body, bytes) and len(body) <= INLINE_BYTES:
+            apply = partial(steps.append, item, len(body), "")
+            await self._writer.do(Step(apply=apply, messages=(item.message.id,)))
+            return
+        await self._append_file(item, body)
+
+    async def _append_file(self, item: Accepted, body: bytes | BodyFile) -> None:
+        message_id = item.message.id
+        size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
+        if await self._readers.ask(reading.knows, message_id):
+            raise WrongRequest(f"message {message_id} is in the spool already")
+        file = await self._readers.run(partial(self._bodies.take, message_id, body))
+        try:
+            apply = partial(steps.append, item, size_bytes, file)
+            await self._writer.do(Step(apply=apply, messages=(message_id,)))
+        except Exception:
+            await self._readers.run(partial(self._bodies.give_back, file))
+            raise
+
+    # ---- dispatch ----------------------------------------------------------------------------------------------
+
+    async def lanes(self) -> list[LaneState]:
+        """See the contract."""
+        return await self._readers.ask(reading.lanes)
+
+    async def peek(self, lane: str, now_ms: int, limit: int, exclude: Sequence[str] = ()) -> list[Due]:
+        """See the contract; at most MAX_PEEK messages."""
+        question = partial(reading.peek, lane=lane, now_ms=now_ms, limit=min(limit, MAX_PEEK), exclude=exclude)
+        return await self._readable(question)
+
+    async def _readable(self, question: Callable[[Database], tuple[list[Any], reading.Damage]]) -> list[Any]:
+        """Ask, and set aside what turned out to be unreadable, so that it does not stand in the way again."""
+        found, damage = await self._readers.ask(question)
+        for message_id in damage:
+            await self._set_aside(message_id, "unreadable", self._now_ms())
+        return found
+
+    async def claim(self, start: AttemptStart) -> bool:
+        """See the contract; raises WrongRequest for an attempt id used before."""
+        step = Step(apply=partial(steps.claim, start), messages=(start.message_id,), attempts=(start.attempt_id,))
+        return bool(await self._writer.do(step))
+
+    async def intend(self, attempt_id: str, dot_ms: int) -> None:
+        """See the contract; raises AttemptUnknown, WrongRequest."""
+        await self._writer.do(Step(apply=partial(steps.intend, attempt_id, dot_ms), attempts=(attempt_id,)))
+
+    async def settle(self, settlement: Settlement) -> None:
+        """See the contract; raises AttemptUnknown, MessageGone, IllegalMove, WrongRequest.
+
+        A second settlement of one attempt changes nothing.
+        """
+        await self._writer.do(
+            Step(
+                apply=partial(steps.settle, settlement),
+                messages=(settlement.message_id,),
+                attempts=(settlement.attempt_id,),
+            )
+        )
+
+    async def postpone(self, message_id: str, indexes: Sequence[int], until_ms: int, reason: str) -> None:
+        """See the contract; recipients that no longer wait are left alone. Raises MessageGone."""
+        apply = partial(steps.postpone, message_id, indexes, until_ms, reason, self._now_ms())
+        await self._writer.do(Step(apply=apply, messages=(message_id,)))
+
+    async def recover(self, now_ms: int) -> list[OpenAttempt]:
+        """See the contract. Attempts whose MAIL was never said are left out: they hold no budget."""
+        found = await self._readers.ask(reading.recent, now_ms - LEDGER_MS)
+        classes, attempts = await self._readers.ask(reading.interrupted)
+        ids = list(classes)
+        for start in range(0, max(len(ids), 1), RECOVER_CHUNK):
+            # The first chunk names every open attempt; those of later messages are only read by the next ones.
+            apply = partial(steps.recover, now_ms, classes.__getitem__)
+            await self._writer.do(
+                Step(apply=apply, messages=tuple(ids[start : start + RECOVER_CHUNK]), attempts=attempts)
+            )
+        return found
+
+    async def unknowns(self, now_ms: int, limit: int) -> list[Due]:
+        """See the contract; at most MAX_PEEK messages."""
+        return await self._readable(partial(reading.unknowns, limit=min(limit, MAX_PEEK)))
+
+    async def expired(self, now_ms: int, limit: int) -> list[Due]:
+        """See the contract; at most MAX_PEEK messages."""
+        return await self._readable(partial(reading.expired, now_ms=now_ms, limit=min(limit, MAX_PEEK)))
+
+    async def finish(self, message_id: str, results: Sequence[RecipientResult], now_ms: int, event: str) -> None:
+        """See the contract; raises MessageGone, IllegalMove, WrongRequest."""
+        apply = partial(steps.finish, message_id, results, now_ms, event)
+        await self._writer.do(Step(apply=apply, messages=(message_id,)))
+
+    async def body(self, message_id: str) -> bytes | Path:
+        """See the contract."""
+        file, data = await self._readers.ask(reading.body, message_id)
+        return self._bodies.find(message_id, file) if file else data
+
+    async def export(self, message_id: str) -> AsyncIterator[bytes]:
+        """See the contract; raises MessageGone."""
+        found = await self.body(message_id)
+        if isinstance(found, bytes):
+            yield found
+            return
+        pieces = chunks(found)
+        while piece := await self._readers.run(lambda: next(pieces, b"")):
+            yield piece
+
+    # ---- operators ---------------------------------------------------------------------------------------------
+
+    async def hold(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
+        """See the contract; touches at most ``which.limit`` messages."""
+        return await self._operate(Event.HOLD, which, actor, why, now_ms)
+
+    async def release(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
+        """See the contract; touches at most ``which.limit`` messages, dead ones only while their body is kept."""
+        return await self._operate(Event.RELEASE, which, actor, why, now_ms)
+
+    async def delete(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
+        """See the contract; held, unknown and dead recipients too; at most ``which.limit`` messages."""
+        return await self._operate(Event.DELETE, which, actor, why, now_ms)
+
+    async def _operate(self, event: Event, which: Filter, actor: str, why: str, now_ms: int) -> int:
+        picked = chosen(which, await self.find(steps.narrowed(event, which)))
+        line = JourneyLine(at_ms=now_ms, event="", detail={"actor": actor, "why": why})
+        apply = partial(steps.operate, event, which, picked, line)
+        return int(await self._writer.do(Step(apply=apply, messages=tuple(picked))))
+
+    async def find(self, which: Filter) -> list[MessageView]:
+        """See the contract; at most 1,000 messages."""
+        return await self._readable(partial(reading.find, which=which))
+
+    async def journey(self, message_id: str) -> MessageView | None:
+        """See the contract."""
+        found, damage = await self._readers.ask(reading.journey, message_id)
+        if not damage:
+            return found
+        await self._set_aside(message_id, "unreadable", self._now_ms())
+        return (await self._readers.ask(reading.journey, message_id))[0]
+
+    async def erase(self, address: str, actor: str, now_ms: int) -> int:
+        """See the contract."""
+        total, after, changed = 0, 0, -1
+        while changed:
+            run = partial(housekeeping.erase, address=address, actor=actor, now_ms=now_ms, after=after)
+            changed, after = await self._writer.do(Alone(run=run))
+            total += changed
+        return total
+
+    async def prune(self, before_ms: int, limit: int) -> int:
+        """See the contract; drops attempts older than 25 h as well."""
+        old_ms = self._now_ms() - LEDGER_MS
+        pruned = await self._writer.do(
+            Alone(run=lambda database, _book: housekeeping.prune(database, before_ms, old_ms, limit))
+        )
+        self._discard(pruned.files)
+        return int(pruned.messages)
+
+    async def count(self) -> Counts:
+        """See the contract."""
+        return await self._readers.ask(reading.count)
+
+    async def sequence(self) -> int:
+        """Number of write transactions so far; never falls but on a disk put back to an older snapshot."""
+        return await self._readers.ask(reading.sequence)

@@ -1,0 +1,270 @@
+"""The one thread that writes: takes every operation waiting, commits them as one transaction, then answers all.
+
+Coroutines wait on futures; the bound on operations under way is ``MAX_PENDING``. It does not know what an operation
+does to mail. A failing operation fails alone: after a failed transaction each is tried by itself.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from node.errors import RelayError
+from node.policy.lifecycle import IllegalMove
+from node.spool.batch import Book, load, save, settle_book, stamp
+from node.spool.database import CommitUncertain, Database
+from node.spool.errors import SpoolBroken, SpoolClosed
+from node.spool.work import Work
+
+MAX_PENDING = 1_024
+"""Operations handed over and not answered; a caller beyond it waits its turn."""
+
+MAX_BATCH = 512
+"""Operations in one transaction: bounds how long a reply waits for its neighbours."""
+
+IDLE_S = 0.5
+"""After this long without work the log is copied into the database file."""
+
+VACUUM_PAGES = 256
+"""Free pages given back to the file system in one idle moment (2 MiB): never long enough to be felt."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An operation that shares a transaction: the records it needs, and what it does to them."""
+
+    apply: Callable[[Work], Any]
+    messages: Sequence[str] = ()
+    attempts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """An operation with a transaction of its own, for maintenance."""
+
+    run: Callable[[Database, Book], Any]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Ticket:
+    """An operation under way."""
+
+    operation: Step | Alone
+    future: "asyncio.Future[Any]"
+    value: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Owns the write connection and its thread."""
+
+    def __init__(self, connect: Callable[[], Database], discard: Callable[[list[str]], None]) -> None:
+        """``connect`` opens the database anew; ``discard`` takes body files no longer needed, after the commit."""
+        self._connect = connect
+        self._discard = discard
+        # None asks the thread to end after what came before.
+        self._inbox: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
+        self._room = asyncio.Semaphore(MAX_PENDING)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._database: Database | None = None
+        self._book: Book | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, database: Database) -> None:
+        """Take over an open database and begin; called in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._database = database
+        self._book = Book(database)
+        # A daemon: a process that forgets to close must still end, and what was not answered was not promised.
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Finish what was handed over, checkpoint, close; idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._inbox.put(None)
+        await asyncio.to_thread(thread.join)
+
+    async def do(self, operation: Step | Alone) -> Any:
+        """Hand over an operation and wait until it is durable; raises what it raises, SpoolFull, SpoolBroken.
+
+        A caller cancelled meanwhile does not undo it.
+        """
+        await self._room.acquire()
+        if self._thread is None or self._loop is None:
+            self._room.release()
+            raise SpoolClosed("the spool is closed")
+        future = self._loop.create_future()
+        self._inbox.put(_Ticket(operation=operation, future=future))
+        return await future
+
+    # ---- in the thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        stopping = False
+        idle = False
+        while not stopping:
+            batch, stopping = self._take(IDLE_S if not idle else None)
+            idle = not batch
+            if batch:
+                self._serve(batch)
+            elif not stopping:
+                idle = self._tidy()
+        if self._database is not None:
+            self._last_checkpoint(self._database)
+            self._database.close()
+
+    @staticmethod
+    def _last_checkpoint(database: Database) -> None:
+        try:
+            database.checkpoint("TRUNCATE")
+        except RelayError:
+            return  # the log stays beside the database and is read at the next start
+
+    def _take(self, timeout_s: float | None) -> tuple[list[_Ticket], bool]:
+        """Everything waiting, up to MAX_BATCH; waits for the first. True if asked to stop."""
+        batch: list[_Ticket] = []
+        try:
+            found = self._inbox.get(timeout=timeout_s)
+            while True:
+                if found is None:
+                    return batch, True
+                batch.append(found)
+                if len(batch) >= MAX_BATCH:
+                    return batch, False
+                found = self._inbox.get_nowait()
+        except queue.Empty:
+            return batch, False
+
+    def _tidy(self) -> bool:
+        """Idle: checkpoint and give free pages back; True if nothing is left to do."""
+        if self._database is None:
+            return True
+        try:
+            self._database.checkpoint()
+            return not vacuum(self._database)
+        except RelayError:
+            return True  # the next write will meet the same fault and report it
+
+    def _serve(self, batch: list[_Ticket]) -> None:
+        steps = [ticket for ticket in batch if isinstance(ticket.operation, Step)]
+        if steps:
+            self._together(steps)
+        for ticket in batch:
+            if isinstance(ticket.operation, Alone):
+                self._alone(ticket, ticket.operation)
+        self._answer(batch)
+
+    def _together(self, tickets: list[_Ticket]) -> None:
+        """One transaction for all; if it fails, one for each."""
+        try:
+            self._transact(tickets)
+        except Exception as error:  # noqa: BLE001 - whatever it is, each caller must get an answer
+            if len(tickets) == 1:
+                tickets[0].error = error
+                return
+            for ticket in tickets:
+                ticket.value = ticket.error = None
+                self._together([ticket])
+
+    def _transact(self, tickets: list[_Ticket]) -> None:
+        database, book = self._ready()
+        work = _apply(database, book, tickets)
+        if not work.changed():
+            return
+        database.begin()
+        try:
+            save(database, book, work)
+            database.commit()
+        except CommitUncertain as error:
+            self._look(book.sequence + 1, error)
+        except BaseException:
+            database.rollback()
+            raise
+        else:
+            settle_book(database, book, work)
+        self._discard([record.body_file for record in work.dropped.values() if record.body_file])
+
+    def _alone(self, ticket: _Ticket, operation: Alone) -> None:
+        sequence = 0
+        try:
+            database, book = self._ready()
+            sequence = book.sequence + 1
+            with database.transaction():
+                ticket.value = operation.run(database, book)
+                stamp(database, sequence)
+            book.sequence = sequence
+        except CommitUncertain as error:
+            try:
+                self._look(sequence, error)
+            except SpoolBroken as broken:
+                ticket.error = broken
+        except Exception as error:  # noqa: BLE001 - the caller must get an answer
+            ticket.error = error
+
+    def _ready(self) -> tuple[Database, Book]:
+        """The connection, opened again if a fault closed it."""
+        if self._database is None or self._book is None:
+            self._database = self._connect()
+            self._book = Book(self._database)
+        return self._database, self._book
+
+    def _look(self, sequence: int, cause: CommitUncertain) -> None:
+        """After a doubtful commit: return if the batch is durable, raise SpoolBroken if it is not.
+
+        Seen is not durable: the log's sync may be what failed, and a second sync of the same pages may lie. Only
+        a whole checkpoint, which writes and syncs the database file itself, counts.
+        """
+        if self._database is not None:
+            self._database.rollback()
+            self._database.close()
+        self._database = self._book = None
+        database, book = self._ready()
+        if book.sequence < sequence or not database.checkpoint("FULL"):
+            raise SpoolBroken(f"commit failed and is not durable: {cause}") from cause
+
+    def _answer(self, batch: list[_Ticket]) -> None:
+        if self._loop is None or self._loop.is_closed():
+            return  # nobody is left to be told; what was committed is durable
+        self._loop.call_soon_threadsafe(self._deliver, batch)
+
+    def _deliver(self, batch: list[_Ticket]) -> None:
+        """In the loop: resolve every future of a batch at once."""
+        for ticket in batch:
+            self._room.release()
+            if ticket.future.done():
+                continue  # its caller was cancelled
+            if ticket.error is not None:
+                ticket.future.set_exception(ticket.error)
+            else:
+                ticket.future.set_result(ticket.value)
+
+
+def _apply(database: Database, book: Book, tickets: list[_Ticket]) -> Work:
+    """Load what the operations need and let each do its work, or fail by itself."""
+    operations = [ticket.operation for ticket in tickets if isinstance(ticket.operation, Step)]
+    message_ids = [name for operation in operations for name in operation.messages]
+    attempt_ids = [name for operation in operations for name in operation.attempts]
+    work = load(database, book, message_ids, attempt_ids)
+    for ticket, operation in zip(tickets, operations, strict=True):
+        try:
+            ticket.value = operation.apply(work)
+        except (RelayError, IllegalMove) as error:
+            # These are raised before the first change; anything else may have left the Work torn.
+            ticket.error = error
+    return work
+
+
+def vacuum(database: Database) -> bool:
+    """Give a bounded number of free pages back once they are a quarter of the file; True if more could go."""
+    free = database.number_text("PRAGMA freelist_count")
+    if free < VACUUM_PAGES or free * 4 < database.number_text("PRAGMA page_count"):
+        return False
+    database.run_text(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+    return True
