@@ -144,6 +144,7 @@ class Tenant(Part):
     ] = Field(default_factory=dict)
     """By mailbox address; a plain list of addresses is accepted."""
     connector: Connector | None = None
+    """Inbound connector of the tenant; mail goes to its MX."""
     hve: tuple[Mailbox, ...] = ()
     """Mailboxes for High Volume Email."""
     smarthost: SmartHost | None = None

@@ -9,7 +9,7 @@ from node.settings.schema import keys_at
 
 MAX_SHOWN = 60
 """Characters of a wrong value that are repeated to the reader."""
-_SECRETIVE = frozenset({"secret", "password", "passwords", "certificate_password", "hash", "key", "headers"})
+_SECRETIVE = frozenset({"secret", "password", "certificate_password", "hash", "key", "headers"})
 _USERINFO = re.compile(r"//[^/@\s]*@")
 _EXPECTED = {
     "string_type": "expected a text",
@@ -76,7 +76,8 @@ def _expected(kind: str, context: dict[str, Any], error: Any) -> str:
 
 
 def _secretive(path: KeyPath) -> bool:
-    return any(part in _SECRETIVE for part in path)
+    last = next((part for part in reversed(path) if isinstance(part, str)), "")
+    return last == "passwords" or any(part in _SECRETIVE for part in path)
 
 
 def _secret_hint(error: Any) -> str:

@@ -17,6 +17,7 @@ from node.settings.host import (
     VirtualAddress,
 )
 from node.settings.mail import Bounces, Client, History, Plan, RewriteRule, Routes, Tenant
+from node.settings.replies import ReplyRule
 from node.settings.units import Seconds
 
 DEFAULT_LISTENERS = {"smtp": Listener(port=25), "submission": Listener(port=587, tls="required", auth="required")}
@@ -61,7 +62,7 @@ class Settings(Part):
     """Who sent what to whom."""
     received: str = Field(default="full", pattern="^(full|minimal)$")
     """minimal hides inside names and addresses in Received."""
-    replies: tuple[dict[str, object], ...] = ()
+    replies: tuple[ReplyRule, ...] = ()
     """Rows added before the built-in reply table."""
     limits: Limits = Limits()
     """Bounds of the front door."""

@@ -90,10 +90,11 @@ class _Builder:
             if loader.check_event(yaml.StreamEndEvent):
                 return
             loader.get_event()
-            self.tree.data = self.value(loader, ())
+            data = self.value(loader, ())
             loader.get_event()
             if not loader.check_event(yaml.StreamEndEvent):
                 raise _UnusableError(loader.peek_event().start_mark, "a second document begins; write one per file")
+            self.tree.data = data
         finally:
             loader.dispose()
 

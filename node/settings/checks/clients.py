@@ -37,7 +37,8 @@ def logins(scene: Scene) -> None:
     clients = scene.settings.clients.values()
     known = {fold_user(client.user) for client in clients if client.user and client.passwords}
     for name, client in scene.settings.clients.items():
-        if client.user is not None and fold_user(client.user) not in known:
+        whole = not scene.report.damaged(("clients", name))
+        if whole and client.user is not None and fold_user(client.user) not in known:
             text = "a user needs passwords; `relayctl client add` or `relayctl hash-password` makes one"
             scene.fault(("clients", name, "user"), text)
 
