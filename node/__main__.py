@@ -1,0 +1,88 @@
+"""The commands: ``relay-node`` (the daemon) and ``relayctl`` (the operator's), put together from what rooms offer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node import __version__
+from node.app.demo import demo
+from node.app.run import run as run_node
+from node.cli import common, status, trace
+from node.cli.clients import client_app
+from node.cli.config import config_app
+from node.cli.init import init
+from node.cli.passwords import hash_password
+from node.cli.queue import queue_app
+from node.errors import RelayError
+from node.rehearsal.commands import rehearse_app
+
+DEFAULT_CONFIG = Path("/etc/m365-relay/relay.yaml")
+NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node in the configuration.")]
+
+app = typer.Typer(
+    name="relayctl",
+    help="Operate an SMTP relay to Microsoft 365.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """Operate an SMTP relay to Microsoft 365."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(common.EXIT_USAGE)
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Argument(help="Configuration; without one, a demonstration in ./var.")] = None,
+    node: NodeOption = None,
+) -> None:
+    """Run one node in the foreground: everything in one place, no cluster needed."""
+    try:
+        code = demo(run_node) if config is None else run_node(config, node_name=node)
+    except RelayError as error:
+        common.errors.print(f"relayctl: {error}", markup=False)
+        code = common.EXIT_PROBLEM
+    raise typer.Exit(code)
+
+
+app.command()(init)
+app.command("hash-password")(hash_password)
+app.command("status")(status.status)
+app.command("trace")(trace.trace)
+app.command("budget")(status.budget)
+app.add_typer(config_app, name="config")
+app.add_typer(client_app, name="client")
+app.add_typer(queue_app, name="queue")
+app.add_typer(status.account_app, name="account")
+app.add_typer(rehearse_app, name="rehearse")
+client_app.command("seen")(status.clients_seen)
+
+
+def relayctl() -> None:
+    """Run the operator's command."""
+    app()
+
+
+def relay_node() -> None:
+    """Run the daemon: ``relay-node [CONFIG] [--node NAME]``."""
+
+    def daemon(
+        config: Annotated[Path, typer.Argument(help="Configuration.")] = DEFAULT_CONFIG, node: NodeOption = None
+    ) -> None:
+        raise typer.Exit(run_node(config, node_name=node))
+
+    typer.run(daemon)
+
+
+if __name__ == "__main__":
+    relayctl()

@@ -1,0 +1,149 @@
+"""The running node as the administration interface sees it: gathers what the parts tell, in the interface's words."""
+
+from typing import TYPE_CHECKING
+
+from node import __version__
+from node.admin.control import ClientView, Readiness, Status, WayView
+from node.cluster.contract import BudgetUse
+from node.delivery.clock import steady_ms
+from node.intake.door import Sight
+from node.policy.scopes import account_scope_name
+from node.policy.standing import HEALTHY
+from node.telemetry.exposition import exposition
+
+if TYPE_CHECKING:
+    from node.app.node import Node
+    from node.spool.contract import Spool
+
+WEAK = (Sight.OLD_TLS, Sight.CLEAR_AUTH, Sight.BARE_LF, Sight.LENIENT)
+
+
+class NodeControl:
+    """Implements ``node.admin.control.Control`` over a ``Node``."""
+
+    def __init__(self, node: "Node") -> None:
+        """Keep the node; asked only while it runs."""
+        self._node = node
+        self.spool: Spool = node.spool
+
+    def readiness(self) -> Readiness:
+        """Ready means: can commit mail (operations A16)."""
+        reasons = []
+        if self._node.draining:
+            reasons.append("stopping")
+        if self._node.intake is None:
+            reasons.append("not listening yet")
+        state = self._node.door.state()
+        if not state.accepting:
+            reasons.append(f"door shut: {state.reason}")
+        return Readiness(ready=not reasons, reasons=tuple(reasons))
+
+    async def status(self) -> Status:
+        """Give the node in one page."""
+        node = self._node
+        counts = await self.spool.count()
+        ways = self.ways()
+        state = node.delivery.state() if node.delivery else None
+        ports = node.intake.ports if node.intake else {}
+        return Status(
+            node=node.loaded.node,
+            version=__version__,
+            started_ms=node.started_ms,
+            readiness=self.readiness(),
+            listeners={
+                name: f"{node.settings.listeners[name].address or '*'}:{port}"
+                for name, port in ports.items()
+                if name in node.settings.listeners
+            },
+            by_state=counts.by_state,
+            oldest_received_ms=counts.oldest_received_ms,
+            body_bytes=counts.body_bytes,
+            attempts=state.attempts_total if state else 0,
+            connections=sum(way.connections for way in ways),
+            ways=tuple(ways),
+            configuration=node.loaded.text_hash,
+        )
+
+    def ways(self) -> list[WayView]:
+        """Give every way with its account's standing, then whatever else rests (pairs, paths, tenants, clients)."""
+        if self._node.delivery is None:
+            return []
+        state = self._node.delivery.state()
+        rest = dict(state.standings)
+        views = []
+        for way in state.ways:
+            standing = rest.pop(account_scope_name(way.account), HEALTHY)
+            views.append(
+                WayView(
+                    path=way.path,
+                    account=way.account,
+                    tenant=way.tenant,
+                    state=standing.state.value,
+                    reason=standing.reason,
+                    until_ms=standing.until_ms or 0,
+                    connections=way.connections_open,
+                )
+            )
+        for scope, standing in sorted(rest.items()):
+            views.append(
+                WayView(
+                    path=scope.partition("/")[0],
+                    account=scope,
+                    tenant="",
+                    state=standing.state.value,
+                    reason=standing.reason,
+                    until_ms=standing.until_ms or 0,
+                )
+            )
+        return views
+
+    def park(self, account: str, why: str, actor: str) -> bool:
+        """Take an account, or a scope as listed, out of use."""
+        scope = self._scope(account)
+        if scope is None or self._node.delivery is None:
+            return False
+        self._node.delivery.park(scope, reason=why or "parked by an operator", by=actor)
+        return True
+
+    def resume(self, account: str, why: str, actor: str) -> bool:  # noqa: ARG002 - logged by the caller
+        """Put it back into use."""
+        scope = self._scope(account)
+        if scope is None or self._node.delivery is None:
+            return False
+        self._node.delivery.resume(scope)
+        return True
+
+    def budgets(self) -> list[BudgetUse]:
+        """Give every limit with its use."""
+        return self._node.budgets.use(steady_ms())
+
+    def clients(self) -> list[ClientView]:
+        """Give what was seen of each client."""
+        return [
+            ClientView(
+                client=seen.client,
+                last_seen_ms=seen.last_ms,
+                messages=seen.counts.get(Sight.MESSAGE, 0),
+                weaknesses={name.value: seen.counts[name] for name in WEAK if seen.counts.get(name)},
+                addresses=(seen.last_address,) if seen.weak else (),
+            )
+            for seen in self._node.door.book.report()
+        ]
+
+    def wake(self) -> None:
+        """Look for due mail now."""
+        if self._node.delivery is not None:
+            self._node.delivery.wake()
+
+    def metrics(self) -> bytes:
+        """Give the Prometheus exposition."""
+        return exposition()
+
+    def _scope(self, account: str) -> str | None:
+        """Accept an account's name as listed, or a resting scope's own name."""
+        if self._node.delivery is None:
+            return None
+        state = self._node.delivery.state()
+        if any(way.account == account for way in state.ways):
+            return account_scope_name(account)
+        return account if account in state.standings else None

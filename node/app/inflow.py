@@ -1,0 +1,33 @@
+"""Between the door and the spool: once a message is durable, counts it and wakes the lanes it waits in."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from time import perf_counter
+
+from node.policy.envelope import lane_of
+from node.spool.contract import Accepted, Spool
+from node.telemetry.contract import Telemetry
+
+
+class Inflow:
+    """What the door may do with the spool: append, and ask where a large body goes."""
+
+    def __init__(self, spool: Spool, telemetry: Telemetry, wake: Callable[[Iterable[str]], None]) -> None:
+        """Keep where mail goes."""
+        self._spool = spool
+        self._telemetry = telemetry
+        self._wake = wake
+
+    async def append(self, item: Accepted) -> None:
+        """Make one message durable, then let delivery look at its lanes."""
+        started_s = perf_counter()
+        await self._spool.append(item)
+        message = item.message
+        self._telemetry.observe("relay_commit_seconds", perf_counter() - started_s)
+        self._telemetry.observe("relay_message_size_bytes", message.size_bytes)
+        if not message.held:
+            self._wake({lane_of(message, recipient.direction) for recipient in message.recipients})
+
+    def new_body_path(self, message_id: str) -> Path:
+        """Ask the spool."""
+        return self._spool.new_body_path(message_id)

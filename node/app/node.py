@@ -1,0 +1,229 @@
+"""One node: builds every part, starts them in order, runs until told to stop, stops them in the opposite order."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, cast
+
+from node.admin.server import AdminServer
+from node.app.control import NodeControl
+from node.app.digest import digest_with, key_in
+from node.app.gauges import refresh
+from node.app.inflow import Inflow
+from node.app.keeping import Keeping
+from node.app.levels import LevelWatch, memory_limit_bytes
+from node.app.limits import budget_limits
+from node.app.parts import apps_of, marks_of, plans_of, processes_of
+from node.cluster.budgets import EmbeddedBudgets
+from node.delivery.clock import steady_ms, wall_ms
+from node.delivery.service import Delivery, Wiring
+from node.intake.authentication import Authenticator
+from node.intake.door import DoorState
+from node.intake.local import LocalDoor
+from node.intake.server import IntakeServer
+from node.intake.supervisor import Supervisor
+from node.m365.entra import Entra
+from node.m365.tokens import TokenSource
+from node.policy.health import Change, HealthBook
+from node.policy.levels import Shut
+from node.settings.reader import Loaded
+from node.settings.reload import compare
+from node.settings.rules import intake_rules, users
+from node.spool.sqlite import SqliteSpool
+from node.telemetry import build
+
+if TYPE_CHECKING:
+    from node.spool.contract import Spool
+
+KEEP_EVERY_S: Final = 10.0
+HOUSEKEEPING_EVERY_S: Final = 600.0
+PRUNE_BATCH: Final = 1_000
+GAUGES_EVERY_S: Final = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """A node from its settings. ``run`` returns when it has stopped."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        """Build what needs no disk and no network. Raises ConfigurationError."""
+        settings = self.settings = loaded.settings
+        self.loaded = loaded
+        self.hostname = settings.hostname or loaded.node
+        self.started_ms = wall_ms()
+        self.telemetry = build(settings, role="node", node=loaded.node)
+        self.spool = SqliteSpool(settings.spool, now_ms=wall_ms)
+        self.keeping = Keeping(settings.spool)
+        self.budgets = EmbeddedBudgets(budget_limits(settings), started_ms=steady_ms(), on_free=self._freed)
+        self.tokens = TokenSource(apps_of(settings), Entra(settings.egress))
+        self.authenticator = Authenticator(users(settings), now_ms=wall_ms)
+        self.health = HealthBook()
+        self._plans = plans_of(settings, self.hostname)
+        self.delivery: Delivery | None = None
+        self.intake: IntakeServer | Supervisor | None = None
+        inflow = Inflow(self.spool, self.telemetry, self._wake)
+        self.door = LocalDoor(cast("Spool", inflow), self.budgets, verifier=self.authenticator)
+        self.levels = LevelWatch(
+            self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
+        )
+        self.control = NodeControl(self)
+        self.admin = AdminServer(self.control)
+        self.draining = False
+        self._stop = asyncio.Event()
+
+    # -- life
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Start, serve until ``stop``, stop. If a standing task ends, the node stops and raises what ended it."""
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            on_ready()
+            await self._serve()
+            self.draining = True
+            _log.info("stopping")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Open each part and note how to close it; what is started last is stopped first."""
+        settings = self.settings
+        stack.callback(self.telemetry.close)
+        stack.push_async_callback(self.authenticator.close)
+        settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self.spool.open(wall_ms())
+        stack.push_async_callback(self.spool.close)
+        stack.push_async_callback(self.tokens.close)
+        host_since_ms = self.keeping.prepare()
+        attempts = await self.spool.recover(wall_ms())
+        kept = self.keeping.counters()
+        self.budgets.rebuild(attempts, steady_ms(), kept=kept, host_since_ms=host_since_ms)
+        stack.push_async_callback(self._keep)
+        self.health = self.keeping.standings()
+        self.delivery = self._delivery()
+        await self.delivery.start()
+        stack.push_async_callback(self.delivery.close, settings.stop_timeout)
+        await self.admin.start_socket(settings.runtime / "admin.sock")
+        await self.admin.start_port(str(settings.admin.address), settings.admin.port)
+        if settings.telemetry.prometheus is not None:
+            await self.admin.start_port("127.0.0.1", settings.telemetry.prometheus)
+        stack.push_async_callback(self.admin.close)
+        await self.levels.measure(wall_ms())
+        self.intake = self._intake()
+        await self.intake.start()
+        stack.push_async_callback(self.intake.close)
+        stack.push_async_callback(self.intake.drain, settings.stop_timeout)
+
+    async def _serve(self) -> None:
+        standing = [
+            asyncio.create_task(self.levels.run(wall_ms), name="levels"),
+            asyncio.create_task(self._every(KEEP_EVERY_S, self._keep), name="keep"),
+            asyncio.create_task(self._every(HOUSEKEEPING_EVERY_S, self._prune), name="housekeeping"),
+            asyncio.create_task(self._every(GAUGES_EVERY_S, self._gauges), name="gauges"),
+        ]
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([stop, *standing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stop, *standing):
+                task.cancel()
+            await asyncio.gather(stop, *standing, return_exceptions=True)
+        for task in done - {stop}:
+            task.result()  # raises what ended it
+
+    def stop(self) -> None:
+        """End ``run``: doors first, then attempts under way, then the disk."""
+        self._stop.set()
+
+    def reload(self, loaded: Loaded) -> list[str]:
+        """Put a new configuration in force; what waits for a restart is returned, one line each.
+
+        Raises ConfigurationError when it cannot be used; then nothing has changed.
+        """
+        settings = loaded.settings
+        assert self.intake is not None  # noqa: S101 - reload is only called while running
+        assert self.delivery is not None  # noqa: S101 - as above
+        waiting = compare(self.settings, settings).needs_restart
+        plans, rules, apps = plans_of(settings, self.hostname), intake_rules(settings, self.hostname), apps_of(settings)
+        limits, passwords = budget_limits(settings), users(settings)
+        if isinstance(self.intake, Supervisor):
+            self.intake.reload(settings)
+        else:
+            self.intake.reload(settings, rules)
+        self.authenticator.replace(passwords)
+        self.tokens.reload(apps)
+        self.budgets.reload(limits, steady_ms())
+        self.delivery.reload(plans)
+        self.levels.marks = marks_of(settings, memory_limit_bytes())
+        self.settings, self.loaded = settings, loaded
+        return waiting
+
+    # -- parts
+
+    def _delivery(self) -> Delivery:
+        wiring = Wiring(
+            spool=self.spool,
+            budgets=self.budgets,
+            telemetry=self.telemetry,
+            tokens=self.tokens,
+            health=self.health,
+            on_change=self._standing_changed,
+            digest=digest_with(key_in(self.settings.spool / "kept")),
+        )
+        return Delivery(self._plans, wiring)
+
+    def _intake(self) -> IntakeServer | Supervisor:
+        processes = processes_of(self.settings)
+        if processes > 1:
+            return Supervisor(self.settings, self.door, self.telemetry, hostname=self.hostname, processes=processes)
+        return IntakeServer(self.settings, intake_rules(self.settings, self.hostname), self.door, self.telemetry)
+
+    # -- news between parts
+
+    def _wake(self, lanes: Iterable[str]) -> None:
+        if self.delivery is not None:
+            self.delivery.wake(lanes)
+
+    def _freed(self, account: str) -> None:
+        if self.delivery is not None:
+            self.delivery.freed(account)
+
+    def _shut(self, shut: Shut) -> None:
+        self.door.set_state(DoorState(accepting=not shut, reason=shut.value))
+
+    def _standing_changed(self, change: Change) -> None:
+        after = change.after
+        level = logging.WARNING if after.blocks(wall_ms()) else logging.INFO
+        detail = {
+            "scope": change.scope,
+            "state": after.state.value,
+            "reason": after.reason,
+            "until_ms": after.until_ms or 0,
+        }
+        _log.log(level, "%s is %s", change.scope, after.state.value, extra=detail)
+
+    # -- standing work
+
+    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
+        """Repeat for ever; a failure is logged and the next round tries again."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                result = work()
+                if asyncio.iscoroutine(result):
+                    await result
+            except Exception:  # noqa: BLE001 - housekeeping must not end the node
+                _log.exception("housekeeping failed")
+
+    async def _keep(self) -> None:
+        if self.delivery is not None:
+            book, counters = self.health, self.budgets.snapshot(steady_ms())
+            await asyncio.to_thread(self.keeping.keep, book, counters)
+
+    async def _prune(self) -> None:
+        before_ms = wall_ms() - int(self.settings.history.keep * 1000)
+        dropped = PRUNE_BATCH
+        while dropped == PRUNE_BATCH:
+            dropped = await self.spool.prune(before_ms, PRUNE_BATCH)
+
+    def _gauges(self) -> None:
+        refresh(self.telemetry, self.budgets.use(steady_ms()), self.tokens.states(), wall_ms())

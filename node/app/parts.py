@@ -1,0 +1,52 @@
+"""Builds the parts of one node from its settings; opens nothing. Raises ConfigurationError with its faults."""
+
+import os
+
+from node.delivery.assembly import checked, endpoints_of, reporting_of
+from node.delivery.service import Plans
+from node.m365.app import TenantApp, tenant_app
+from node.policy.classify import Classifier
+from node.policy.levels import Marks
+from node.settings.model import Settings
+from node.settings.replies import reply_rows
+from node.settings.ways import directory_of
+
+PROCESSES_MAX = 4
+MEMORY_SHUT_PERCENT = 85
+
+
+def apps_of(settings: Settings) -> dict[str, TenantApp]:
+    """Give every tenant's app that signs in."""
+    found = {name: tenant_app(tenant) for name, tenant in settings.tenants.items()}
+    return {name: app for name, app in found.items() if app is not None}
+
+
+def plans_of(settings: Settings, hostname: str) -> Plans:
+    """Give all the back door decides with."""
+    endpoints = endpoints_of(settings, hostname)
+    checked(endpoints)
+    return Plans(
+        directory=directory_of(settings),
+        plans=settings.plans,
+        endpoints=endpoints,
+        reporting=reporting_of(settings, hostname),
+        classifier=Classifier(first=reply_rows(settings.replies)),
+        node=hostname,
+        span_addresses=settings.telemetry.addresses,
+    )
+
+
+def marks_of(settings: Settings, memory_limit_bytes: int) -> Marks:
+    """Give where the door shuts; memory counts only where a cgroup bounds it."""
+    limits = settings.limits
+    return Marks(
+        disk_low_bytes=limits.disk_free_low,
+        disk_high_bytes=max(limits.disk_free_low, limits.disk_free_high),
+        memory_shut_bytes=memory_limit_bytes * MEMORY_SHUT_PERCENT // 100,
+        queue_shut=limits.queue,
+    )
+
+
+def processes_of(settings: Settings) -> int:
+    """Give the number of intake processes: as configured, else one per core up to four."""
+    return settings.intake.processes or min(os.cpu_count() or 1, PROCESSES_MAX)

@@ -1,0 +1,75 @@
+"""``relayctl run`` and ``relay-node``: reads the configuration, runs a node until a signal, gives the exit code."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from node.app.node import Node
+from node.app.notify import notify
+from node.app.signals import handled
+from node.errors import ConfigurationError, RelayError
+from node.settings.reader import Loaded, load
+from node.telemetry.logs import configure
+
+EXIT_FINE: Final = 0
+EXIT_PROBLEM: Final = 1
+EXIT_USAGE: Final = 2
+_log = logging.getLogger(__name__)
+
+
+def run(path: Path, *, node_name: str | None = None) -> int:
+    """Run one node; 0 after a signal, 1 when it cannot go on, 2 when the configuration cannot be used."""
+    try:
+        loaded = load(path, node_name=node_name)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            sys.stderr.write(f"{fault}\n")
+        return EXIT_USAGE
+    configure(loaded.settings.telemetry.log_level, human=sys.stderr.isatty())
+    for warning in loaded.warnings:
+        _log.warning("%s", warning)
+    try:
+        return uvloop.run(_serve(path, node_name, loaded))
+    except ConfigurationError as error:
+        for fault in error.faults:
+            _log.error("%s", fault)
+        return EXIT_USAGE
+    except RelayError as error:
+        _log.error("%s", error)
+        return EXIT_PROBLEM
+
+
+async def _serve(path: Path, node_name: str | None, loaded: Loaded) -> int:
+    node = Node(loaded)
+
+    def ready() -> None:
+        places = ", ".join(
+            f"{name} on port {port}" for name, port in (node.intake.ports if node.intake else {}).items()
+        )
+        _log.info("ready: %s", places, extra={"node": loaded.node})
+        notify("READY=1")
+
+    def stop() -> None:
+        notify("STOPPING=1")
+        node.stop()
+
+    with handled(stop, lambda: _reload(node, path, node_name)):
+        await node.run(ready)
+    return EXIT_FINE
+
+
+def _reload(node: Node, path: Path, node_name: str | None) -> None:
+    """SIGHUP: a configuration that cannot be used changes nothing."""
+    try:
+        waiting = node.reload(load(path, node_name=node_name))
+    except ConfigurationError as error:
+        _log.error("not reloaded: the configuration cannot be used")
+        for fault in error.faults:
+            _log.error("%s", fault)
+        return
+    for line in waiting:
+        _log.warning("waits for a restart: %s", line)
+    _log.info("reloaded")
