@@ -6,7 +6,7 @@ The one left over covers sessions of a vanished host, which the other side count
 Pure: handed ``now_ms``. A slot is an index; who holds it is the caller's matter.
 """
 
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 
 
 class Slots:
@@ -51,13 +51,22 @@ class Slots:
         """Free a held index; with ``linger`` the session vanished and counts for ``linger_ms`` more."""
         self._held.remove(index)
         if linger:
-            self.restore_lingering(1, now_ms)
+            self.restore_lingering(1, now_ms, now_ms + self._linger_ms)
 
-    def restore_lingering(self, sessions: int, now_ms: int, vanished_ms: int | None = None) -> None:
-        """Sessions of a host that vanished then, at the latest now. More than S are as good as S."""
-        until_ms = (now_ms if vanished_ms is None else vanished_ms) + self._linger_ms
-        for _ in range(min(sessions, self.limit - self.lingering(now_ms))):
-            heappush(self._lingering, until_ms)
+    def lingering_until(self, now_ms: int) -> tuple[int, ...]:
+        """When each lingering session stops to count, to be kept over a restart."""
+        self.lingering(now_ms)
+        return tuple(sorted(self._lingering))
+
+    def restore_lingering(self, sessions: int, now_ms: int, until_ms: int) -> None:
+        """Sessions nobody holds that count until then. More than S are as good as S, those that count longest."""
+        if until_ms <= now_ms:
+            return
+        for _ in range(min(sessions, self.limit)):
+            if self.lingering(now_ms) < self.limit:
+                heappush(self._lingering, until_ms)
+            else:
+                heappushpop(self._lingering, until_ms)
 
     def next_free_ms(self, now_ms: int) -> int:
         """When lingering alone gives a slot back; ``now_ms`` if one is free, 0 if only a holder can."""

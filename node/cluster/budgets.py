@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from coordinator.budget.day import DayCounter
 from coordinator.budget.reserve import share_of
 from node.cluster.contract import BudgetUse, Grant, Limits, Need, Refusal, SlotLease
-from node.cluster.limits import BudgetLimits, ClientLimits, whole_ms
-from node.cluster.rebuild import Kept, PastAttempt, ended
-from node.cluster.scopes import UNLIMITED, Account, Client
-from node.cluster.usage import account_lines, client_lines, tenant_line
+from node.cluster.desk import ClientDesk
+from node.cluster.limits import BudgetLimits, whole_ms
+from node.cluster.rebuild import Kept, PastAttempt, ended, vanished_sessions
+from node.cluster.scopes import UNLIMITED, Account
+from node.cluster.usage import account_lines, tenant_line
 from node.policy.envelope import Priority
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class EmbeddedBudgets:
         self._limits = limits
         self._accounts: dict[str, Account] = {}
         self._tenants: dict[str, DayCounter] = {}
-        self._clients: dict[str, Client] = {}
+        self._desk = ClientDesk()
         self._slots: dict[tuple[str, int], SlotLease] = {}
         self._open: dict[str, tuple[Account, Pool | None, DayCounter | None]] = {}
         self._apply(limits, started_ms)
@@ -150,38 +151,15 @@ class EmbeddedBudgets:
 
     def admit_client(self, client: str, recipients: int, now_ms: int) -> Refusal | None:
         """See Budgets. Every None answered must be followed by exactly one ``client_done``."""
-        state = self._clients.get(client)
-        if state is None:
-            return None
-        early_ms = state.rate.next_ms(now_ms)
-        if early_ms > now_ms:
-            return Refusal(reason="rate", retry_ms=early_ms)
-        if not state.recipients.reserve(recipients, now_ms):
-            return Refusal(reason="recipients", retry_ms=state.recipients.free_at_ms(recipients, now_ms))
-        state.rate.reserve(now_ms)
-        return None
+        return self._desk.admit(client, recipients, now_ms)
 
     def admit_recipients(self, client: str, recipients: int, now_ms: int) -> Refusal | None:
         """Room for more recipients of a message already admitted; pass their sum to ``client_done``."""
-        state = self._clients.get(client)
-        if state is None or state.recipients.reserve(recipients, now_ms):
-            return None
-        return Refusal(reason="recipients", retry_ms=state.recipients.free_at_ms(recipients, now_ms))
+        return self._desk.admit_recipients(client, recipients, now_ms)
 
     def client_done(self, client: str, reserved: int, used: int, now_ms: int) -> None:
         """See Budgets."""
-        state = self._clients.get(client)
-        if state is None:
-            return
-        # A client first limited by a reload while its message came in has reserved nothing.
-        reserved = min(reserved, state.recipients.reserved)
-        state.recipients.settle(reserved, max(0, min(used, reserved)), now_ms)
-        if state.rate.reserved == 0:
-            return
-        if used > 0:
-            state.rate.count(now_ms)
-        else:
-            state.rate.release()
+        self._desk.done(client, reserved, used, now_ms)
 
     # -- life
 
@@ -200,40 +178,49 @@ class EmbeddedBudgets:
             self._tenants.setdefault(tenant, DayCounter(limit=UNLIMITED, settle_ms=settle_ms))
         for tenant, counter in self._tenants.items():
             counter.limit = limits.tenants.get(tenant, 0) or UNLIMITED
-        for client in limits.clients.keys() | self._clients.keys():
-            self._resize_client(client, limits.clients.get(client, ClientLimits()), now_ms)
+        self._desk.reload(limits.clients, now_ms)
         self._forget(now_ms)
 
     def rebuild(
-        self, attempts: Sequence[PastAttempt], now_ms: int, *, kept: Kept | None = None, host_vanished: bool = True
+        self,
+        attempts: Sequence[PastAttempt],
+        now_ms: int,
+        *,
+        kept: Kept | None = None,
+        host_since_ms: int | None = None,
     ) -> None:
         """Once at start, before any grant: take over what earlier lives of this node have used.
 
-        ``attempts`` are all of the last 25 h; ``kept`` the newest ``snapshot``, if there is one. ``host_vanished``
-        is False only if this host ran on (same boot): a dead process's sessions are closed by its kernel.
+        ``attempts`` are all of the last 25 h; ``kept`` the newest ``snapshot``, if there is one. ``host_since_ms``
+        is when this host booted: sessions older than that vanished with it and linger, younger ones were closed by
+        the kernel when their process died. None (unknown) lets all linger.
         """
-        if kept is not None:
-            for key, counter in self._counters().items():
-                counter.restore(kept.counts.get(key, {}), now_ms)
-        saved_ms = kept.saved_ms if kept is not None else 0
+        kept = kept or Kept(saved_ms=0, counts={})
+        for key, counter in self._counters().items():
+            counter.restore(kept.counts.get(key, {}), now_ms)
         for end in ended(attempts, now_ms):
             start = end.attempt.start
+            # What ended before the snapshot was taken stands in it.
+            counted = end.at_ms >= kept.saved_ms
             account = self._accounts.get(start.account)
-            tenant = self._tenants.get(start.tenant)
-            counted = end.at_ms >= saved_ms
             if account is not None:
+                account.day.add(end.attempt.recipients * counted, end.at_ms)
                 if account.limited:
                     account.permits.restore(now_ms, end.at_ms, vanished=end.vanished)
-                account.day.add(end.attempt.recipients * counted, end.at_ms)
-                if host_vanished:
-                    self._linger(account, end.at_ms, now_ms)
+            tenant = self._tenants.get(start.tenant)
             if tenant is not None:
                 tenant.add(start.external * counted, end.at_ms)
+        self._restore_lingering(attempts, kept, now_ms, now_ms if host_since_ms is None else host_since_ms)
 
     def snapshot(self, now_ms: int) -> Kept:
-        """The day counters, to be kept over a restart; only those with something counted."""
+        """Day counters and lingering sessions, to be kept over a restart; only what is not zero."""
         counts = {key: counter.snapshot(now_ms) for key, counter in self._counters().items()}
-        return Kept(saved_ms=now_ms, counts={key: count for key, count in counts.items() if count})
+        lingering = {scope: account.slots.lingering_until(now_ms) for scope, account in self._accounts.items()}
+        return Kept(
+            saved_ms=now_ms,
+            counts={key: count for key, count in counts.items() if count},
+            lingering={scope: until for scope, until in lingering.items() if until},
+        )
 
     def use(self, now_ms: int) -> list[BudgetUse]:
         """See Budgets."""
@@ -242,9 +229,7 @@ class EmbeddedBudgets:
             lines += account_lines(scope, limits, self._accounts[scope], now_ms)
         for tenant, limit in self._limits.tenants.items():
             lines += [tenant_line(tenant, limit, self._tenants[tenant], now_ms)] if limit else []
-        for client in self._limits.clients:
-            lines += client_lines(client, self._clients[client], now_ms)
-        return lines
+        return lines + self._desk.use(now_ms)
 
     # -- inside
 
@@ -254,14 +239,22 @@ class EmbeddedBudgets:
     def _counters(self) -> dict[str, DayCounter]:
         found = {f"day/{scope}": account.day for scope, account in self._accounts.items()}
         found |= {f"external/{tenant}": counter for tenant, counter in self._tenants.items()}
-        return found | {f"client/{name}": client.recipients for name, client in self._clients.items()}
+        return found | {f"client/{name}": counter for name, counter in self._desk.counters().items()}
 
-    def _linger(self, account: Account, ended_ms: int, now_ms: int) -> None:
-        """Its sessions lived on unused for at most ``idle_s``, so they vanished by then, and at the latest now."""
-        gone_ms = min(now_ms, ended_ms + whole_ms(self._limits.idle_s))
-        until_ms = gone_ms + whole_ms(self._limits.linger_s)
-        if until_ms > now_ms and account.slots.limit < UNLIMITED:
-            account.slots.restore_lingering(account.slots.usable, now_ms, gone_ms)
+    def _restore_lingering(self, attempts: Sequence[PastAttempt], kept: Kept, now_ms: int, host_since_ms: int) -> None:
+        idle_ms, linger_ms = whole_ms(self._limits.idle_s), whole_ms(self._limits.linger_s)
+        for scope, gone in vanished_sessions(attempts, now_ms, host_since_ms, idle_ms).items():
+            for gone_ms in gone:
+                self._linger(scope, None, gone_ms + linger_ms, now_ms)
+        for scope, until in kept.lingering.items():
+            for until_ms in until:
+                self._linger(scope, 1, until_ms, now_ms)
+
+    def _linger(self, scope: str, sessions: int | None, until_ms: int, now_ms: int) -> None:
+        """None: as many sessions as a life of this node may have held."""
+        account = self._accounts.get(scope)
+        if account is not None and account.slots.limit < UNLIMITED:
+            account.slots.restore_lingering(sessions or account.slots.usable, now_ms, until_ms)
 
     def _resize_account(self, scope: str, wanted: Limits, now_ms: int) -> None:
         known = self._accounts.get(scope)
@@ -269,13 +262,6 @@ class EmbeddedBudgets:
             self._accounts[scope] = Account(wanted, self._limits)
         else:
             known.resize(wanted, self._limits, now_ms)
-
-    def _resize_client(self, client: str, wanted: ClientLimits, now_ms: int) -> None:
-        known = self._clients.get(client)
-        if known is None:
-            self._clients[client] = Client(wanted)
-        elif known.limits != wanted:
-            known.resize(wanted, now_ms)
 
     def _forget(self, now_ms: int) -> None:
         """Drop removed scopes that hold nothing any more; others stay, so that bringing them back is safe."""
@@ -286,6 +272,3 @@ class EmbeddedBudgets:
         for tenant in [name for name, counter in self._tenants.items() if not counter.used(now_ms)]:
             if tenant not in limits.tenants:
                 del self._tenants[tenant]
-        for client in [name for name, held in self._clients.items() if held.at_rest(now_ms)]:
-            if client not in limits.clients:
-                del self._clients[client]

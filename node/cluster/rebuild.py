@@ -67,6 +67,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     saved_ms: int
     counts: dict[str, dict[int, int]]
     """By ``day/<account>``, ``external/<tenant>`` and ``client/<client>``: units by start of their quarter hour."""
+    lingering: dict[str, tuple[int, ...]] = {}
+    """By account: until when the upstream may still count sessions that vanished."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,3 +97,23 @@ def ended(attempts: Sequence[PastAttempt], now_ms: int) -> Iterable[Ended]:
         latest_ms = min(now_ms, lives[later]) if later < len(lives) else now_ms
         at_ms = attempt.finished_ms or latest_ms
         yield Ended(attempt=attempt, at_ms=at_ms, vanished=not attempt.finished_ms)
+
+
+def vanished_sessions(
+    attempts: Sequence[PastAttempt], now_ms: int, host_since_ms: int, idle_ms: int
+) -> dict[str, list[int]]:
+    """When sessions of hosts that went down vanished at the latest, by account, newest first: one time for each life.
+
+    A session stays unused for at most ``idle_ms``, so it was gone that long after its last attempt, and at the
+    latest when the host was up again. Sessions of attempts since then died with a process only, and were closed.
+    """
+    newest: dict[tuple[str, int], int] = {}
+    for end in ended(attempts, now_ms):
+        start = end.attempt.start
+        if start.started_ms < host_since_ms:
+            life = (start.account, life_start_ms(start.grant_id))
+            newest[life] = max(newest.get(life, 0), min(host_since_ms, end.at_ms + idle_ms))
+    found: dict[str, list[int]] = {}
+    for (account, _), gone_ms in sorted(newest.items(), key=lambda item: -item[1]):
+        found.setdefault(account, []).append(gone_ms)
+    return found

@@ -28,8 +28,8 @@ PARK_MS = 600_000
 """Between looks at a permanent refusal: six requests an hour are no loop, and somebody may have mended it in Entra."""
 STAMP_MS = 2_000
 """How often a parked credential's file is looked at."""
-LIST_BOUND = 30
-"""Doublings beyond this change nothing."""
+DOUBLINGS_MAX = 30
+"""More change nothing and only make large numbers."""
 
 
 class Fetcher(Protocol):
@@ -188,6 +188,7 @@ class TokenSource:
             flow.stamp = credential_stamp(flow.app)
             credential = await asyncio.to_thread(read_credential, flow.app)
             token = await self._fetcher.fetch(flow.app, credential)
+            self._check_alive(token)
         except (TokenUnavailable, TokenRefused) as error:
             self._failed(tenant, flow, error)
             return None
@@ -196,13 +197,17 @@ class TokenSource:
         self._succeeded(tenant, flow, token)
         return token
 
+    def _check_alive(self, token: AccessToken) -> None:
+        if token.expires_ms <= self._now_ms():
+            raise TokenUnavailable(AlertReason.UNREADABLE, "Entra's token has expired already: check the clock")
+
     def _failed(self, tenant: str, flow: _Flow, error: TokenUnavailable | TokenRefused) -> None:
         now_ms = self._now_ms()
         flow.failures += 1
         if isinstance(error, TokenRefused):
             wait_ms = PARK_MS
         else:
-            wait_ms = min(BACKOFF_MAX_MS, BACKOFF_MS << min(flow.failures - 1, LIST_BOUND))
+            wait_ms = min(BACKOFF_MAX_MS, BACKOFF_MS << min(flow.failures - 1, DOUBLINGS_MAX))
         asked_ms = int(error.retry_after_s * 1000) if isinstance(error, TokenUnavailable) else 0
         # Half fixed, half by chance: nodes that failed together do not come back together.
         flow.not_before_ms = now_ms + max(asked_ms, int(wait_ms * (0.5 + self._jitter() / 2)))
@@ -212,7 +217,7 @@ class TokenSource:
 
     def _succeeded(self, tenant: str, flow: _Flow, token: AccessToken) -> None:
         now_ms = self._now_ms()
-        life_ms = max(0, token.expires_ms - now_ms)
+        life_ms = token.expires_ms - now_ms
         # Short lives would otherwise be below the floor from the start, and asked for at every message.
         flow.not_before_ms = now_ms + min(GAP_MS, life_ms // 2)
         flow.renew_ms = max(flow.not_before_ms, min(now_ms + life_ms // 2, token.expires_ms - FLOOR_MS))
@@ -240,9 +245,10 @@ class TokenSource:
         return task is not None and task.cancelling() > 0
 
     def _again(self, flow: _Flow) -> TokenUnavailable | TokenRefused:
+        """The failure that keeps the tenant without a token, for one more caller."""
         if flow.error is not None:
             return flow.error.with_traceback(None)
-        error = TokenUnavailable(AlertReason.UNREADABLE, "Entra's token is valid for too short a time to be used")
+        error = TokenUnavailable(AlertReason.UNREADABLE, "Entra's tokens live too short to be used")
         error.retry_ms = flow.not_before_ms
         return error
 

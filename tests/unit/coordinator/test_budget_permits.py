@@ -28,8 +28,8 @@ steps = st.lists(
 )
 
 
-def drive(permits: ElasticPermits, script, resize=None) -> list[Span]:
-    """Run conversations that overlap as they like; the spans in which each may be counted."""
+def drive(permits: ElasticPermits, script, resize=None, resized=None) -> list[Span]:
+    """Run conversations that overlap as they like; the spans in which each may be counted, in order of start."""
     now, ends, spans = 1_000_000, [], []
     for number, (wait, length, how, late, urgent) in enumerate(script):
         now += wait
@@ -40,6 +40,7 @@ def drive(permits: ElasticPermits, script, resize=None) -> list[Span]:
                 {"finish": permits.finish, "vanish": permits.vanish}.get(kind, lambda p, _: permits.cancel(p))(pool, at)
         if resize and number == len(script) // 2:
             permits.resize(resize, W, now, reserve=resize // 5)
+            resized.append(len(spans))
         pool = permits.take(now, urgent=urgent)
         if pool is not None:
             ends.append((now + length, how, pool))
@@ -61,12 +62,12 @@ def test_no_window_ever_holds_more_than_the_limit_whatever_moment_is_counted(scr
 @given(steps, st.integers(5, 12), st.integers(1, 4))
 def test_a_lowered_limit_holds_for_everything_started_after_it(script, limit, lower):
     permits = ElasticPermits(limit=limit, window_ms=W, settle_ms=H, reserve=limit // 5)
-    spans = drive(permits, script, resize=lower)
+    resized = []
+    spans = drive(permits, script, resize=lower, resized=resized)
     assert worst_window(spans, W) <= limit
-    middle = 1_000_000 + sum(wait for wait, *_ in script[: len(script) // 2 + 1])
-    for late in [span for span in spans if span.start_ms >= middle]:
+    for number in range(resized[0], len(spans)) if resized else ():
         # At each start under the new limit: all that a window reaching back from here can still contain.
-        inside = [span for span in spans if span.start_ms <= late.start_ms and span.end_ms >= late.start_ms - W]
+        inside = [span for span in spans[: number + 1] if span.end_ms >= spans[number].start_ms - W]
         assert len(inside) <= lower
 
 
@@ -284,8 +285,12 @@ def test_two_slots_are_used_and_the_third_covers_a_vanished_host():
     assert slots.next_free_ms(2) == 360_000
     assert slots.take(360_000) == 1
     assert slots.next_free_ms(360_001) == 0
-    slots.restore_lingering(9, 360_001)
-    assert slots.lingering(360_001) == 3
+    slots.restore_lingering(9, 360_001, 400_000)
+    assert slots.lingering_until(360_001) == (400_000,) * 3
+    slots.restore_lingering(2, 360_001, 500_000)
+    assert slots.lingering_until(360_001) == (400_000, 500_000, 500_000)
+    slots.restore_lingering(2, 450_000, 440_000)
+    assert slots.lingering(450_000) == 2
 
 
 @settings(max_examples=300, deadline=None)

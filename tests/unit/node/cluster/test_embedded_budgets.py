@@ -279,10 +279,26 @@ def test_sessions_of_a_vanished_host_linger_and_those_of_a_dead_process_do_not()
     past = [Past(Start(NOW - 30_000), finished_ms=NOW - 20_000)]
     vanished, process = make(), make()
     vanished.rebuild(past, NOW)
-    process.rebuild(past, NOW, host_vanished=False)
+    process.rebuild(past, NOW, host_since_ms=NOW - 3_600_000)
     assert [vanished.try_slot("t/a", NOW) is None for _ in range(3)] == [False, True, True]
     assert [process.try_slot("t/a", NOW) is None for _ in range(3)] == [False, False, True]
     assert vanished.try_slot("t/a", NOW + 360_000) is not None
+
+
+def test_a_process_that_dies_soon_after_its_host_came_up_does_not_forget_what_lingers():
+    past = [Past(Start(NOW - 300_000), finished_ms=NOW - 290_000)]
+    budgets = make()
+    budgets.rebuild(past, NOW, host_since_ms=NOW - 200_000)
+    assert [budgets.try_slot("t/a", NOW) is None for _ in range(2)] == [False, True]
+    assert budgets.try_slot("t/a", NOW - 290_000 + 60_000 + 360_000) is not None
+
+
+def test_sessions_that_lingered_before_a_restart_still_do():
+    before, after = make(), make()
+    for _ in range(2):
+        before.give_back(before.try_slot("t/a", NOW), NOW, linger=True)
+    after.rebuild([], NOW + 1, kept=before.snapshot(NOW + 1), host_since_ms=0)
+    assert [after.try_slot("t/a", NOW + 1) is None for _ in range(2)] == [False, True]
 
 
 def test_sessions_idle_long_before_a_restart_do_not_linger():
@@ -322,7 +338,7 @@ def test_an_account_taken_away_and_brought_back_has_forgotten_nothing():
     used = {line.kind: line.used for line in budgets.use(NOW + 1)}
     assert (used["permits"], used["day"], used["external"], used["slots"]) == (1, 40, 40, 0)
     budgets.reload(empty, NOW + 3 * DAY)
-    assert (budgets._accounts, budgets._tenants, budgets._clients) == ({}, {}, {})
+    assert (budgets._accounts, budgets._tenants, budgets._desk.counters()) == ({}, {}, {})
 
 
 def test_a_client_changed_while_its_message_comes_in():
