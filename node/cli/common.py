@@ -1,6 +1,7 @@
 """What the commands that speak to a node share: options, the error-to-exit-code rule, tables or JSON."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -21,7 +22,9 @@ SocketOption = Annotated[Path | None, typer.Option("--socket", help="Administrat
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the message's journey and the log.")]
 
-console = Console(soft_wrap=True, highlight=False)
+PIPED_WIDTH = 240
+"""Columns when no terminal tells its own: an id must never be cut for a program that reads lines."""
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,7 +66,9 @@ def now_ms() -> int:
 
 def show(rows: Iterable[Sequence[object]], columns: Sequence[str], *, empty: str) -> None:
     """Print a table for a person; control characters from mail are escaped."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     count = 0
     for row in rows:
         table.add_row(*(escape(clean(str(cell))) for cell in row))

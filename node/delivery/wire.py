@@ -9,7 +9,7 @@ neither mail nor accounts nor what a reply means.
 import asyncio
 import ssl
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from aiosmtplib.errors import SMTPException, SMTPResponseException
 from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, SMTPProtocol
@@ -202,7 +202,6 @@ class Wire(SMTPProtocol):
     def cut(self) -> None:
         """Close at once, dropping what is not sent yet."""
         transport = self.transport
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
-        elif transport is not None:
-            transport.close()
+        if transport is not None:
+            # Not asked by isinstance: uvloop's transports do not inherit from asyncio's, yet all of them abort.
+            cast("asyncio.WriteTransport", transport).abort()

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from node.rehearsal.errors import ConversationOverError, LineTooLongError, WaitedTooLongError
 
@@ -38,8 +39,8 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport and name the peer."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type; TCP gives nothing else
-        self._transport = transport
+        # Not checked by isinstance: uvloop's transports do not inherit from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         name = transport.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if name else ""
         self._note_tls()
@@ -120,7 +121,7 @@ class Wire(asyncio.Protocol):
 
     async def _more(self, timeout_s: float) -> None:
         await self.flush()
-        if self.lost or self._eof:
+        if self._ended():
             raise ConversationOverError
         if self._paused and self._transport is not None:
             self._paused = False
@@ -134,8 +135,11 @@ class Wire(asyncio.Protocol):
         finally:
             timer.cancel()
             self._waiter = None
-        if len(self._buffer) == before and not (self.lost or self._eof):
+        if len(self._buffer) == before and not self._ended():
             raise WaitedTooLongError
+
+    def _ended(self) -> bool:
+        return self.lost or self._eof
 
     def _wake(self) -> None:
         _settle(self._waiter)
