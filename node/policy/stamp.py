@@ -34,7 +34,7 @@ def received_field(facts: Facts) -> bytes:
     if not rules.received_full:
         return f"Received: {by}".encode("ascii")
     tls = f"\r\n\t(using {facts.tls})" if _TLS.fullmatch(facts.tls) else ""
-    return f"Received: from {_helo(facts.helo)} ([{facts.peer}]){tls}\r\n\t{by}".encode("ascii")
+    return f"Received: from {_helo(facts.helo)}{_peer(facts.peer)}{tls}\r\n\t{by}".encode("ascii")
 
 
 def is_own(rules: IntakeRules, value: bytes) -> bool:
@@ -43,6 +43,13 @@ def is_own(rules: IntakeRules, value: bytes) -> bool:
     if f"({rules.marker.lower()})".encode() in text:
         return True
     return f"by {rules.hostname.lower()} ".encode() in b" " + text + b" "
+
+
+def _peer(address: str) -> str:
+    """The client's address as RFC 5321 §4.1.3 writes literals; nothing for one that is unknown."""
+    if not address:
+        return ""
+    return f" ([IPv6:{address}])" if ":" in address else f" ([{address}])"
 
 
 def _helo(text: str) -> str:

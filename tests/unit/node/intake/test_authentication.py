@@ -95,13 +95,20 @@ async def test_expiry_counts_at_once_even_for_remembered_pairs(make, clock):
     assert isinstance(await auth.verify("a", b"old", "10.0.0.1"), Refused)
 
 
-async def test_unknown_user_costs_the_same_work_and_answers_the_same(make, checks):
+async def test_unknown_user_costs_the_same_work_and_answers_the_same(make, checks, monkeypatch):
+    weighed = []
+    real = authentication.verify_password
+    monkeypatch.setattr(
+        authentication, "verify_password", lambda stored, word: weighed.append(stored) or real(stored, word)
+    )
     auth = make({"a": [slow(b"secret")], "quick": [fast(b"generated")]})
     known = await auth.verify("a", b"wrong", "10.0.0.1")
     unknown = await auth.verify("nobody", b"wrong", "10.0.0.1")
     quick = await auth.verify("quick", b"wrong", "10.0.0.1")
     assert known == unknown == quick
     assert len(checks) == 3
+    slow_ones = [stored for stored in weighed if stored.startswith("$pbkdf2-sha256$1000$")]
+    assert len(slow_ones) == 3, "the same kind at the same cost for each of them"
 
 
 async def test_only_fast_hashes_need_no_thread(make, checks):

@@ -1,10 +1,11 @@
 """Guessing gets slow; nobody is ever locked out."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.intake.guard import LONGEST_DELAY_S, MEMORY_MS, Guard, delay_after
 
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MINUTE_MS = 60_000
 
 
@@ -49,6 +50,7 @@ def test_memory_ends():
     assert guard.counts().entries == 2
 
 
+@CALM
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, MINUTE_MS)), max_size=80))
 def test_the_table_is_bounded_and_delays_are_too(steps):
     guard = Guard(entries=10)

@@ -1,11 +1,13 @@
 """Header mailbox lists: one reading or none."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.policy.addresses import AddressError
 from node.policy.mailboxes import Mailbox, parse_mailboxes
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,7 @@ def test_too_many():
         parse_mailboxes(",".join(["a@b.c"] * 101))
 
 
+@CALM
 @given(st.text('ab@.,<>()"\\: ;ü\t', max_size=30))
 def test_every_address_found_stands_in_the_text(value):
     try:

@@ -1,7 +1,7 @@
 """Paths and parameters of MAIL and RCPT."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.policy.parameters import (
@@ -15,6 +15,8 @@ from node.policy.parameters import (
     parse_parameters,
     split_path,
 )
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,7 @@ def test_xtext_is_decoded_once():
             decode_xtext(bad)
 
 
+@CALM
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=50))
 def test_xtext_round_trip(text):
     assert decode_xtext(encode_xtext(text)) == text

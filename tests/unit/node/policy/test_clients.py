@@ -3,12 +3,13 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.policy.clients import ClientConflictError, ClientIndex, ClientRule
 from node.policy.patterns import PatternSet
 
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SENDERS = PatternSet(("*@contoso.com",))
 
 
@@ -134,6 +135,7 @@ def slow_twin(rules, ip, user, names, auth_required):
     return best
 
 
+@CALM
 @given(
     st.lists(rules_drawn, max_size=8),
     addresses,

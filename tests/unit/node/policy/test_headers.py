@@ -1,10 +1,12 @@
 """The header parser keeps every octet, and takes only what can be read in one way."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.policy.headers import FIELDS, HEADER_BYTES, Header, HeaderFault, parse_header, unfold
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def names(header):
@@ -97,6 +99,7 @@ fields_drawn = st.builds(
 )
 
 
+@CALM
 @given(st.lists(fields_drawn, max_size=8), st.binary(max_size=20))
 def test_byte_exact(fields, body):
     raw = b"".join(fields) + b"\r\n" + body
@@ -106,6 +109,7 @@ def test_byte_exact(fields, body):
     assert raw[header.body_at :] == body
 
 
+@CALM
 @given(st.text("aF:  \t\r\n\x00b", max_size=60), st.booleans())
 def test_any_octets_are_taken_apart_without_loss_or_refused(text, lenient):
     raw = text.encode()
