@@ -52,7 +52,7 @@ class PastAttempt(Protocol):
 
     @property
     def finished_ms(self) -> int:
-        """0 if no outcome was recorded."""
+        """When the final reply was read; without one, H after the end. 0 if no outcome was recorded."""
         ...
 
     @property
