@@ -10,7 +10,7 @@ import msgspec
 from node.policy.admission import Denial, recipient_denial
 from node.policy.envelope import NewMessage, Recipient
 from node.policy.facts import Facts
-from node.policy.headers import Field, Header, HeaderFault, parse_header, unfold
+from node.policy.headers import Field, Header, HeaderFault, parse_header, unfold, without_blank_folds
 from node.policy.originators import ORIGINATORS, judge_originators
 from node.policy.stamp import is_own, mail_date, received_field
 
@@ -94,6 +94,8 @@ def finish_headers(raw: bytes, facts: Facts) -> Finished | Denial:
         return originators
     for index, octets in originators.replaced.items():
         survey.pieces[index] = octets
+    if facts.lenient:
+        survey.pieces = [without_blank_folds(piece) for piece in survey.pieces]
     envelope = _envelope(facts, originators.header_from)
     if isinstance(envelope, Denial):
         return envelope

@@ -91,6 +91,11 @@ def unfold(value: bytes) -> str:
     return flat.strip(b" \t\r\n").decode("utf-8", "surrogateescape")
 
 
+def without_blank_folds(octets: bytes) -> bytes:
+    """Drop continuation lines of white space alone, which some readers take for the header's end (RFC 5322 §4.2)."""
+    return _BLANK_FOLD.sub(b"", octets)
+
+
 def _end_of(raw: bytes) -> int:
     """Where the blank line stands; the length when there is none; -1 when the limit comes first."""
     if raw.startswith(b"\r\n"):

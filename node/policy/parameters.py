@@ -14,7 +14,7 @@ ENVID_CHARS = 100
 ORCPT_CHARS = 500
 _PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>')
 _ROUTE = re.compile(r"@[A-Za-z0-9.,@:-]*:(?=[^:@]+@)")
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
 _VALUE = re.compile(r"[!-<>-~\x80-\U0010ffff]+")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _HEX = re.compile(r"\+([0-9A-F]{2})")

@@ -308,6 +308,11 @@ def test_legacy_listener_repairs():
     assert refused(b"From: a@contoso.com\r\nFrom : ceo@contoso.com\r\n", lenient=True) == "550 5.7.1 two_from"
 
 
+def test_legacy_listener_drops_lines_some_readers_take_for_the_end():
+    result = finish(b"Subject: x\r\n \r\n\t \r\n y\r\nFrom: a@contoso.com\r\n", lenient=True)
+    assert b"Subject: x\r\n y\r\nFrom: a@contoso.com\r\n" in result.header
+
+
 OWN = b"Received: from x by relay-a.corp (m365-relay corp) with ESMTP id 1; d\r\n"
 OWN_OTHER_NODE = b"Received: from x\r\n\tby relay-b.corp\r\n\t(m365-relay corp) with ESMTP id 1; d\r\n"
 FOREIGN = b"Received: from relay-a.corp by mx.example.com (m365-relay other) with ESMTP id 1; d\r\n"
