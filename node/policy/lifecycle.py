@@ -20,7 +20,8 @@ class Event(StrEnum):
     REQUEUE = "requeue"  # due at once: switch of way, or an unknown one sent again
     LOSE = "lose"  # the final dot was sent and no answer read
     BOUNCE = "bounce"  # failed for good
-    HOLD = "hold"  # by an operator, a plan or a content block
+    HOLD = "hold"  # by an operator
+    BLOCK = "block"  # by a verdict: a person must look before it is tried again
     RELEASE = "release"  # an operator makes it due now
     KILL = "kill"  # undeliverable bounce, or its body cannot be read
     DELETE = "delete"  # an operator removes it
@@ -44,6 +45,7 @@ TARGET = {
     Event.LOSE: _S.UNKNOWN,
     Event.BOUNCE: _S.BOUNCED,
     Event.HOLD: _S.HELD,
+    Event.BLOCK: _S.HELD,
     Event.RELEASE: _S.QUEUED,
     Event.KILL: _S.DEAD,
     Event.DELETE: _S.DELETED,
@@ -51,7 +53,7 @@ TARGET = {
 """Where each event leads, whatever state it found."""
 
 _WAITING_MOVES = frozenset(
-    {Event.CLAIM, Event.DEFER, Event.BOUNCE, Event.HOLD, Event.RELEASE, Event.KILL, Event.DELETE}
+    {Event.CLAIM, Event.DEFER, Event.BOUNCE, Event.HOLD, Event.BLOCK, Event.RELEASE, Event.KILL, Event.DELETE}
 )
 
 MOVES: dict[RecipientState, frozenset[Event]] = {
@@ -60,10 +62,10 @@ MOVES: dict[RecipientState, frozenset[Event]] = {
     _S.DEFERRED: _WAITING_MOVES,
     # An operator cannot touch what is on the wire: the answer decides.
     _S.IN_FLIGHT: frozenset(
-        {Event.DELIVER, Event.DEFER, Event.REQUEUE, Event.LOSE, Event.BOUNCE, Event.HOLD, Event.KILL}
+        {Event.DELIVER, Event.DEFER, Event.REQUEUE, Event.LOSE, Event.BOUNCE, Event.BLOCK, Event.KILL}
     ),
     # REQUEUE only by the message's class or its verification: it may send a second copy (I5).
-    _S.UNKNOWN: frozenset({Event.DELIVER, Event.REQUEUE, Event.BOUNCE, Event.HOLD, Event.KILL, Event.DELETE}),
+    _S.UNKNOWN: frozenset({Event.DELIVER, Event.REQUEUE, Event.BOUNCE, Event.BLOCK, Event.KILL, Event.DELETE}),
     _S.HELD: frozenset({Event.RELEASE, Event.BOUNCE, Event.KILL, Event.DELETE}),
     _S.DEAD: frozenset({Event.RELEASE, Event.DELETE}),
     _S.DELIVERED: frozenset(),
@@ -85,7 +87,7 @@ _TOWARDS = {
     _S.QUEUED: Event.REQUEUE,
     _S.UNKNOWN: Event.LOSE,
     _S.BOUNCED: Event.BOUNCE,
-    _S.HELD: Event.HOLD,
+    _S.HELD: Event.BLOCK,
     _S.DEAD: Event.KILL,
     _S.DELETED: Event.DELETE,
 }

@@ -19,6 +19,10 @@ WRITER_CACHE_KIB = 64 * 1024
 READER_CACHE_KIB = 8 * 1024
 """Page caches; with two readers the room stays below 100 MiB whatever the backlog."""
 
+WAL_PAGES = 8_192
+"""Pages in the log before it is copied into the database (64 MiB): bodies that come and go within it cost no second
+write."""
+
 BUSY_TIMEOUT_S = 5.0
 STATEMENTS = 256
 """Prepared statements kept: every query in every bulk size."""
@@ -101,11 +105,18 @@ class Database:
         settings = [f"cache_size = -{cache_kib}", "temp_store = MEMORY", "trusted_schema = OFF"]
         if writable:
             # Page size and vacuum mode only take effect on a file without tables; later they are no-ops.
-            # The writer checkpoints by itself, when idle or at its bound: not in the middle of a batch.
+            # The writer checkpoints when idle; under load SQLite does at the bound, and the log starts over.
             fresh = [f"page_size = {PAGE_BYTES}", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"]
-            settings = [*fresh, *settings, "synchronous = FULL", "wal_autocheckpoint = 0", "secure_delete = FAST"]
+            settings = [
+                *fresh,
+                *settings,
+                "synchronous = FULL",
+                f"wal_autocheckpoint = {WAL_PAGES}",
+                "secure_delete = FAST",
+            ]
         for setting in settings:
             self.run_text(f"PRAGMA {setting}")
+            self.path.chmod(0o600)
         if max_bytes:
             self.limit(max_bytes)
 

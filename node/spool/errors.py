@@ -16,7 +16,7 @@ class SpoolClosed(TemporaryError):  # noqa: N818
 
 
 class SpoolUnusable(PermanentError):  # noqa: N818
-    """This directory cannot be a spool for this version here: a person must act."""
+    """The directory cannot be a spool for this version here: a person must act."""
 
 
 class MessageGone(PermanentError):  # noqa: N818

@@ -12,7 +12,7 @@ from node.spool.batch import Book, load, save, text_json
 from node.spool.contract import JourneyLine
 from node.spool.database import Database
 from node.spool.erasing import Eraser
-from node.spool.rows import Unreadable, facts_of, journey_of, lines_of, message_of
+from node.spool.rows import Cell, Unreadable, facts_of, journey_of, lines_of, message_of
 from node.spool.salvage import SetAside
 from node.spool.search import key_of, sender_keys
 from node.spool.steps import lose_body
@@ -48,7 +48,7 @@ def prune(database: Database, before_ms: int, attempts_before_ms: int, limit: in
 def erase(database: Database, book: Book, address: str, actor: str, now_ms: int, after: int) -> tuple[int, int]:
     """Rewrite up to ERASE_MESSAGES finished messages beyond row ``after``; number rewritten, and the last row."""
     eraser = Eraser(address)
-    params = {"key": eraser.key, "after": after, "limit": ERASE_MESSAGES}
+    params: dict[str, Cell] = {"key": eraser.key, "after": after, "limit": ERASE_MESSAGES}
     seqs = [int(row[0] or 0) for row in database.rows("erase_candidates", params)]
     for seq, facts, _, _ in database.rows("facts", {"seqs": text_json(seqs)}):
         _erase_one(database, eraser, int(seq or 0), facts)

@@ -52,7 +52,7 @@ class MemorySpool:
         self._next_seq = 1
         self._open = False
 
-    async def open(self, now_ms: int) -> None:
+    async def open(self, now_ms: int) -> None:  # noqa: ARG002 - the contract's
         """See the contract; what an earlier ``close`` left is still there."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._bodies.prepare()
@@ -162,7 +162,7 @@ class MemorySpool:
         self._do(apply, list(self._records), list(self._attempts))
         return found
 
-    async def unknowns(self, now_ms: int, limit: int) -> list[Due]:
+    async def unknowns(self, now_ms: int, limit: int) -> list[Due]:  # noqa: ARG002 - the contract's
         """See the contract."""
         order = sorted(self._records.values(), key=_seq)
         return self._in_states(order, frozenset({RecipientState.UNKNOWN}), limit)

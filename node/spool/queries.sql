@@ -29,7 +29,7 @@ FROM json_each(:ids) AS j JOIN messages AS m ON m.id = j.value LEFT JOIN bodies 
 
 -- name: load_recipients
 SELECT json_group_array(json_array(r.message, json_array(:::entry)))
-FROM json_each(:seqs) AS j JOIN recipients AS r ON r.message = j.value JOIN lanes AS l ON l.id = r.lane
+FROM json_each(:seqs) AS j CROSS JOIN recipients AS r ON r.message = j.value CROSS JOIN lanes AS l ON l.id = r.lane
 
 -- name: load_attempts
 SELECT json_group_array(json_array(a.id, a.message_id, a.indexes, a.path, a.account, a.tenant, a.grant_id, a.external,
@@ -111,9 +111,10 @@ WHERE r.lane = (SELECT id FROM lanes WHERE name = :lane) AND r.due_ms <= :now_ms
   AND r.message NOT IN (SELECT m.seq FROM json_each(:exclude) AS j JOIN messages AS m ON m.id = j.value)
 ORDER BY r.due_ms, r.message
 
+-- CROSS JOIN fixes the order of loops: a planner without statistics would walk the whole lane instead.
 -- name: due_recipients
 SELECT r.message, :::entry
-FROM json_each(:seqs) AS j JOIN recipients AS r ON r.message = j.value JOIN lanes AS l ON l.id = r.lane
+FROM json_each(:seqs) AS j CROSS JOIN recipients AS r ON r.message = j.value CROSS JOIN lanes AS l ON l.id = r.lane
 WHERE l.name = :lane AND r.due_ms <= :now_ms ORDER BY r.message, r.idx
 
 -- name: unknown_order
@@ -131,7 +132,7 @@ SELECT m.seq, m.facts, m.finished_ms, m.id FROM json_each(:seqs) AS j JOIN messa
 
 -- name: all_recipients
 SELECT r.message, :::entry
-FROM json_each(:seqs) AS j JOIN recipients AS r ON r.message = j.value JOIN lanes AS l ON l.id = r.lane
+FROM json_each(:seqs) AS j CROSS JOIN recipients AS r ON r.message = j.value CROSS JOIN lanes AS l ON l.id = r.lane
 ORDER BY r.message, r.idx
 
 -- name: body

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from node.policy.envelope import lane_of
+from node.policy.envelope import RecipientState, lane_of
 from node.spool.batch import Book
-from node.spool.database import Damaged, Database, Row
+from node.spool.database import Database, Row
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.opening import DATABASE, make_ready
 from node.spool.rows import Unreadable, message_of, recipient_row
-from node.spool.work import Entry, RecipientState
+from node.spool.work import Entry
 
 CHUNK = 256
 """Keys read at once; a chunk that fails is read key by key."""
@@ -24,18 +24,28 @@ CHUNK = 256
 MAX_KEYS = 2**40
 """No spool has numbered more messages; a larger maximum is damage speaking."""
 
-_TABLES = (
-    ("messages", "seq", ("seq", "id", "received_ms", "expires_ms", "finished_ms", "client", "sender", "env_sender", "facts")),
-    ("recipients", "message", ("message", "idx", "state", "due_ms", "lane", "attempts", "reason", "reply", "way", "trace",
-                               "tried_ms", "address", "original")),
-    ("bodies", "message", ("message", "size_bytes", "file", "data")),
-    ("journey", "message", ("message", "sequence", "lines")),
-)  # fmt: skip
-_SMALL = (
-    ("lanes", ("id", "name")),
-    ("attempts", ("id", "message_id", "indexes", "path", "account", "tenant", "grant_id", "external", "started_ms",
-                  "traceparent", "dot_ms", "finished_ms", "mail_sent")),
-)  # fmt: skip
+_TABLES: tuple[tuple[str, str, str], ...] = (
+    ("messages", "seq", "seq id received_ms expires_ms finished_ms client sender env_sender facts"),
+    (
+        "recipients",
+        "message",
+        "message idx state due_ms lane attempts reason reply way trace tried_ms address original",
+    ),
+    ("bodies", "message", "message size_bytes file data"),
+    ("journey", "message", "message sequence lines"),
+)
+"""Tables read by ranges of a key: name, key, columns."""
+
+_SMALL: tuple[tuple[str, str], ...] = (
+    ("lanes", "id name"),
+    (
+        "attempts",
+        "id message_id indexes path account tenant grant_id external started_ms traceparent"
+        " dot_ms finished_ms mail_sent",
+    ),
+)
+"""Tables read whole."""
+
 _KEPT_META = ("spool_id", "created_ms", "sequence")
 _SEQUENCE_JUMP = 1_000_000
 """Added to the last sequence read: the newest transactions may be among what was lost, and no number comes twice."""
@@ -101,9 +111,9 @@ def _copy_all(source: Path, fresh: Database, aside: SetAside) -> None:
     try:
         _copy_meta(old, fresh)
         for table, columns in _SMALL:
-            _copy_small(old, fresh, aside, table, columns)
-        for table, key, columns in _TABLES:
-            _copy_table(old, fresh, aside, (table, key, columns))
+            _copy_small(old, fresh, aside, table, columns.split())
+        for table, key, names in _TABLES:
+            _copy_table(old, fresh, aside, (table, key, names.split()))
     finally:
         old.close()
 
@@ -197,7 +207,8 @@ def _mend_recipients(fresh: Database, seq: int, facts: bytes, lanes: dict[str, i
         message = message_of(facts)
     except Unreadable:
         return  # the check of rows that follows sets it aside
-    present = dict(fresh.stream_text("SELECT idx, lane FROM recipients WHERE message = ?", (seq,)))
+    found = fresh.stream_text("SELECT idx, lane FROM recipients WHERE message = ?", (seq,))
+    present = {int(index or 0): int(lane or 0) for index, lane in found}
     for index, recipient in enumerate(message.recipients):
         name = lane_of(message, recipient.direction)
         if name not in lanes:
@@ -214,6 +225,3 @@ def _mend_recipients(fresh: Database, seq: int, facts: bytes, lanes: dict[str, i
             fresh.write_text(
                 "UPDATE recipients SET lane = ? WHERE message = ? AND idx = ?", [(lanes[name], seq, index)]
             )
-
-
-__all__ = ["Damaged", "SetAside", "salvage"]

@@ -225,7 +225,7 @@ class SqliteSpool:
             )
         return found
 
-    async def unknowns(self, now_ms: int, limit: int) -> list[Due]:
+    async def unknowns(self, now_ms: int, limit: int) -> list[Due]:  # noqa: ARG002 - the contract's
         """See the contract; at most MAX_PEEK messages."""
         return await self._readable(partial(reading.unknowns, limit=min(limit, MAX_PEEK)))
 
