@@ -196,11 +196,11 @@ def _add_clients(tree: Tree, clients: Any, report: Report, whole: Place) -> None
         return
     if not isinstance(clients, dict):
         return
-    for name, client in tree.data.items():
-        if name in clients:
-            first = report.place_of(("clients", name))
-            text = f"this client is given twice; the first is at {first}"
-            report.faults.append(Finding(place=tree.places[name,], path=("clients", name), text=text))
-            continue
-        clients[name] = client
-        report.adopt(tree.places, (name,), ("clients", name))
+    taken = {name for name in tree.data if name in clients}
+    for name in taken:
+        first = report.place_of(("clients", name))
+        text = f"this client is given twice; the first is at {first}"
+        report.faults.append(Finding(place=tree.places[name,], path=("clients", name), text=text))
+    clients.update({name: client for name, client in tree.data.items() if name not in taken})
+    own = {path: place for path, place in tree.places.items() if path and path[0] not in taken}
+    report.adopt(own, (), ("clients",))

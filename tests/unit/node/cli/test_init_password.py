@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from node.cli.errors import UsageError
 from node.cli.init import init
 from node.cli.newfile import write_whole
 from node.cli.passwords import hash_password
@@ -115,12 +116,19 @@ def _read_all(main, process, within_s=60.0):
     return shown
 
 
+def test_a_file_made_meanwhile_by_someone_else_is_kept(tmp_path):
+    (tmp_path / "a.yaml").write_text("theirs")
+    with pytest.raises(UsageError, match="exists already; nothing was changed"):
+        write_whole(tmp_path / "a.yaml", "mine")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["theirs"]
+
+
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     def broken(handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(Exception, match="No space left on device"):
+    with pytest.raises(UsageError, match="No space left on device"):
         write_whole(tmp_path / "a.yaml", "text")
     assert list(tmp_path.iterdir()) == []
 

@@ -141,6 +141,13 @@ def test_what_only_follows_from_another_fault_is_not_told(tmp_path):
     assert len(faults(tmp_path, text)) == 2
 
 
+def test_a_secret_in_the_file_is_told_where_it_belongs(tmp_path):
+    (fault,) = faults(tmp_path, TENANT.replace("{file: secret}", "hunter2"))
+    assert fault.endswith(
+        "tenant.app.secret: expected where the secret lies: {file: PATH}, {credential: NAME} or {env: NAME}"
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -209,6 +216,16 @@ def test_faults_in_several_client_files_are_told_together(tmp_path):
     write(tmp_path, "", "clients.d/d.yaml")
     found = faults(tmp_path, TENANT + "clients_from: clients.d\n")
     assert [fault.split(":")[0] for fault in found] == ["clients.d/a.yaml", "clients.d/b.yaml", "clients.d/c.yaml"]
+
+
+def test_thousands_of_clients_in_one_file_take_no_longer_than_their_number(tmp_path):
+    text = "".join(
+        f"c{i}: {{networks: [10.{i // 250}.{i % 250}.0/24], senders: [a@contoso.com]}}\n" for i in range(4000)
+    )
+    write(tmp_path, text, "clients.d/all.yaml")
+    found = loaded(tmp_path, TENANT + "clients_from: clients.d\n")
+    assert len(found.settings.clients) == 4000
+    assert ("clients", "c3999", "networks", 0) in found.written
 
 
 def test_a_client_directory_that_is_missing_is_a_fault_only_where_it_is_needed(tmp_path):
