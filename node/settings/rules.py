@@ -14,6 +14,7 @@ from node.policy.clients import (
     Limit,
     OverLimit,
     To,
+    fold_user,
 )
 from node.policy.domains import DomainError, canonical_domain
 from node.policy.passwords import PasswordHashError, StoredPassword, kind_of
@@ -71,20 +72,21 @@ def intake_rules(settings: Settings, hostname: str) -> IntakeRules:
 def users(settings: Settings) -> dict[str, tuple[StoredPassword, ...]]:
     """Give each user's passwords, those of all clients naming it together. Raises ConfigurationError."""
     faults: list[str] = []
-    found: dict[str, list[StoredPassword]] = {}
+    found: dict[str, tuple[str, list[StoredPassword]]] = {}
     for name, client in settings.clients.items():
         if client.passwords and not client.user:
             faults.append(f"clients.{name}.passwords: there is no user they belong to")
         for place, password in enumerate(client.passwords):
             _try(faults, f"clients.{name}.passwords.{place}: ", kind_of, password.hash)
+            user = client.user or ""
             stored = StoredPassword(hash=password.hash, until=password.until)
-            found.setdefault(client.user or "", []).append(stored)
+            found.setdefault(fold_user(user), (user, []))[1].append(stored)
     for name, client in settings.clients.items():
-        if client.user and client.user not in found:
+        if client.user and fold_user(client.user) not in found:
             faults.append(f"clients.{name}.user: no password is given for {client.user!r}")
     if faults:
         raise ConfigurationError(faults)
-    return {user: tuple(dict.fromkeys(passwords)) for user, passwords in found.items()}
+    return {user: tuple(dict.fromkeys(passwords)) for user, passwords in found.values()}
 
 
 def _client_rule(settings: Settings, name: str, client: Client, faults: list[str]) -> ClientRule | None:

@@ -11,6 +11,7 @@ from node.settings.rules import client_rules, intake_rules, users
 
 TENANT = {"id": "8f2c1a0e-0000-4000-8000-000000000000", "domains": ["contoso.com", "contoso.de"]}
 HASH = hash_fast(b"generated", bytes(16))
+OTHER = hash_fast(b"another", bytes(16))
 
 
 def settings(**parts):
@@ -121,10 +122,10 @@ def test_equal_clients():
 
 def test_users_of_several_clients_share_their_passwords():
     apps = {"user": "billing", "senders": ["*@contoso.com"], "passwords": [{"hash": HASH, "until": "2027-01-31"}]}
-    here = {"user": "billing", "senders": ["*@contoso.com"], "networks": ["10.0.0.0/8"]}
+    here = {"user": "Billing", "senders": ["*@contoso.com"], "networks": ["10.0.0.0/8"], "passwords": [{"hash": OTHER}]}
     found = users(settings(clients={"billing": apps, "billing-here": here}))
     assert list(found) == ["billing"]
-    assert len(found["billing"]) == 1
+    assert [item.hash for item in found["billing"]] == [HASH, OTHER]
     assert str(found["billing"][0].until) == "2027-01-31"
 
 
