@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 KeyPath = tuple[str | int, ...]
 """The way to a value: ``("clients", "billing", "networks", 0)``."""
 
+MAX_TOLD = 500
+"""Findings told one by one; nobody mends more at a time, and a log must not be flooded."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -95,7 +98,9 @@ class Report:
         self.warnings.append(Finding(place=self.place_of(path), path=self.as_written(path), text=text))
 
     def lines(self, findings: list[Finding]) -> list[str]:
-        """Give findings as text, in the order of the files, each only once."""
+        """Give findings as text, in the order of the files, each only once; beyond a bound only their number."""
         rank = len(self.order)
         ordered = sorted(findings, key=lambda one: (self.order.get(one.place.file, rank), one.place, dotted(one.path)))
-        return list(dict.fromkeys(str(finding) for finding in ordered))
+        lines = list(dict.fromkeys(str(finding) for finding in ordered))
+        more = len(lines) - MAX_TOLD
+        return [*lines[:MAX_TOLD], f"{ordered[-1].place.file}: and {more} more like these"] if more > 0 else lines

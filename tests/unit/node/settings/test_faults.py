@@ -228,6 +228,13 @@ def test_thousands_of_clients_in_one_file_take_no_longer_than_their_number(tmp_p
     assert ("clients", "c3999", "networks", 0) in found.written
 
 
+def test_a_flood_of_faults_is_cut_with_its_number(tmp_path):
+    text = "".join(f"  c{i}: {{networks: [10.{i // 250}.{i % 250}.0/24]}}\n" for i in range(700))
+    found = faults(tmp_path, f"{TENANT}clients:\n{text}")
+    assert len(found) == 501
+    assert found[-1] == "relay.yaml: and 200 more like these"
+
+
 def test_a_client_directory_that_is_missing_is_a_fault_only_where_it_is_needed(tmp_path):
     text = TENANT + "clients_from: nowhere\n"
     loaded(tmp_path, text)
