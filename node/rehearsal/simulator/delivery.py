@@ -194,6 +194,8 @@ def _remember(session: Session, delivery: Delivery, headers: Headers) -> Receipt
         headers=content.start.partition(b"\r\n\r\n")[0].decode("utf-8", "replace"),
     )
     hub.receipts.add(receipt)
+    if hub.on_receipt is not None:
+        hub.on_receipt(receipt)
     if content.long_lines:
         hub.violations["lines_over_1000_bytes"] += 1
     if (meter := session.meter) is not None:

@@ -8,14 +8,17 @@ import random
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.rehearsal.simulator.directory import Directory, Mailbox, TenantSpec
 from node.rehearsal.simulator.entra import ROLE, Entra
 from node.rehearsal.simulator.meters import AccountMeter, TenantMeter
-from node.rehearsal.simulator.receipts import Receipts
+from node.rehearsal.simulator.receipts import Receipt, Receipts
 from node.rehearsal.simulator.script import Script
 from node.rehearsal.simulator.tokens import Signer, TokenRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DAY_S = 86_400.0
 MAX_METERS = 10_000  # only mailboxes of the directory get one; a replaced directory may add more
@@ -33,6 +36,8 @@ class Hub:
         self.entra = Entra(self.signer)
         self._receipts_kept = receipts
         self._random = random.Random(directory.seed)  # noqa: S311 - delays and lifetimes, no secrets
+        self.on_receipt: Callable[[Receipt], None] | None = None
+        """Called for each message taken."""
         self.accounts: dict[str, AccountMeter] = {}
         self.connections: Counter[str] = Counter()
         self.reset()

@@ -35,6 +35,13 @@ class Receipt(msgspec.Struct, kw_only=True):
     file: str = ""
     headers: str = ""
 
+    def line(self) -> str:
+        """Give the receipt as one line for a person watching."""
+        sha = self.sha256[:12]
+        return (
+            f"{self.number} {self.id} {self.account} <{self.sender}> to {len(self.recipients)}: {self.size_bytes} {sha}"
+        )
+
 
 class Receipts:
     """Collects receipts and finds duplicates."""

@@ -136,7 +136,7 @@ _STEPS = TypeAdapter(tuple[Step, ...])
 
 
 def read_steps(source: Any, place: str) -> tuple[Step, ...]:
-    """Check plain data (from YAML or JSON) and give the steps; raises RehearsalInputError naming each fault and its place."""
+    """Check plain data (from YAML or JSON); raises RehearsalInputError naming each fault and its place."""
     try:
         steps = _STEPS.validate_python(source if source is not None else ())
     except ValidationError as error:

@@ -119,7 +119,7 @@ class Simulator:
         """Stop."""
         await self.stop()
 
-    # -- for those who use it in their own process ----------------------------------------------------------------------
+    # -- for those who use it in their own process ------------------------------------------------------------------
 
     @property
     def ca_file(self) -> Path:
