@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from coordinator.budget.memory import MemoryStore
-from coordinator.budget.store import BudgetStore, Kind
 from coordinator.errors import NotAMember, StaleRevision
+from node.cluster.memory import MemoryStore
+from node.cluster.store import BudgetStore, Kind
 
 
 @pytest.fixture(params=[MemoryStore])

@@ -2,7 +2,8 @@
 
 In memory now (memory.py); a cluster's key-value service answers the same calls later. Deciding happens in pure
 code on records read before; a record that changed meanwhile refuses the write, and the caller decides anew. The
-path of a single unit never comes here: a holder works on the share it took.
+path of a single message never comes here: a holder works on the share it took. Beside the rooms of pure arithmetic
+because its calls wait.
 """
 
 from collections.abc import Mapping

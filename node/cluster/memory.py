@@ -6,8 +6,8 @@ Holds one record per kind and scope, so it is bounded by the configuration. Noth
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from coordinator.budget.store import Kind, Record
 from coordinator.errors import NotAMember, StaleRevision
+from node.cluster.store import Kind, Record
 
 _NONE = Record(value=MappingProxyType({}), revision=0)
 
