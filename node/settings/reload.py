@@ -15,9 +15,6 @@ RESTART: dict[KeyPath, str] = {
     ("virtual_addresses",): "addresses are taken up at start",
     ("listeners", "*", "port"): "ports are opened at start",
     ("listeners", "*", "address"): "ports are opened at start",
-    ("listeners", "*", "tls"): "the listener is built at start",
-    ("listeners", "*", "profile"): "the listener is built at start",
-    ("listeners", "*", "client_ca"): "the listener is built at start",
     ("intake",): "intake processes are started once",
     ("telemetry", "otlp"): "exporters are built at start",
     ("telemetry", "protocol"): "exporters are built at start",
@@ -25,9 +22,9 @@ RESTART: dict[KeyPath, str] = {
     ("telemetry", "headers"): "exporters are built at start",
     ("telemetry", "prometheus"): "the port is opened at start",
     ("telemetry", "sample"): "the sampler is built at start",
+    ("telemetry", "log_level"): "the log is set up at start",
     ("egress",): "outgoing connections are set up at start",
     ("admin",): "the port is opened at start",
-    ("limits", "memory"): "buffers are laid out at start",
 }
 """Keys that cannot change while running; everything else is swapped whole on SIGHUP. ``*``: any name."""
 NEW_LISTENER = "ports are opened at start"

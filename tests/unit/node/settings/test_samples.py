@@ -10,6 +10,7 @@ import yaml
 from node.errors import ConfigurationError
 from node.policy.envelope import OnUnknown, Priority
 from node.settings.mail import PathKind
+from node.settings.model import Settings
 from node.settings.reader import Surroundings, load, read
 from node.settings.rules import client_rules
 from node.settings.schema import schema
@@ -106,3 +107,9 @@ def test_what_is_written_out_again_reads_the_same(tmp_path):
     settings = load(PRODUCTION, here=False).settings
     again = yaml.safe_dump(settings.model_dump(mode="json", by_alias=True, exclude_defaults=True))
     assert loaded(tmp_path, again).settings == settings
+
+
+@pytest.mark.parametrize("sample", [SMALLEST, PRODUCTION], ids=lambda path: path.stem)
+def test_settings_survive_the_way_to_another_process(sample):
+    settings = load(sample, here=False).settings
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
