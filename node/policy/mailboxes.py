@@ -28,6 +28,8 @@ class Mailbox(NamedTuple):
     """The display name as it stood there (quotes kept, comments dropped); empty if none."""
     address: str
     """Canonical address, see ``parse_address``."""
+    quoted: bool = False
+    """The display name was quoted here, because readers differ on what it means without: write the field anew."""
 
 
 def parse_mailboxes(value: str, grammar: Grammar = STRICT) -> tuple[Mailbox, ...]:
@@ -106,16 +108,24 @@ def _mailbox(tokens: list[tuple[str, str]], grammar: Grammar) -> Mailbox:
     if opened > closed or "".join(texts[closed + 1 :]).strip():
         raise AddressError("something follows the address in angle brackets")
     address = parse_address("".join(texts[opened + 1 : closed]).strip(), grammar)
-    return Mailbox(_display(tokens[:opened], address, grammar), address)
+    display, quoted = _display(tokens[:opened], address, grammar)
+    return Mailbox(display, address, quoted)
 
 
-def _display(tokens: list[tuple[str, str]], address: str, grammar: Grammar) -> str:
-    """An unquoted ``@`` in a display name is an address to some readers: only the very same address may stand there."""
-    display = "".join(text for _, text in tokens).strip()
+def _display(tokens: list[tuple[str, str]], address: str, grammar: Grammar) -> tuple[str, bool]:
+    """Give the display name, and whether it had to be quoted to mean the same to every reader.
+
+    An unquoted ``@`` is an address to some readers: only the very same address may stand there. Unquoted brackets
+    (``[Build] Server <a@b>``) are too common to refuse, but not every reader finds the address behind them.
+    """
     if any(kind == "special" for kind, _ in tokens):
         raise AddressError("the display name holds a character that must be quoted")
-    if not any(kind == "atom" and "@" in text for kind, text in tokens):
-        return display
-    if parse_address(display, grammar) != address:
-        raise AddressError("the display name is another address, unquoted")
-    return f'"{display}"'
+    display = "".join(text for _, text in tokens).strip()
+    atoms = [text for kind, text in tokens if kind == "atom"]
+    if any("@" in atom for atom in atoms):
+        if parse_address(display, grammar) != address:
+            raise AddressError("the display name is another address, unquoted")
+    elif not any("[" in atom for atom in atoms):
+        return display, False
+    plain = "".join(text[1:-1] if kind == "quoted" else text for kind, text in tokens).strip()
+    return f'"{plain}"', True

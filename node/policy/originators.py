@@ -81,7 +81,7 @@ def _author(value: str, facts: Facts, *, several: bool, reply_to: bool) -> tuple
     if len(mailboxes) > 1 and (facts.client.checked or not several):
         raise _refused("many_from", "5.7.1", "From must name exactly one mailbox")
     results = [_allowed(box, facts, "From") for box in mailboxes]
-    if all(address == box.address for box, (address, _) in zip(mailboxes, results, strict=True)):
+    if all(address == box.address and not box.quoted for box, (address, _) in zip(mailboxes, results, strict=True)):
         return results[0][0], b"", ()
     raw = b",".join(_mailbox(box.display, address) for box, (address, _) in zip(mailboxes, results, strict=True))
     kept = () if reply_to else _reply_to(mailboxes[0], results[0][1])
@@ -109,7 +109,7 @@ def _originator(index: int, field: Field, facts: Facts, header_from: str, replac
     results = [_allowed(box, facts, name)[0] for box in boxes]
     if not boxes:
         replaced[index] = b""
-    elif results != [box.address for box in boxes]:
+    elif results != [box.address for box in boxes] or any(box.quoted for box in boxes):
         same = field.name == b"sender" and results == [header_from]
         text = b",".join(_mailbox(box.display, to) for box, to in zip(boxes, results, strict=True))
         replaced[index] = b"" if same else _field(name.encode("ascii"), text)

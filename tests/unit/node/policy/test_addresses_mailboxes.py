@@ -24,13 +24,17 @@ CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
         ("app@contoso.com (a comment)", "", "app@contoso.com"),
         ("(x (nested \\) )) App <app@contoso.com>", "App", "app@contoso.com"),
         ("app@contoso.com <app@contoso.com>", '"app@contoso.com"', "app@contoso.com"),
+        ("[Build] Server <app@contoso.com>", '"[Build] Server"', "app@contoso.com"),
+        ('X "a\\"b" [c] <app@contoso.com>', '"X a\\"b [c]"', "app@contoso.com"),
         ('"a b\\"c" <app@contoso.com>', '"a b\\"c"', "app@contoso.com"),
         ('"quoted"@contoso.com', "", "quoted@contoso.com"),
         ("< app@contoso.com >", "", "app@contoso.com"),
     ],
 )
 def test_reads_one(value, display, address):
-    assert parse_mailboxes(value) == (Mailbox(display, address),)
+    (box,) = parse_mailboxes(value)
+    assert box[:2] == (display, address)
+    assert box.quoted is (display.startswith('"') and not value.lstrip().startswith('"'))
 
 
 def test_reads_several():

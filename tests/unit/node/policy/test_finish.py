@@ -292,6 +292,13 @@ def test_bare_from_gets_the_default_domain():
     assert b"From: <app@contoso.com>\r\n" in finish(b"From: app\r\n").header
 
 
+def test_a_name_readers_differ_on_leaves_quoted():
+    header = finish(b"From: [Build] Server <app@contoso.com>\r\nSender: app@contoso.com <app@contoso.com>\r\n").header
+    assert b'From: "[Build] Server" <app@contoso.com>\r\n' in header
+    assert b"Sender" not in header, "it says no more than From"
+    assert b"Reply-To" not in header, "nothing was rewritten"
+
+
 def test_a_very_long_folded_name_does_not_make_a_long_line():
     name = b"\r\n ".join([b"name" * 100] * 5)
     result = finish(b"From: " + name + b" <root@db1.corp.local>\r\n")
@@ -479,3 +486,53 @@ def test_whatever_stands_in_from_is_a_sender_the_rule_allows(value):
     result = finish_headers(f"From: {value}\r\n\r\n".encode(), facts())
     if isinstance(result, Finished):
         assert APPS.senders.matches(result.header_from)
+
+
+PARTS = [
+    "app@contoso.com",
+    "<app@contoso.com>",
+    "ceo@evil.com",
+    "<",
+    ">",
+    "(",
+    ")",
+    '"',
+    ",",
+    ";",
+    ":",
+    " ",
+    "\\",
+    "@",
+    "[",
+    "]",
+]
+PARTS += [
+    "=?utf-8?Q?ceo=40evil.com?=",
+    "\r\n ",
+    "\r\n\t",
+    "\r\nSender: ",
+    "\r\nResent-From: ",
+    "group:",
+    "ü",
+    "\x0b",
+    ".",
+]
+
+
+@CALM
+@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=9).map("".join), st.booleans())
+def test_another_reader_sees_no_other_sender(value, lenient):
+    """The standard library's reader, quite another one, must find nobody in From, Sender or Resent-From we did not."""
+    import email
+    from email.utils import getaddresses
+
+    result = finish_headers(f"From: {value}\r\nTo: x@y.z\r\n\r\nbody\r\n".encode(), facts(lenient=lenient))
+    if isinstance(result, Denial):
+        return
+    message = email.message_from_bytes(result.header)
+    assert len(message.get_all("From")) == 1
+    for name in ("From", "Sender", "Resent-From"):
+        fields = [str(field).replace("\r\n", "") for field in message.get_all(name, [])]
+        found = [address for _, address in getaddresses(fields) if address]
+        assert len(found) >= len(fields)
+        assert all(address.lower().endswith("@contoso.com") for address in found), found
