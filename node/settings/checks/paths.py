@@ -1,14 +1,19 @@
 """Checks of routes and of the ways out a tenant really has."""
 
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
 from node.settings.checks.scene import Scene
 from node.settings.clouds import cloud_of
 from node.settings.mail import PathKind, SmartHost, Tenant
+from node.settings.model import Settings
 from node.settings.places import KeyPath
 
 OUTSIDE = frozenset({PathKind.ACS, PathKind.SMARTHOST})
 """Paths on which mail leaves the tenant's journaling, DLP and DKIM (operations M11)."""
+
+BY_MAILBOX = frozenset({PathKind.SUBMISSION, PathKind.GRAPH})
+"""Paths on which the account decides which From may be used."""
 
 
 def kinds_of(tenant: Tenant) -> frozenset[PathKind]:
@@ -61,6 +66,26 @@ def outside(scene: Scene) -> None:
     if kinds and not allowed:
         names = ", ".join(sorted(kind.value for kind in kinds))
         scene.warn(("routes",), f"{names} leads outside the tenant, but no plan or client has outside_tenant: true")
+
+
+def send_as(scene: Scene) -> None:
+    """Where only mailboxes carry mail, some account may use each sender a client may name."""
+    settings = scene.settings
+    if not scene.tenants_complete or not {*settings.routes.internal, *settings.routes.external} <= BY_MAILBOX:
+        return
+    for name, client in settings.clients.items():
+        usable = _usable(settings, client.plan)
+        for index, pattern in enumerate(client.senders):
+            if not any(fnmatchcase(pattern, mine) or fnmatchcase(mine, pattern) for mine in usable):
+                text = f"no service account may send as {pattern} for this client; see send_as and only"
+                scene.warn(("clients", name, "senders", index), text)
+
+
+def _usable(settings: Settings, plan: str | None) -> set[str]:
+    """Give the From addresses and patterns of all accounts that serve a plan, in small letters as patterns are."""
+    accounts = [item for tenant in settings.tenants.values() for item in tenant.service_accounts.items()]
+    serving = [(address, one) for address, one in accounts if not one.only or plan in one.only]
+    return {text.lower() for address, one in serving for text in (address, *one.send_as)}
 
 
 def smarthosts(scene: Scene) -> None:
@@ -119,4 +144,4 @@ def _is_address(host: str) -> bool:
     return True
 
 
-CHECKS = (routes, outside, smarthosts, endpoints)
+CHECKS = (routes, outside, send_as, smarthosts, endpoints)

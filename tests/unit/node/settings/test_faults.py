@@ -254,3 +254,27 @@ def test_names_and_domains_get_one_form(tmp_path):
     settings = loaded(tmp_path, text).settings
     assert settings.tenants["contoso"].domains == ("contoso.com", "xn--bcher-kva.example")
     assert settings.clients["apps"].senders == ("*@contoso.com",)
+
+
+ACCOUNTS = TENANT.replace(
+    "[relay1@contoso.com]", '{relay1@contoso.com: {send_as: ["scan-*@contoso.com"]}, otp@contoso.com: {only: [otp]}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("sender", "plan", "served"),
+    [
+        ("scan-7@contoso.com", "", True),
+        ("Relay1@contoso.com", "", True),
+        ('"*@contoso.com"', "", True),
+        ("hr@contoso.com", "", False),
+        ("otp@contoso.com", "", False),
+        ("otp@contoso.com", ", plan: otp", True),
+    ],
+)
+def test_a_sender_no_account_may_use_is_pointed_out(tmp_path, sender, plan, served):
+    text = f"{ACCOUNTS}plans: {{otp: {{}}}}\nclients: {{a: {{networks: [10.0.0.0/8], senders: [{sender}]{plan}}}}}\n"
+    found = [line for line in loaded(tmp_path, text).warnings if "no service account may send as" in line]
+    assert bool(found) is not served
+    through_connector = text + "routes: {internal: [direct-send], external: [submission]}\n"
+    assert not any("no service account" in line for line in loaded(tmp_path, through_connector).warnings)
