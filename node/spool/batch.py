@@ -68,8 +68,8 @@ def _load_records(database: Database, work: Work, wanted: set[str]) -> None:
             by_seq[seq].entries[entry.index] = entry
 
 
-def save(database: Database, book: Book, work: Work) -> None:
-    """Write every change of the unit; the caller commits, and only then calls ``settle_book``."""
+def save(database: Database, book: Book, work: Work) -> dict[str, int]:
+    """Write every change of the unit; the caller commits, and only then calls ``settle_book`` with the lanes given."""
     lanes = _lane_numbers(database, book, work)
     _save_appended(database, work, lanes)
     if work.moved:
@@ -94,6 +94,7 @@ def save(database: Database, book: Book, work: Work) -> None:
         database.bulk("add_lines", [(seq, sequence, lines_of(lines)) for seq, lines in work.lines.items()])
     _save_totals(database, work, lanes)
     stamp(database, sequence)
+    return lanes
 
 
 def stamp(database: Database, sequence: int) -> None:
@@ -141,9 +142,8 @@ def _save_totals(database: Database, work: Work, lanes: dict[str, int]) -> None:
         database.run("add_body_bytes", (work.body_bytes,))
 
 
-def settle_book(database: Database, book: Book, work: Work) -> None:
-    """After the commit: remember what the next batch starts from."""
+def settle_book(book: Book, work: Work, lanes: dict[str, int]) -> None:
+    """After the commit: remember what the next batch starts from. Must not fail: the batch is durable."""
     book.next_seq = work.next_seq
     book.sequence += 1
-    if {lane for lane, _ in work.tally} - book.lanes.keys():
-        book.lanes = {str(name): int(number or 0) for name, number in database.rows("lane_ids")}
+    book.lanes = lanes

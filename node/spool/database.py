@@ -210,9 +210,9 @@ class Database:
         """Commit; raises CommitUncertain if only a look at the file can tell whether it happened."""
         try:
             self.run_text("COMMIT")
-        except SpoolFull:
-            raise
-        except SpoolBroken as error:
+        except (SpoolBroken, SpoolFull) as error:
+            if self._connection.in_transaction:
+                raise  # still open: SQLite did not commit
             raise CommitUncertain(str(error)) from error
 
     def rollback(self) -> None:

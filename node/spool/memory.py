@@ -155,8 +155,8 @@ class MemorySpool:
         since_ms = now_ms - LEDGER_MS
         found = [
             steps.told_of(attempt)
-            for attempt in sorted(self._attempts.values(), key=lambda a: a.start.started_ms)
-            if attempt.mail_sent and (attempt.start.started_ms >= since_ms or not attempt.finished_ms)
+            for attempt in sorted(self._attempts.values(), key=lambda a: (a.start.started_ms, a.start.attempt_id))
+            if attempt.mail_sent and attempt.start.started_ms >= since_ms
         ]
         apply = partial(steps.recover, now_ms, lambda name: self._messages[name].on_unknown)
         self._do(apply, list(self._records), list(self._attempts))

@@ -157,7 +157,7 @@ SELECT a.id FROM attempts AS a INDEXED BY attempts_open WHERE a.finished_ms = 0
 -- name: recent_attempts
 SELECT a.id, a.message_id, a.indexes, a.path, a.account, a.tenant, a.grant_id, a.external, a.started_ms, a.traceparent,
   a.dot_ms, a.finished_ms, a.mail_sent
-FROM attempts AS a WHERE a.mail_sent = 1 AND (a.started_ms >= :since_ms OR a.finished_ms = 0) ORDER BY a.started_ms
+FROM attempts AS a WHERE a.started_ms >= :since_ms AND a.mail_sent = 1 ORDER BY a.started_ms, a.id
 
 -- ---- finding ---------------------------------------------------------------------------------------------------
 

@@ -180,7 +180,7 @@ class Writer:
             return
         database.begin()
         try:
-            save(database, book, work)
+            lanes = save(database, book, work)
             database.commit()
         except CommitUncertain as error:
             self._look(book.sequence + 1, error)
@@ -188,7 +188,7 @@ class Writer:
             database.rollback()
             raise
         else:
-            settle_book(database, book, work)
+            settle_book(book, work, lanes)
         self._discard([record.body_file for record in work.dropped.values() if record.body_file])
 
     def _alone(self, ticket: _Ticket, operation: Alone) -> None:

@@ -28,7 +28,9 @@ async def test_without_pipelining(tmp_path):
 async def test_submission_with_starttls_and_a_long_token(tmp_path):
     server, client = authority()
     async with (
-        Upstream(tls=server, auth="LOGIN XOAUTH2", token=lambda said: said.startswith("relay1@contoso.com token1")) as up,
+        Upstream(
+            tls=server, auth="LOGIN XOAUTH2", token=lambda said: said.startswith("relay1@contoso.com token1")
+        ) as up,
         room(tmp_path, submission(up.port, client)) as back,
     ):
         back.tokens.size = 3000
@@ -40,9 +42,7 @@ async def test_submission_with_starttls_and_a_long_token(tmp_path):
 async def test_smart_host_with_implicit_tls_and_password(tmp_path):
     server, client = authority()
     for mechanism in ("PLAIN", "LOGIN"):
-        async with Upstream(
-            tls=server, implicit=True, auth=mechanism, token=lambda said: said == "relay s3cret"
-        ) as up:
+        async with Upstream(tls=server, implicit=True, auth=mechanism, token=lambda said: said == "relay s3cret") as up:
             host = smarthost(
                 up.port,
                 host="localhost",

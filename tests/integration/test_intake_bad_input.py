@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+
 from tests.support.intake_house import IntakeHouse
 from tests.support.smtp_client import RawSmtp
 

@@ -1,12 +1,25 @@
-"""SMTP smuggling: whatever a client puts for the end of data, one message never becomes two (CVE-2023-51764 and kin)."""
+"""SMTP smuggling: whatever stands for the end of data, one message never becomes two (CVE-2023-51764 and kin)."""
 
 import pytest
+
 from tests.support.intake_house import IntakeHouse
 from tests.support.smtp_client import RawSmtp
 
-SECOND = b"MAIL FROM:<ceo@contoso.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\nFrom: ceo@contoso.com\r\n\r\nevil\r\n.\r\n"
+SECOND = (
+    b"MAIL FROM:<ceo@contoso.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\nFrom: ceo@contoso.com\r\n\r\nevil\r\n.\r\n"
+)
 HEADER = b"From: app@contoso.com\r\n\r\nfirst"
-FALSE_ENDS = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r\n.\r", b"\r.\r", b"\n.\r", b"\0\r\n.\n", b"\r\n\0.\r\n"]
+FALSE_ENDS = [
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r\n",
+    b"\r\n.\r",
+    b"\r.\r",
+    b"\n.\r",
+    b"\0\r\n.\n",
+    b"\r\n\0.\r\n",
+]
 LISTENERS = {
     "smtp": {"port": 0, "address": "127.0.0.1", "tls": "none"},
     "old": {"port": 0, "address": "127.0.0.1", "tls": "none", "profile": "legacy", "networks": ["127.0.0.0/8"]},
@@ -31,7 +44,7 @@ def attack(house, listener, octets):
         try:
             while (reply := smtp.read())[0]:
                 replies.append(reply[0])
-                if reply[0] == "250" and len(replies) == 1 or reply[0] in ("554", "500"):
+                if (reply[0] == "250" and len(replies) == 1) or reply[0] in ("554", "500"):
                     smtp.socket.settimeout(0.3)
         except TimeoutError:
             pass

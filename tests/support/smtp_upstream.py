@@ -5,6 +5,7 @@ Raw on purpose: no server library would cut a reply in half. It keeps every mail
 
 import asyncio
 import base64
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -96,6 +97,9 @@ class Upstream:
             self._writers.discard(writer)
             self._tasks.discard(asyncio.current_task())
             writer.transport.abort()
+
+
+_POSITIVE = re.compile(rb"(2\d\d-[^\n]*\r\n)*2\d\d [^\n]*\r\n")
 
 
 class _Cut(Exception):
@@ -210,7 +214,8 @@ class Session:
         mail.data = b"".join(chunks)
         waiting = self.up.script.steps.get("dot")
         scripted = waiting[0] if waiting else None
-        if scripted is None or scripted[:1] == b"2" or (scripted[:1] not in b"45" and self.up.script.take):
+        whole = scripted is None or _POSITIVE.fullmatch(scripted) is not None
+        if whole or (scripted[:1] not in (b"4", b"5") and self.up.script.take):
             self.up.taken += 1
             if self.up.keep:
                 self.up.mails.append(mail)
