@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from node.intake.conversation import MAX_AUTH_OCTETS, MAX_COMMAND_OCTETS, Answer, Conversation
 from node.intake.house import plain_ip, reason_of, within
-from node.intake.protocol import Link
+from node.intake.protocol import EARLY_MAX_BYTES, Link
 from node.intake.proxy import MAX_V2_BYTES, ProxyError, parse_proxy
 from node.intake.replies import Say
 from node.intake.sequence import Mode
@@ -90,6 +90,9 @@ class Connection(Link):
         """Answer what can be answered."""
         if self._done:
             return
+        if self._shaking is not None:
+            self._keep_shaking(data)
+            return
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -99,6 +102,15 @@ class Connection(Link):
             self._keep(data)
         else:
             self._pump(data)
+
+    def _keep_shaking(self, data: bytes) -> None:
+        """Octets of the handshake before it is in place; after it, decrypted ones that came before we were told."""
+        if self._early is not None:
+            self._early += data
+        else:
+            self._buffer += data
+        if len(self._early or self._buffer) > EARLY_MAX_BYTES:
+            self.transport.abort()
 
     def _keep(self, data: bytes) -> None:
         self._buffer = data
@@ -124,7 +136,9 @@ class Connection(Link):
             return
         rest = data[header.consumed :]
         self._begin(plain_ip(header.ip), header.port)
-        if rest and not self.gate.implicit_tls and not self._done:
+        if self._shaking is not None:
+            self._early = rest
+        elif rest and not self._done:
             self._pump(rest)
 
     def _pump(self, data: bytes) -> None:
@@ -265,6 +279,8 @@ class Connection(Link):
             self._greet()
         else:
             self.deadline_s = self.house.clock_s + self.house.limits.idle
+        if not self._done:
+            self._go_on()
 
     def tick(self, now_s: float) -> None:
         """End what has taken too long."""

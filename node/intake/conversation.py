@@ -6,17 +6,19 @@ feeds nothing meanwhile. Commands live in commands.py, transaction.py and sasl.p
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.intake import commands, sasl, transaction
 from node.intake.door import Sight
 from node.intake.house import Gate, House, reason_of
 from node.intake.replies import Say, wire
 from node.intake.sequence import Event, Mode, Phase, step
-from node.intake.transfer import Transfer
 from node.policy.admission import Denial
 from node.policy.clients import ClientRule
 from node.policy.reply import Reply
+
+if TYPE_CHECKING:
+    from node.intake.transfer import Transfer
 
 MAX_COMMAND_OCTETS: Final = 2048
 """RFC 5321 §4.5.3.1.4 says 512; DSN, SMTPUTF8 and SIZE parameters together need more (RFC 3461 §7.4)."""

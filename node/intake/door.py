@@ -4,15 +4,18 @@
 over a Unix socket. The front never learns which one it has. Values here cross that socket.
 """
 
-from asyncio import Future
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from node.cluster.contract import Refusal
 from node.spool.contract import Accepted
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    from node.cluster.contract import Refusal
 
 
 class DoorState(msgspec.Struct, frozen=True, kw_only=True):

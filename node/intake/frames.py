@@ -21,7 +21,7 @@ class _Frame(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Positional on the wire: both ends are always the same version."""
 
 
-class Append(_Frame, tag=1):
+class Append(_Frame, tag=1, frozen=True):
     """Worker: make this message durable."""
 
     seq: int
@@ -32,7 +32,7 @@ class Append(_Frame, tag=1):
     size_bytes: int = 0
 
 
-class Admit(_Frame, tag=2):
+class Admit(_Frame, tag=2, frozen=True):
     """Worker: reserve for a client."""
 
     seq: int
@@ -41,7 +41,7 @@ class Admit(_Frame, tag=2):
     held: int
 
 
-class Done(_Frame, tag=3):
+class Done(_Frame, tag=3, frozen=True):
     """Worker: end a reservation."""
 
     client: str
@@ -49,7 +49,7 @@ class Done(_Frame, tag=3):
     used: int
 
 
-class Verify(_Frame, tag=4):
+class Verify(_Frame, tag=4, frozen=True):
     """Worker: check a sign-in. Never logged, never shown."""
 
     seq: int
@@ -62,7 +62,7 @@ class Verify(_Frame, tag=4):
         return f"Verify(seq={self.seq})"
 
 
-class Sighted(_Frame, tag=5):
+class Sighted(_Frame, tag=5, frozen=True):
     """Worker: things seen of a client since the last time."""
 
     client: str
@@ -71,7 +71,7 @@ class Sighted(_Frame, tag=5):
     amount: int
 
 
-class Counted(_Frame, tag=7):
+class Counted(_Frame, tag=7, frozen=True):
     """Worker: what its meters gathered since the last time."""
 
     name: str
@@ -81,11 +81,11 @@ class Counted(_Frame, tag=7):
     """Single values of a histogram; empty for a counter."""
 
 
-class Serving(_Frame, tag=8):
+class Serving(_Frame, tag=8, frozen=True):
     """Worker: listening."""
 
 
-class Welcome(_Frame, tag=16):
+class Welcome(_Frame, tag=16, frozen=True):
     """Core, once: where large bodies go and how the door stands."""
 
     settings: bytes
@@ -96,53 +96,53 @@ class Welcome(_Frame, tag=16):
     state: DoorState
 
 
-class Appended(_Frame, tag=17):
+class Appended(_Frame, tag=17, frozen=True):
     """Core: these messages are durable."""
 
     seqs: list[int]
 
 
-class Failed(_Frame, tag=18):
+class Failed(_Frame, tag=18, frozen=True):
     """Core: this question got no answer; nothing was promised."""
 
     seq: int
     full: bool = False
 
 
-class Admitted(_Frame, tag=19):
+class Admitted(_Frame, tag=19, frozen=True):
     """Core: the answer to Admit."""
 
     seq: int
     refusal: Refusal | None
 
 
-class Verified(_Frame, tag=20):
+class Verified(_Frame, tag=20, frozen=True):
     """Core: the answer to Verify."""
 
     seq: int
     outcome: SignIn
 
 
-class State(_Frame, tag=21):
+class State(_Frame, tag=21, frozen=True):
     """Core: the door's new state."""
 
     state: DoorState
 
 
-class Reload(_Frame, tag=22):
+class Reload(_Frame, tag=22, frozen=True):
     """Core: read the settings again."""
 
     settings: bytes
     """The settings as JSON; secrets are references in it."""
 
 
-class Drain(_Frame, tag=23):
+class Drain(_Frame, tag=23, frozen=True):
     """Core: end transactions under way, then exit."""
 
     bound_s: float
 
 
-class Drained(_Frame, tag=6):
+class Drained(_Frame, tag=6, frozen=True):
     """Worker: no session is left, or the time was up."""
 
     cut_off: int

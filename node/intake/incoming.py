@@ -4,8 +4,9 @@ Works on whole chunks, not on lines: what is looked for are the few octets that 
 ends the data (RFC 5321 §4.1.1.4; "SMTP smuggling"); a bare CR is always an error, a bare LF an error or, on a
 legacy listener, turned into CRLF. Knows nothing of sessions, headers' meaning, or where the octets go.
 
-Line lengths: RFC 5321 §4.5.3.1.6 says 998 octets and CRLF. Header lines are held to that by the policy. Body lines may have up to
-64 KiB: scripts do send a whole HTML page in one line, Exchange takes it, and breaking it would change signed content.
+Line lengths: RFC 5321 §4.5.3.1.6 says 998 octets and CRLF. Header lines are held to that by the policy. Body lines
+may have up to 64 KiB: scripts do send a whole HTML page in one line, Exchange takes it, and breaking the line would
+change signed content.
 """
 
 import re
@@ -16,7 +17,7 @@ MAX_BODY_LINE_BYTES: Final = 65_536
 MAX_HEADER_BYTES: Final = 256 << 10
 _DOT_LINE: Final = re.compile(rb"\n\.")
 _BARE_CR: Final = re.compile(rb"\r[^\n]")
-"""Both start with a literal, which the expression engine finds several times faster than ``bytes.find`` finds a pair."""
+"""Both start with a literal, which the expression engine finds faster than ``bytes.find`` finds a pair."""
 DRAIN_SLACK_BYTES: Final = 16 << 20
 """How much of an oversized message is still read, so that its sender hears 552 instead of a reset."""
 

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 HANDSHAKE_S: Final = 30.0
+EARLY_MAX_BYTES: Final = 64 << 10
+"""A ClientHello that came before the handshake was in place; more is no handshake."""
 LINGER_S: Final = 2.0
 """After the last reply to a client that still sends: read on so that the reply is not lost in a reset."""
 FLUSH_S: Final = 10.0
 """How long a closing connection may take to hand out its last replies."""
 
 
-class Link(SMTP):  # type: ignore[misc]  # the library carries no types
+class Link(SMTP):
     """One connection's transport side."""
 
     def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop, open_links: "set[Link]") -> None:
@@ -42,6 +44,8 @@ class Link(SMTP):  # type: ignore[misc]  # the library carries no types
         self._open = open_links
         self._address = ""
         self._buffer = b""
+        self._early: bytes | None = b""
+        """What came before the handshake was in place; None once it was handed over."""
         self._awaited: asyncio.Future[bytes] | None = None
         self._shaking: asyncio.Task[None] | None = None
         self._expect_proxy = False
@@ -134,7 +138,7 @@ class Link(SMTP):  # type: ignore[misc]  # the library carries no types
     def _start_tls(self, reply: bytes = b"") -> None:
         """Begin a handshake; input read so far belongs to nobody and is dropped (RFC 3207 §4.2)."""
         self._pause()
-        self._buffer = b""
+        self._buffer = self._early = b""
         if reply:
             self.transport.write(reply)
         self.deadline_s = self.house.clock_s + HANDSHAKE_S + 1
@@ -145,9 +149,12 @@ class Link(SMTP):  # type: ignore[misc]  # the library carries no types
         try:
             if tls is None or talk is None:
                 raise ConnectionError("no certificate")
-            encrypted = await self.loop.start_tls(
-                plain, self, tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+            upgrade = self.loop.create_task(
+                self.loop.start_tls(plain, self, tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S)
             )
+            await asyncio.sleep(0)  # the upgrade has put its protocol in place and scheduled its start
+            self.loop.call_soon(self._hand_over_early, plain)
+            encrypted = await upgrade
             if encrypted is None:
                 raise ConnectionError("closed during the handshake")
         except (OSError, ssl.SSLError, TimeoutError) as error:
@@ -161,6 +168,14 @@ class Link(SMTP):  # type: ignore[misc]  # the library carries no types
         self.transport = encrypted
         self._paused_reading = False
         self._secured(talk, encrypted.get_extra_info("ssl_object"))
+
+    def _hand_over_early(self, plain: Any) -> None:
+        """Give the handshake what was read before it was in place: a loop may start reading despite the pause."""
+        early, self._early = self._early, None
+        if early and not self._done and not plain.is_closing():
+            handshake = plain.get_protocol()
+            handshake.get_buffer(len(early))[: len(early)] = early
+            handshake.buffer_updated(len(early))
 
     def _secured(self, talk: "Conversation", ssl_object: ssl.SSLObject) -> None:
         version = str(ssl_object.version())

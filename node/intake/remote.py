@@ -8,9 +8,8 @@ from asyncio import Future
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from node.cluster.contract import Refusal
 from node.intake.door import DoorState, Sight, SignIn
 from node.intake.errors import ChannelBrokenError, CoreAwayError
 from node.intake.frames import (
@@ -36,6 +35,9 @@ from node.intake.frames import (
     pack,
 )
 from node.spool.contract import Accepted, BodyFile
+
+if TYPE_CHECKING:
+    from node.cluster.contract import Refusal
 
 AWAY: Final = DoorState(accepting=False, reason="core")
 SIGHTINGS_MAX: Final = 1000

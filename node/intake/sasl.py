@@ -35,7 +35,7 @@ class Exchange(msgspec.Struct, kw_only=True):
     user: str = ""
 
 
-def auth(session: Conversation, argument: str) -> bytes | Awaitable[bytes]:
+def auth(session: Conversation, argument: str) -> bytes | Awaitable[bytes]:  # noqa: PLR0911 - one reply a rule
     """Begin: ``AUTH mechanism [initial-response]``."""
     if session.user:
         return Say.ALREADY_AUTHENTICATED

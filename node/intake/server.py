@@ -8,18 +8,20 @@ import logging
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.errors import ConfigurationError
 from node.intake.connection import Connection
 from node.intake.door import Door
 from node.intake.house import DATA_SHARE_BYTES, Gate, House
-from node.intake.protocol import Link
 from node.intake.sockets import bind_listener
 from node.policy.rulebook import IntakeRules
 from node.settings.model import Settings
 from node.telemetry.contract import Telemetry
 from node.tls.server import ServerTls
+
+if TYPE_CHECKING:
+    from node.intake.protocol import Link
 
 log = logging.getLogger(__name__)
 TICK_S: Final = 0.25
@@ -189,8 +191,8 @@ class IntakeServer:
             self._sweeper = None
         for link in tuple(self._links):
             link.stop()
-        while self._links:
-            await asyncio.sleep(0)
+        while self._links:  # noqa: ASYNC110
+            await asyncio.sleep(0)  # - the loop's next turn delivers connection_lost
         self._pool.shutdown(wait=True)
 
 

@@ -63,7 +63,7 @@ class Spill:
         self._abandoned = True
         self._parts.clear()
         if self._writing is None:
-            self._pool.submit(self._remove)
+            self._remove_soon()
 
     def _start(self) -> None:
         parts, self._parts, self._gathered = self._parts, [], 0
@@ -79,7 +79,7 @@ class Spill:
             self._parts.clear()
             self._gathered = 0
         if self._abandoned:
-            self._pool.submit(self._remove)
+            self._remove_soon()
         elif self._error is None and self._gathered >= PART_BYTES:
             self._start()
         self._when_free()
@@ -97,6 +97,13 @@ class Spill:
         if self._file is not None:
             os.fdatasync(self._file.fileno())
             self._file.close()
+
+    def _remove_soon(self) -> None:
+        """Off the loop, unless the server is closing and its threads are gone already."""
+        try:
+            self._pool.submit(self._remove)
+        except RuntimeError:
+            self._remove()
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):

@@ -69,7 +69,7 @@ class Supervisor:
         """Run one worker, again and again."""
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
-        while not self._stopping:
+        while True:
             began_s = loop.time()
             code = await self._run(number, ready)
             if self._stopping:

@@ -14,7 +14,6 @@ from node.intake.sequence import Event, Mode
 from node.intake.transfer import Transfer
 from node.policy.admission import Denial, check_mail, check_recipient
 from node.policy.clients import OverLimit
-from node.policy.envelope import Recipient
 from node.policy.reply import Reply
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from node.cluster.contract import Refusal
     from node.intake.conversation import Conversation
+    from node.policy.envelope import Recipient
 
 _SHUT: Final = {
     "disk": wire(Reply(code=452, enhanced="4.3.1", text="Not enough disk space, try later")),

@@ -51,9 +51,7 @@ class Worker:
         telemetry = WorkerTelemetry(spans, door)
         try:
             rules = intake_rules(settings, self._hostname)
-            server = IntakeServer(
-                settings, rules, door, telemetry, sockets=self._listeners, processes=self._processes
-            )
+            server = IntakeServer(settings, rules, door, telemetry, sockets=self._listeners, processes=self._processes)
             await server.start()
             door.serving()
             try:

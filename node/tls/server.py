@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -134,7 +134,7 @@ class ServerTls:
 
 def certificate_names(ssl_object: ssl.SSLObject | ssl.SSLSocket | None) -> tuple[str, ...]:
     """Names of the verified client certificate: subject CN, DNS and URI SANs; empty without one."""
-    shown = ssl_object.getpeercert() if ssl_object is not None else None
+    shown = cast("dict[str, Any] | None", ssl_object.getpeercert() if ssl_object is not None else None)
     if not shown:
         return ()
     subject = [part for group in shown.get("subject", ()) for part in group]
