@@ -63,7 +63,7 @@ class Upstream:
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def __aenter__(self) -> "Upstream":
+    async def __aenter__(self):
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, limit=1 << 20, ssl=self.tls if self.implicit else None
         )
@@ -90,7 +90,7 @@ class Upstream:
         self.most_open = max(self.most_open, self.open_now)
         try:
             await Session(self, reader, writer).run()
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, _Cut):
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError, _Cut):
             pass
         finally:
             self.open_now -= 1
@@ -102,7 +102,7 @@ class Upstream:
 _POSITIVE = re.compile(rb"(2\d\d-[^\n]*\r\n)*2\d\d [^\n]*\r\n")
 
 
-class _Cut(Exception):
+class _Cut(Exception):  # noqa: N818 - not an error
     pass
 
 
