@@ -24,7 +24,7 @@ from node.intake.local import LocalDoor
 from node.intake.server import IntakeServer
 from node.intake.supervisor import Supervisor
 from node.m365.entra import Entra
-from node.m365.tokens import TokenSource
+from node.m365.tokens import TokenSource, TokenState
 from node.policy.health import Change, HealthBook
 from node.policy.levels import Shut
 from node.settings.reader import Loaded
@@ -56,7 +56,9 @@ class Node:
         self.spool = SqliteSpool(settings.spool, now_ms=wall_ms)
         self.keeping = Keeping(settings.spool)
         self.budgets = EmbeddedBudgets(budget_limits(settings), started_ms=steady_ms(), on_free=self._freed)
-        self.tokens = TokenSource(apps_of(settings), Entra(settings.egress))
+        self.tokens = TokenSource(
+            apps_of(settings), Entra(settings.egress), now_ms=wall_ms, on_change=self._token_changed
+        )
         self.authenticator = Authenticator(users(settings), now_ms=wall_ms)
         self.health = HealthBook()
         self._plans = plans_of(settings, self.hostname)
@@ -200,6 +202,16 @@ class Node:
             "until_ms": after.until_ms or 0,
         }
         _log.log(level, "%s is %s", change.scope, after.state.value, extra=detail)
+
+    def _token_changed(self, state: TokenState) -> None:
+        """Say loudly when a tenant gets no tokens, and when it gets them again."""
+        if state.reason is None:
+            _log.info("tenant %s has a token again", state.tenant)
+            return
+        self.telemetry.count("relay_token_failures", tenant=state.tenant, reason=state.reason.value)
+        level = logging.ERROR if state.permanent else logging.WARNING
+        detail = {"tenant": state.tenant, "reason": state.reason.value, "permanent": state.permanent}
+        _log.log(level, "no token for tenant %s: %s", state.tenant, state.text, extra=detail)
 
     # -- standing work
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from node.policy.reply import Stage
-from node.policy.table.row import Row
+from node.policy.table.row import BEFORE_MAIL, Row
 from node.policy.verdict import Outcome, Scope
 from node.settings.base import Part
 from node.settings.units import Seconds
@@ -43,6 +43,10 @@ class ReplyRule(Part):
     def _says_which(self) -> Self:
         if not (self.codes or self.enhanced or self.text or self.any_text):
             raise ValueError("say which replies are meant: codes, enhanced, text or any_text")
+        if self.outcome is Outcome.BOUNCE and self.stages and set(self.stages) <= BEFORE_MAIL:
+            raise ValueError("outcome: a refusal before MAIL says nothing about a message and cannot bounce one")
+        if row_of(self).spins:
+            raise ValueError(f"outcome: switch with scope {self.scope} has no end, mail would go round for ever")
         return self
 
 

@@ -4,8 +4,7 @@ import pytest
 
 from node.policy.classify import MANY_ATTEMPTS, Classifier
 from node.policy.reply import Reply, Stage, reply_from
-from node.policy.table.config import row_from_config, rows_from_config
-from node.policy.table.row import BEFORE_MAIL
+from node.policy.table.row import BEFORE_MAIL, Row
 from node.policy.verdict import Hint, Narrow, Outcome, Scope
 
 CLASSIFIER = Classifier()
@@ -62,7 +61,7 @@ def test_http_that_never_left_is_no_unknown():
 
 @pytest.mark.parametrize("stage", sorted(BEFORE_MAIL))
 def test_5xx_before_mail_never_bounces_even_if_a_row_says_so(stage):
-    row = row_from_config({"code": 550, "scope": "message", "outcome": "bounce", "reason": "mine"})
+    row = Row(codes=(550,), scope=Scope.MESSAGE, outcome=Outcome.BOUNCE, reason="mine", source="here")
     verdict = Classifier(first=(row,)).classify("smarthost", stage, Reply(code=550, enhanced="5.1.1"))
     assert verdict.outcome in (Outcome.SWITCH, Outcome.RETRY)
     assert verdict.reason != "mine"
@@ -154,57 +153,12 @@ def test_microsofts_meanings_do_not_reach_a_smart_host():
 
 
 def test_configured_rows_come_first_in_their_order():
-    rows = rows_from_config(
-        [
-            {"enhanced": "5.7.1", "text": "Grey", "path": "smarthost", "stage": ["rcpt"], "scope": "recipient",
-             "outcome": "retry", "reason": "greylisted", "cool_down": "5m"},
-            {"code": "5xx", "scope": "message", "outcome": "bounce", "reason": "all_5xx"},
-        ],
-        duration=lambda text: 60.0 * float(str(text).rstrip("m")),
+    grey = Row(
+        enhanced=("5.7.1",), text=("grey",), paths=("smarthost",), stages=(Stage.RCPT,),
+        scope=Scope.RECIPIENT, outcome=Outcome.RETRY, reason="greylisted", schedule=(300.0,), source="a",
     )  # fmt: skip
-    classifier = Classifier(first=rows)
-    grey = classifier.classify("smarthost", Stage.RCPT, reply_from(550, "5.7.1 greylisted, come back"))
-    assert (grey.reason, grey.cool_down_s, grey.source) == ("greylisted", 300.0, "replies[0]")
-    rest = classifier.classify("submission", Stage.DOT, reply_from(550, "5.1.8 Access denied"))
-    assert rest.reason == "all_5xx"
-
-
-BAD = [
-    ({}, "outcome: expected one of"),
-    ({"outcome": "delivered"}, "outcome: expected one of retry, switch, bounce, hold"),
-    ({"scope": "world"}, "scope: expected one of recipient"),
-    ({"reason": "Two Words"}, "reason: expected a word such as"),
-    ({"colour": 1}, "colour: unknown key"),
-    ({"code": 250}, "code: expected a reply code such as 451"),
-    ({"code": "6xx"}, "code: expected a reply code"),
-    ({"enhanced": "5.7"}, "enhanced: expected a code such as 5.7.64"),
-    ({"enhanced": "5.7.9-3"}, "enhanced: expected a code"),
-    ({"stage": "lunch"}, "stage: expected one of connect"),
-    ({"path": "pigeon"}, "path: expected one of submission"),
-    ({"outcome": "retry"}, "cool_down: needed with outcome retry or switch"),
-    ({"outcome": "retry", "cool_down": "soon"}, "cool_down: could not convert"),
-    ({"outcome": "retry", "cool_down": -1}, "cool_down: expected a time above 0"),
-    ({"stage": "auth", "outcome": "bounce"}, "outcome: a refusal before MAIL"),
-    ({"outcome": "switch", "cool_down": 5}, "outcome: switch with scope message needs then: bounce"),
-    ({"park": True}, "park: scope message cannot be parked"),
-    ({"tries": 0}, "tries: expected a number"),
-    ({"alert": "yes"}, "alert: expected true or false"),
-    ({"code": None}, "give at least one of code"),
-]
-GOOD = {"code": 550, "scope": "message", "outcome": "hold", "reason": "mine"}
-
-
-@pytest.mark.parametrize(("change", "complaint"), BAD)
-def test_a_bad_row_says_where_and_what(change, complaint):
-    item = {key: value for key, value in {**GOOD, **change}.items() if value is not None} if change else {}
-    with pytest.raises(ValueError, match="replies") as caught:
-        row_from_config(item, place="replies[3]")
-    assert "replies[3]" in str(caught.value)
-    assert complaint in str(caught.value)
-
-
-def test_all_faults_of_all_rows_at_once():
-    with pytest.raises(ValueError, match="unknown key") as caught:
-        rows_from_config([{**GOOD, "x": 1}, GOOD, {**GOOD, "code": 1, "scope": "no"}])
-    lines = str(caught.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["replies[0].x", "replies[2].scope", "replies[2].code"]
+    rest = Row(codes=(5,), scope=Scope.MESSAGE, outcome=Outcome.BOUNCE, reason="all_5xx", source="b")
+    classifier = Classifier(first=(grey, rest))
+    verdict = classifier.classify("smarthost", Stage.RCPT, reply_from(550, "5.7.1 greylisted, come back"))
+    assert (verdict.reason, verdict.cool_down_s, verdict.source) == ("greylisted", 300.0, "a")
+    assert classifier.classify("submission", Stage.DOT, reply_from(550, "5.1.8 Access denied")).reason == "all_5xx"

@@ -151,3 +151,8 @@ def test_a_domain_has_one_tenant():
     both = settings(tenants={"a": TENANT, "b": {**TENANT, "domains": ["Contoso.com"]}})
     (fault,) = faults(intake_rules, both, "relay")
     assert "'a' and 'b'" in fault
+
+
+def test_an_examples_hash_lets_nobody_in_and_stops_no_start():
+    example = {"user": "billing", "senders": ["*@contoso.com"], "passwords": [{"hash": "$argon2id$…"}]}
+    assert users(settings(clients={"billing": example})) == {"billing": ()}
