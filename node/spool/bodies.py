@@ -56,7 +56,7 @@ class Bodies:
         return self.incoming / message_id
 
     def take(self, message_id: str, body: BodyFile | bytes) -> str:
-        """Make a large body durable under its final name, which it gives; raises SpoolFull, SpoolBroken, WrongRequest."""
+        """Make a large body durable; gives its final name. Raises SpoolFull, SpoolBroken, WrongRequest."""
         source = self.path_for(message_id)
         if isinstance(body, bytes):
             with mapped("write body"):

@@ -4,6 +4,7 @@ It knows how to run a named query and what a failure means for the caller; it do
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,8 +28,8 @@ BUSY_TIMEOUT_S = 5.0
 STATEMENTS = 256
 """Prepared statements kept: every query in every bulk size."""
 
-CHECK_STEP_OPCODES = 100_000
-"""How often a long check looks at its deadline: some milliseconds."""
+CHECK_STEP_OPCODES = 10_000
+"""How often a long check looks at its deadline: well below a millisecond of work."""
 
 Params = Sequence[Cell] | Mapping[str, Cell]
 Row = tuple[Cell, ...]
@@ -261,14 +262,13 @@ class CheckCut(Exception):  # noqa: N818 - not an error: the check was only not 
 class CheckClock:
     """Says when a check has taken long enough: SQLite calls it between steps."""
 
-    def __init__(self, steps: int) -> None:
-        """Allow ``steps`` calls, each about a millisecond of work."""
-        self._left = steps
+    def __init__(self, seconds: float) -> None:
+        """Allow so many seconds from now."""
+        self._end_s = time.monotonic() + seconds
 
     def __call__(self) -> int:
         """Non-zero stops the check."""
-        self._left -= 1
-        return int(self._left < 0)
+        return int(time.monotonic() >= self._end_s)
 
 
 def _statements(text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.policy.envelope import NewMessage, RecipientState
-from node.policy.lifecycle import WAITING_STATES, Event
+from node.policy.lifecycle import WAITING_STATES
 from node.spool import steps
 from node.spool.bodies import INLINE_BYTES, Bodies, chunks
 from node.spool.contract import (
@@ -27,16 +27,18 @@ from node.spool.contract import (
 )
 from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone, SpoolClosed
+from node.spool.operators import OperatorVerbs
 from node.spool.rows import due_of, dues_of, view_of
-from node.spool.search import MAX_LIMIT, chosen, key_of, matches
+from node.spool.search import MAX_LIMIT, key_of, matches
 from node.spool.work import Attempt, Entry, Record, Work
+from node.spool.writer import Step
 
 LEDGER_MS = 25 * 3_600_000
 
 T = TypeVar("T")
 
 
-class MemorySpool:
+class MemorySpool(OperatorVerbs):
     """Mail at rest in memory; implements ``contract.Spool``."""
 
     def __init__(self, directory: Path, *, now_ms: Callable[[], int]) -> None:
@@ -201,22 +203,8 @@ class MemorySpool:
         for piece in [found] if isinstance(found, bytes) else chunks(found):
             yield piece
 
-    async def hold(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        """See the contract."""
-        return await self._operate(Event.HOLD, which, actor, why, now_ms)
-
-    async def release(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        """See the contract."""
-        return await self._operate(Event.RELEASE, which, actor, why, now_ms)
-
-    async def delete(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        """See the contract."""
-        return await self._operate(Event.DELETE, which, actor, why, now_ms)
-
-    async def _operate(self, event: Event, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        picked = chosen(which, await self.find(steps.narrowed(event, which)))
-        line = JourneyLine(at_ms=now_ms, event="", detail={"actor": actor, "why": why})
-        return self._do(partial(steps.operate, event, which, picked, line), picked)
+    async def _change(self, step: Step) -> int:
+        return int(self._do(step.apply, step.messages))
 
     async def find(self, which: Filter) -> list[MessageView]:
         """See the contract."""

@@ -11,9 +11,9 @@ from node.spool.queries import migrations
 APPLICATION_ID = 0x4D33_5350
 """``M3SP`` in the file's header: tells our database from anyone else's."""
 
-CHECK_STEPS = 1_500
-"""Longest check at start, in steps of about a millisecond or two: a large spool must open within 5 s, and what a cut
-check missed still shows when it is read."""
+CHECK_S = 2.5
+"""Longest check at start: a large spool must open within 5 s, and what a cut check missed still shows when it is
+read."""
 
 DATABASE = "spool.sqlite3"
 
@@ -46,10 +46,10 @@ def _migrate(database: Database, number: int, text: str, now_ms: int) -> None:
             database.run("set_meta", ("created_ms", now_ms))
 
 
-def examine(database: Database, steps: int = CHECK_STEPS) -> bool:
+def examine(database: Database, seconds: float = CHECK_S) -> bool:
     """Check the file's structure; True if the check came to its end, Damaged if it found something."""
     try:
-        found = database.check(CheckClock(steps))
+        found = database.check(CheckClock(seconds))
     except CheckCut:
         return False
     if found:

@@ -40,8 +40,10 @@ _SMALL: tuple[tuple[str, str], ...] = (
     ("lanes", "id name"),
     (
         "attempts",
-        "id message_id indexes path account tenant grant_id external started_ms traceparent"
-        " dot_ms finished_ms mail_sent",
+        (
+            "id message_id indexes path account tenant grant_id external started_ms traceparent "
+            "dot_ms finished_ms mail_sent"
+        ),
     ),
 )
 """Tables read whole."""

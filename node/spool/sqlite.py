@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from node.policy.lifecycle import Event
 from node.spool import housekeeping, reading, steps
 from node.spool.bodies import INLINE_BYTES, Bodies, chunks
 from node.spool.contract import (
@@ -18,7 +17,6 @@ from node.spool.contract import (
     Counts,
     Due,
     Filter,
-    JourneyLine,
     LaneState,
     MessageView,
     OpenAttempt,
@@ -28,10 +26,10 @@ from node.spool.contract import (
 from node.spool.database import Database
 from node.spool.errors import SpoolUnusable, WrongRequest
 from node.spool.opening import DATABASE, open_checked
+from node.spool.operators import OperatorVerbs
 from node.spool.place import Place
 from node.spool.readers import Readers
 from node.spool.salvage import SetAside, salvage
-from node.spool.search import chosen
 from node.spool.writer import Alone, Step, Writer
 
 LEDGER_MS = 25 * 3_600_000
@@ -42,7 +40,7 @@ RECOVER_CHUNK = 500
 """Messages judged in one transaction after a crash."""
 
 
-class SqliteSpool:
+class SqliteSpool(OperatorVerbs):
     """Mail at rest in one directory of a local disk; implements ``contract.Spool``."""
 
     def __init__(
@@ -76,6 +74,11 @@ class SqliteSpool:
         self._writer = Writer(self._connect_writer, self._discard)
         self._aside = SetAside(directory, 0)
         self._open = False
+
+    @property
+    def broken(self) -> str:
+        """Why nothing is written until the spool is opened anew; empty while all is well. For readiness."""
+        return self._writer.broken
 
     def _connect_writer(self) -> Database:
         return self._connect(self.directory / DATABASE, writable=True, max_bytes=self._max_bytes)
@@ -164,7 +167,9 @@ class SqliteSpool:
             apply = partial(steps.append, item, size_bytes, file)
             await self._writer.do(Step(apply=apply, messages=(message_id,)))
         except Exception:
-            await self._readers.run(partial(self._bodies.give_back, file))
+            # After a doubtful commit the row may be there; then the file stays too.
+            if not self.broken and not await self._readers.ask(reading.knows, message_id):
+                await self._readers.run(partial(self._bodies.give_back, file))
             raise
 
     # ---- dispatch ----------------------------------------------------------------------------------------------
@@ -255,23 +260,8 @@ class SqliteSpool:
 
     # ---- operators ---------------------------------------------------------------------------------------------
 
-    async def hold(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        """See the contract; touches at most ``which.limit`` messages."""
-        return await self._operate(Event.HOLD, which, actor, why, now_ms)
-
-    async def release(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        """See the contract; touches at most ``which.limit`` messages, dead ones only while their body is kept."""
-        return await self._operate(Event.RELEASE, which, actor, why, now_ms)
-
-    async def delete(self, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        """See the contract; held, unknown and dead recipients too; at most ``which.limit`` messages."""
-        return await self._operate(Event.DELETE, which, actor, why, now_ms)
-
-    async def _operate(self, event: Event, which: Filter, actor: str, why: str, now_ms: int) -> int:
-        picked = chosen(which, await self.find(steps.narrowed(event, which)))
-        line = JourneyLine(at_ms=now_ms, event="", detail={"actor": actor, "why": why})
-        apply = partial(steps.operate, event, which, picked, line)
-        return int(await self._writer.do(Step(apply=apply, messages=tuple(picked))))
+    async def _change(self, step: Step) -> int:
+        return int(await self._writer.do(step))
 
     async def find(self, which: Filter) -> list[MessageView]:
         """See the contract; at most 1,000 messages."""

@@ -15,7 +15,7 @@ from node.errors import RelayError
 from node.policy.lifecycle import IllegalMove
 from node.spool.batch import Book, load, save, settle_book, stamp
 from node.spool.database import CommitUncertain, Database
-from node.spool.errors import SpoolBroken, SpoolClosed
+from node.spool.errors import SpoolBroken, SpoolClosed, SpoolFull
 from node.spool.work import Work
 
 MAX_PENDING = 1_024
@@ -73,12 +73,15 @@ class Writer:
         self._database: Database | None = None
         self._book: Book | None = None
         self._thread: threading.Thread | None = None
+        self.broken = ""
+        """Why nothing is written any more, until the spool is opened anew; empty while all is well."""
 
     def start(self, database: Database) -> None:
         """Take over an open database and begin; called in the event loop."""
         self._loop = asyncio.get_running_loop()
         self._database = database
         self._book = Book(database)
+        self.broken = ""
         # A daemon: a process that forgets to close must still end, and what was not answered was not promised.
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._thread.start()
@@ -210,6 +213,8 @@ class Writer:
 
     def _ready(self) -> tuple[Database, Book]:
         """The connection, opened again if a fault closed it."""
+        if self.broken:
+            raise SpoolBroken(self.broken)
         if self._database is None or self._book is None:
             self._database = self._connect()
             self._book = Book(self._database)
@@ -219,15 +224,23 @@ class Writer:
         """After a doubtful commit: return if the batch is durable, raise SpoolBroken if it is not.
 
         Seen is not durable: the log's sync may be what failed, and a second sync of the same pages may lie. Only
-        a whole checkpoint, which writes and syncs the database file itself, counts.
+        a whole checkpoint, which writes and syncs the database file itself, counts. If even that fails the batch is
+        visible but not safe: neither yes nor no would be true, so nothing is answered well until a new start.
         """
         if self._database is not None:
             self._database.rollback()
             self._database.close()
         self._database = self._book = None
         database, book = self._ready()
-        if book.sequence < sequence or not database.checkpoint("FULL"):
+        if book.sequence < sequence:
             raise SpoolBroken(f"commit failed and is not durable: {cause}") from cause
+        try:
+            safe = database.checkpoint("FULL")
+        except (SpoolBroken, SpoolFull):
+            safe = False
+        if not safe:
+            self.broken = f"commit failed and cannot be made durable: {cause}"
+            raise SpoolBroken(self.broken) from cause
 
     def _answer(self, batch: list[_Ticket]) -> None:
         if self._loop is None or self._loop.is_closed():

@@ -3,13 +3,16 @@
 import asyncio
 import itertools
 import os
+import resource
 import sqlite3
+from functools import partial
 
 import pytest
 
 from node.policy.envelope import RecipientState
 from node.spool import bodies
 from node.spool.contract import Filter
+from node.spool.database import Database
 from node.spool.errors import MessageGone, SpoolBroken, SpoolFull
 from node.spool.sqlite import SqliteSpool
 from tests.support.spool_faults import Plan
@@ -168,12 +171,10 @@ class _Os:
 async def test_full_is_temporary_and_leaves_nothing(tmp_path):
     spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, max_bytes=1_000_000)
     await spool.open(T0)
-    made = []
-    with pytest.raises(SpoolFull, match="no space"):
-        for number in range(100):
-            made.append(message(f"m{number:03d}"))
-            await spool.append(accepted(made[-1], b"x" * 50_000))
-    stored = made[:-1]
+    made = [message(f"m{number:03d}") for number in range(100)]
+    answers = [await asyncio.gather(spool.append(accepted(one, b"x" * 50_000)), return_exceptions=True) for one in made]
+    stored = [one for one, (error,) in zip(made, answers, strict=True) if error is None]
+    assert {type(error) for (error,) in answers} == {type(None), SpoolFull}
     assert len(stored) > 5
     assert [v.message.id for v in await spool.find(Filter())] == [one.id for one in reversed(stored)]
     # A delivery still has room for its outcome once bodies go, and then there is room for mail again.
@@ -197,4 +198,72 @@ async def test_a_full_disk_for_large_bodies(tmp_path, monkeypatch):
         with pytest.raises(SpoolFull):
             await spool.append(accepted(message("big"), BIG))
     await spool.append(accepted(message("big"), BIG))
+    await spool.close()
+
+
+async def test_a_commit_that_is_visible_but_not_safe_stops_all_writing(tmp_path):
+    """Neither yes nor no would be true: nothing is answered well any more, and nothing is lost either."""
+    plan = Plan(0)
+
+    class Torn(sqlite3.Connection):
+        def execute(self, text, *params):
+            if plan.armed and text.startswith("PRAGMA wal_checkpoint"):
+                plan.fail(text)
+            result = super().execute(text, *params)
+            if plan.armed and text == "COMMIT":
+                plan.fail(text)
+            return result
+
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, connect=partial(Database, factory=Torn))
+    await spool.open(T0)
+    assert spool.broken == ""
+    plan.armed = True
+    results = await asyncio.gather(
+        *(spool.append(accepted(message(f"m{n}"), BIG if n == 2 else BODY)) for n in range(3)), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [SpoolBroken] * 3
+    assert "cannot be made durable" in spool.broken
+    plan.armed = False
+    with pytest.raises(SpoolBroken):
+        await spool.append(accepted(message("later")))
+    await spool.close()
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
+    await spool.open(T0)
+    for view in await spool.find(Filter()):
+        assert [queued.state for queued in view.recipients] == [RecipientState.QUEUED]
+    await spool.append(accepted(message("later")))
+    await spool.close()
+
+
+@pytest.mark.parametrize("kib", range(8, 700, 60))
+async def test_the_kernel_refuses_to_write_beyond_some_byte(tmp_path, kib):
+    """Real failing writes, through SQLite's own file layer: the file size limit of the process."""
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
+    await spool.open(T0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = (tmp_path / "spool" / "spool.sqlite3-wal").stat().st_size + kib * 1024
+    stored, refused = [], []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        for number in range(60):
+            made = message(f"m{number:03d}")
+            try:
+                await spool.append(accepted(made, bytes([number]) * 20_000))
+                stored.append(made)
+            except (SpoolBroken, SpoolFull):
+                refused.append(made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused
+    await spool.close()
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
+    await spool.open(T0)
+    found = {view.message.id for view in await spool.find(Filter())}
+    assert found >= {made.id for made in stored}
+    for made in stored:
+        assert await spool.body(made.id) == bytes([int(made.id[1:])]) * 20_000
+    # Space is back: what was refused can be taken.
+    for made in refused:
+        if made.id not in found:
+            await spool.append(accepted(made, BODY))
     await spool.close()

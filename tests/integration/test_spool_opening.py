@@ -81,7 +81,7 @@ async def test_a_large_body_is_synced_before_it_is_renamed_and_the_folders_after
 
     def note(word, real):
         def call(handle, *rest):
-            name = handle if isinstance(handle, Path) else Path(os.readlink(f"/proc/self/fd/{handle}"))
+            name = handle if isinstance(handle, Path) else Path(f"/proc/self/fd/{handle}").readlink()
             done.append((word, name.name))
             return real(handle, *rest)
 
@@ -328,3 +328,13 @@ async def test_a_cancelled_caller_does_not_disturb_the_others(tmp_path):
     assert (await spool.count()).by_state["queued"] >= 25
     await asyncio.gather(*(spool.append(accepted(message())) for _ in range(1500)))
     await spool.close()
+
+
+async def test_a_check_that_takes_too_long_is_cut(tmp_path):
+    spool, _ = await filled(tmp_path, 200)
+    await spool.close()
+    database = Database(tmp_path / "spool" / "spool.sqlite3", writable=True)
+    assert opening.examine(database)
+    assert not opening.examine(database, 0)
+    assert database.cell("last_seq") == 200
+    database.close()

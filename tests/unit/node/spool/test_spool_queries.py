@@ -2,12 +2,12 @@
 
 import re
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from node.spool.place import file_system_of
 from node.spool.queries import bulk, migrations, parse, queries, query
-from pathlib import Path
 
 
 def test_fragments_are_put_in_and_comments_dropped():
@@ -17,7 +17,7 @@ def test_fragments_are_put_in_and_comments_dropped():
 
 @pytest.mark.parametrize("text", ["-- name: q\n1\n-- name: q\n2\n", "-- name: q\n:::gone\n"])
 def test_mistakes_are_named(text):
-    with pytest.raises(ValueError, match="q is defined twice|no fragment gone"):
+    with pytest.raises(ValueError, match=r"q is defined twice|no fragment gone"):
         parse(text)
 
 
