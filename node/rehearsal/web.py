@@ -48,12 +48,12 @@ class WebServer:
         self._app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         for (method, path), handler in routes.items():
             self._app.router.add_route(method, path, _adapted(handler))
-        self._runner = web.AppRunner(self._app, access_log=None)
+        self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen and give the port chosen."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
         await site.start()
         return int(self._runner.addresses[0][1])
 

@@ -80,6 +80,7 @@ class Conversation:
         self._target = target
         self._wire = wire
         self._extensions: frozenset[str] = frozenset()
+        self._whole = True
 
     async def send(self, message: Draft, content: bytes) -> Outcome:
         """Send one message with the envelope pipelined where offered; raises nothing."""
@@ -93,7 +94,7 @@ class Conversation:
         except RefusedError as no:
             return Outcome(result=_by_code(no.code), reply=no.text)
         except (ConversationOverError, WaitedTooLongError, LineTooLongError) as error:
-            self._wire.abort()
+            self._break()
             lost = Result.UNKNOWN if sent_dot else Result.LOST
             return Outcome(result=lost, reply=type(error).__name__, recipients=accepted)
         return Outcome(result=_by_code(code), reply=text, recipients=accepted)
@@ -101,14 +102,19 @@ class Conversation:
     @property
     def usable(self) -> bool:
         """Whether another message may be tried here."""
-        return not self._wire.lost
+        return self._whole and not self._wire.lost
 
     async def reset(self) -> None:
         """Clear a transaction that was refused half-way."""
         try:
             await self._command("RSET")
         except (RefusedError, ConversationOverError, WaitedTooLongError, LineTooLongError):
-            self._wire.abort()
+            self._break()
+
+    def _break(self) -> None:
+        # The event loop reports the loss only later; until then nothing may be tried here.
+        self._whole = False
+        self._wire.abort()
 
     async def quit(self) -> None:
         """Say goodbye; does not wait long."""

@@ -70,8 +70,8 @@ class Simulator:
         self.hub.script.set(steps)
         self._ports = ports or Ports()
         self._names = names
-        self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-") if tls_directory is None else None
-        self._tls_directory = tls_directory or Path(self._temporary.name if self._temporary else ".")
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._tls_directory = tls_directory
         self._sessions: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._entra = WebServer(entra_routes(self.hub))
@@ -83,7 +83,10 @@ class Simulator:
         """Write the certificates and open the ports."""
         if self.hub.keep is not None:
             self.hub.keep.mkdir(parents=True, exist_ok=True)
-        authority = establish(self._tls_directory, self._names, dt.datetime.now(dt.UTC))
+        if self._tls_directory is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
+        place = self._tls_directory or Path(self._temporary.name if self._temporary else ".")
+        authority = establish(place, self._names, dt.datetime.now(dt.UTC))
         self.authority = authority
         self._context = authority.server_context()
         host = self._ports.host
@@ -109,8 +112,12 @@ class Simulator:
             self._temporary.cleanup()
 
     async def __aenter__(self) -> Self:
-        """Start."""
-        await self.start()
+        """Start; a port that cannot be opened closes the others."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -124,7 +131,9 @@ class Simulator:
     @property
     def ca_file(self) -> Path:
         """The authority's certificate."""
-        return self._tls_directory / "ca.pem"
+        if self.authority is None:
+            raise RuntimeError("the simulator has not been started")
+        return self.authority.ca_file
 
     @property
     def authority_url(self) -> str:

@@ -84,7 +84,8 @@ class AppCertificate:
     def verify(self, assertion: str, client: str, audiences: frozenset[str], now_s: float) -> None:
         """Check a client assertion (RFC 7523 §3); raises TokenRefusedError with the AADSTS number in its text."""
         header, claims = _parts(assertion)
-        if header.get("x5t") not in self.thumbprints and header.get("x5t#S256") not in self.thumbprints:
+        named = {str(header.get(name, "")).rstrip("=") for name in ("x5t", "x5t#S256")}  # MSAL leaves the padding on
+        if not named & self.thumbprints:
             raise TokenRefusedError("AADSTS700027: The certificate with this thumbprint is not registered")
         chosen = _PADDINGS.get(str(header.get("alg")))
         if chosen is None:

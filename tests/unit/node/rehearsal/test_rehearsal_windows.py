@@ -25,7 +25,9 @@ def brute_force(items):
 
 # Each operation happens at a time not before the last: open, or close/cancel one of the open ones.
 operations = st.lists(
-    st.tuples(st.integers(0, 6), st.sampled_from(["open", "open", "close", "cancel"]), st.integers(0, 5), st.integers(1, 3)),
+    st.tuples(
+        st.integers(0, 6), st.sampled_from(["open", "open", "close", "cancel"]), st.integers(0, 5), st.integers(1, 3)
+    ),
     max_size=16,
 )
 
@@ -61,7 +63,9 @@ def test_holding_a_token_until_a_window_after_the_reply_never_exceeds(demand, to
         now = max(now + gap, free_at[0])
         free_at[0] = now + takes + WINDOW_S
         plan.append((now, now + takes))
-    moments = sorted([(start, 1, n) for n, (start, _) in enumerate(plan)] + [(end, 2, n) for n, (_, end) in enumerate(plan)])
+    moments = sorted(
+        [(start, 1, n) for n, (start, _) in enumerate(plan)] + [(end, 2, n) for n, (_, end) in enumerate(plan)]
+    )
     handles = {}
     for at, kind, n in moments:
         if kind == 1:
