@@ -14,6 +14,7 @@ from node.cli.config import config_app
 from node.cli.init import init
 from node.cli.passwords import hash_password
 from node.cli.queue import queue_app
+from node.cli.route import route_app
 from node.errors import RelayError
 from node.rehearsal.commands import rehearse_app
 
@@ -64,8 +65,10 @@ app.add_typer(config_app, name="config")
 app.add_typer(client_app, name="client")
 app.add_typer(queue_app, name="queue")
 app.add_typer(status.account_app, name="account")
+app.add_typer(route_app, name="route")
 app.add_typer(rehearse_app, name="rehearse")
 client_app.command("seen")(status.clients_seen)
+client_app.command("resume")(status.client_resume)
 
 
 def relayctl() -> None:

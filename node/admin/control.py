@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from node.cluster.contract import BudgetUse
+from node.policy.explain import Question, RouteAnswer
 from node.spool.contract import Spool
 
 
@@ -78,11 +79,15 @@ class Control(Protocol):
         ...
 
     def park(self, account: str, why: str, actor: str) -> bool:
-        """Take an account out of use; False if there is none of that name."""
+        """Take an account or a scope (``client/NAME``, ``path/TENANT/KIND`` ...) out of use; False: no such thing."""
         ...
 
     def resume(self, account: str, why: str, actor: str) -> bool:
-        """Put an account back into use, whatever parked it."""
+        """Put it back into use, whatever parked it."""
+        ...
+
+    def route(self, question: Question) -> RouteAnswer:
+        """Say what would become of a message now. Raises QuestionError."""
         ...
 
     def budgets(self) -> list[BudgetUse]:

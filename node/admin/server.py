@@ -14,10 +14,26 @@ import msgspec
 from aiohttp import web
 
 from node.admin.control import Control
-from node.admin.queries import BadRequestError, filter_of, is_empty
+from node.admin.queries import (
+    FILTER_KEYS,
+    ROUTE_KEYS,
+    BadRequestError,
+    filter_in,
+    filter_of,
+    flag_of,
+    names_nothing,
+    object_of,
+    parameters,
+    question_of,
+    text_of,
+)
 from node.errors import RelayError
+from node.policy.explain import QuestionError
+from node.spool.contract import Filter
 
 BODY_MAX_BYTES = 64 * 1024
+ACT_ROUNDS_MAX = 20
+"""Rounds of one request: the spool changes a thousand messages in each; the answer says whether more remain."""
 PATH_MAX_BYTES = 100
 """A Unix socket path holds 108 bytes on Linux; refuse early with a sentence."""
 
@@ -34,8 +50,12 @@ def _json(value: object, status: int = 200) -> web.Response:
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except BadRequestError as error:
+    except (BadRequestError, QuestionError) as error:
         return _json({"error": str(error)}, 400)
+    except web.HTTPRequestEntityTooLarge:
+        return _json({"error": f"body: more than {BODY_MAX_BYTES} bytes"}, 413)
+    except web.HTTPException as error:
+        return _json({"error": f"{request.method} {request.path[:100]}: {error.reason}"}, error.status)
     except RelayError as error:
         _log.warning("administration request failed", extra={"path": request.path, "cause": str(error)})
         return _json({"error": str(error)}, 503 if error.temporary else 409)
@@ -101,6 +121,7 @@ class AdminServer:
         app.router.add_post("/v1/accounts/{action}", self._account_act)
         app.router.add_get("/v1/budget", self._budget)
         app.router.add_get("/v1/clients", self._clients)
+        app.router.add_get("/v1/route", self._route)
         app.router.add_post("/v1/erase", self._erase)
         return app
 
@@ -114,11 +135,15 @@ class AdminServer:
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._control.metrics(), content_type="text/plain", charset="utf-8")
 
-    async def _status(self, _request: web.Request) -> web.Response:
+    async def _status(self, request: web.Request) -> web.Response:
+        parameters(request.query.items())
         return _json(await self._control.status())
 
     async def _find(self, request: web.Request) -> web.Response:
-        return _json(await self._control.spool.find(filter_of(dict(request.query))))
+        return _json(await self._control.spool.find(filter_of(parameters(request.query.items(), FILTER_KEYS))))
+
+    async def _route(self, request: web.Request) -> web.Response:
+        return _json(self._control.route(question_of(parameters(request.query.items(), ROUTE_KEYS))))
 
     async def _show(self, request: web.Request) -> web.Response:
         view = await self._control.spool.journey(request.match_info["id"])
@@ -137,55 +162,78 @@ class AdminServer:
 
     async def _act(self, request: web.Request) -> web.Response:
         """Hold, release (retry) or delete what a filter names; everything only with ``all: true``."""
-        action, body = request.match_info["action"], await _object(request)
-        wanted = body.get("filter", {})
-        if not isinstance(wanted, dict):
-            raise BadRequestError("filter: expected a JSON object")
-        which = filter_of({str(key): str(value) for key, value in wanted.items()})
-        if is_empty(which) and body.get("all") is not True:
-            raise BadRequestError("filter: names nothing; say all: true to mean every message")
+        action, body = request.match_info["action"], await _object(request, _QUEUE_KEYS)
         spool = self._control.spool
         acts = {"hold": spool.hold, "release": spool.release, "delete": spool.delete}
         if action not in acts:
-            raise BadRequestError(f"action: one of {', '.join(acts)}")
-        why = str(body.get("reason", ""))
-        changed = await acts[action](which, _actor(request), why, _now_ms())
+            raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
+        which, why = filter_in(body), text_of(body, "reason")
+        if names_nothing(which) and not flag_of(body, "all"):
+            raise BadRequestError("filter: names nothing; say all: true to mean every message")
+        changed, more = await _repeated(acts[action], which, _actor(request), why, once=_limited(body))
         _log.warning(
             "queue changed", extra={"action": action, "changed": changed, "actor": _actor(request), "why": why}
         )
         self._control.wake()
-        return _json({"changed": changed})
+        return _json({"changed": changed, "more": more})
 
-    async def _accounts(self, _request: web.Request) -> web.Response:
+    async def _accounts(self, request: web.Request) -> web.Response:
+        parameters(request.query.items())
         return _json(self._control.ways())
 
     async def _account_act(self, request: web.Request) -> web.Response:
-        action, body = request.match_info["action"], await _object(request)
+        action, body = request.match_info["action"], await _object(request, _ACCOUNT_KEYS)
         acts = {"park": self._control.park, "resume": self._control.resume}
         if action not in acts:
-            raise BadRequestError(f"action: one of {', '.join(acts)}")
-        account, why = str(body.get("account", "")), str(body.get("reason", ""))
+            raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
+        account, why = text_of(body, "account", required=True), text_of(body, "reason")
         if not acts[action](account, why, _actor(request)):
-            return _json({"error": f"no account {account!r}"}, 404)
+            return _json({"error": f"account: there is no account or scope {account!r}"}, 404)
         _log.warning(
             "account changed", extra={"action": action, "account": account, "actor": _actor(request), "why": why}
         )
         return _json({"changed": 1})
 
-    async def _budget(self, _request: web.Request) -> web.Response:
+    async def _budget(self, request: web.Request) -> web.Response:
+        parameters(request.query.items())
         return _json(self._control.budgets())
 
-    async def _clients(self, _request: web.Request) -> web.Response:
+    async def _clients(self, request: web.Request) -> web.Response:
+        parameters(request.query.items())
         return _json(self._control.clients())
 
     async def _erase(self, request: web.Request) -> web.Response:
-        body = await _object(request)
-        address = str(body.get("address", ""))
-        if "@" not in address:
+        body = await _object(request, _ERASE_KEYS)
+        address = text_of(body, "address", required=True)
+        if "@" not in address.strip("@"):
             raise BadRequestError("address: expected an address to erase from the history")
         changed = await self._control.spool.erase(address, _actor(request), _now_ms())
         _log.warning("address erased from history", extra={"changed": changed, "actor": _actor(request)})
         return _json({"changed": changed})
+
+
+_QUEUE_KEYS = frozenset({"filter", "all", "reason"})
+_ACCOUNT_KEYS = frozenset({"account", "reason"})
+_ERASE_KEYS = frozenset({"address"})
+
+
+async def _repeated(
+    act: Callable[[Filter, str, str, int], Awaitable[int]], which: Filter, actor: str, why: str, *, once: bool
+) -> tuple[int, bool]:
+    """Act until nothing is left to change, or the bound on rounds is reached (the second value: there may be more)."""
+    total, now_ms = 0, _now_ms()
+    for _ in range(ACT_ROUNDS_MAX):
+        changed = await act(which, actor, why, now_ms)
+        total += changed
+        if once or not changed:
+            return total, False
+    return total, True
+
+
+def _limited(body: dict[str, object]) -> bool:
+    """Tell whether the caller itself bounds the action: by a limit or by naming ids (at most a thousand)."""
+    wanted = body.get("filter")
+    return isinstance(wanted, dict) and bool(wanted.get("limit") or wanted.get("ids"))
 
 
 def _actor(request: web.Request) -> str:
@@ -193,11 +241,6 @@ def _actor(request: web.Request) -> str:
     return request.headers.get("X-Relay-Actor", "local")[:64]
 
 
-async def _object(request: web.Request) -> dict[str, object]:
-    try:
-        body = msgspec.json.decode(await request.read() or b"{}")
-    except msgspec.DecodeError as error:
-        raise BadRequestError(f"body: not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise BadRequestError("body: expected a JSON object")
-    return body
+async def _object(request: web.Request, known: frozenset[str]) -> dict[str, object]:
+    parameters(request.query.items())
+    return object_of(await request.read(), known)

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 from node import __version__
 from node.admin.control import ClientView, Readiness, Status, WayView
+from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
-from node.delivery.clock import steady_ms
+from node.delivery.clock import steady_ms, wall_ms
 from node.intake.door import Sight
+from node.policy.explain import Question, RouteAnswer
 from node.policy.scopes import account_scope_name
 from node.policy.standing import HEALTHY
 from node.telemetry.exposition import exposition
@@ -113,6 +115,12 @@ class NodeControl:
         self._node.delivery.resume(scope)
         return True
 
+    def route(self, question: Question) -> RouteAnswer:
+        """Say what would become of a message now."""
+        node, steady, now_ms = self._node, steady_ms(), wall_ms()
+        short = shortages(node.budgets.use(steady), steady, now_ms)
+        return answer(question, node.settings, node.hostname, node.health, short, now_ms)
+
     def budgets(self) -> list[BudgetUse]:
         """Give every limit with its use."""
         return self._node.budgets.use(steady_ms())
@@ -140,10 +148,8 @@ class NodeControl:
         return exposition()
 
     def _scope(self, account: str) -> str | None:
-        """Accept an account's name as listed, or a resting scope's own name."""
+        """Accept what the configuration names, or whatever rests now (its account may be gone from the settings)."""
         if self._node.delivery is None:
             return None
-        state = self._node.delivery.state()
-        if any(way.account == account for way in state.ways):
-            return account_scope_name(account)
-        return account if account in state.standings else None
+        named = scope_named(self._node.settings, account)
+        return named or (account if account in self._node.health.entries else None)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.cli.remote import Remote, UnreachableError, find_socket
+from node.cli.remote import Remote, UnreachableError, WrongUseError, find_socket
 from node.cli.when import BadTimeError
 from node.errors import ConfigurationError, RelayError
 
@@ -38,20 +38,22 @@ def told(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except UnreachableError as error:
-            _fail(error, EXIT_UNREACHABLE)
+            _fail(error)
             raise typer.Exit(EXIT_UNREACHABLE) from None
-        except (BadTimeError, ConfigurationError) as error:
-            _fail(error, EXIT_USAGE)
+        except (BadTimeError, ConfigurationError, WrongUseError) as error:
+            _fail(error)
             raise typer.Exit(EXIT_USAGE) from None
         except RelayError as error:
-            _fail(error, EXIT_PROBLEM)
+            _fail(error)
             raise typer.Exit(EXIT_PROBLEM) from None
 
     return run
 
 
-def _fail(error: Exception, code: int) -> None:
-    errors.print(f"[red]relayctl[/red]: {escape(str(error))}" if code else escape(str(error)))
+def _fail(error: Exception) -> None:
+    """Print the error; each line of it made harmless, for it may quote mail or a reply."""
+    for line in str(error).splitlines() or [type(error).__name__]:
+        errors.print(f"[red]relayctl[/red]: {escape(clean(line))}")
 
 
 def connect(socket: Path | None) -> Remote:
@@ -74,6 +76,12 @@ def show(rows: Iterable[Sequence[object]], columns: Sequence[str], *, empty: str
         table.add_row(*(escape(clean(str(cell))) for cell in row))
         count += 1
     console.print(table if count else f"[dim]{empty}[/dim]")
+
+
+def styled(text: str, style: str = "") -> str:
+    """Give foreign text as markup: nothing in it drives the terminal or the markup, all of it in one style."""
+    safe = escape(clean(text))
+    return f"[{style}]{safe}[/{style}]" if style else safe
 
 
 def show_json(value: Any) -> None:

@@ -1,15 +1,29 @@
 """``relayctl queue``: list, show, hold, release, retry, delete, export."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from node.cli.common import JsonOption, ReasonOption, SocketOption, connect, now_ms, show, show_json, told
+from node.cli.common import (
+    EXIT_PROBLEM,
+    JsonOption,
+    ReasonOption,
+    SocketOption,
+    connect,
+    now_ms,
+    show,
+    show_json,
+    told,
+)
+from node.cli.errors import UsageError
 from node.cli.trace import print_journey
 from node.cli.when import show_ms, show_span, since_ms
 
+ROUNDS_MAX = 1_000
+"""Requests of one action; the node changes up to twenty thousand messages in each."""
 WAITING = "queued,deferred,in_flight,unknown,held,dead"
 
 queue_app = typer.Typer(help="Look at and act on mail that waits.", no_args_is_help=True)
@@ -92,11 +106,20 @@ def show_one(message_id: str, as_json: JsonOption = False, socket: SocketOption 
 
 
 def _act(action: str, body: dict[str, object], as_json: bool, socket: Path | None) -> None:
-    changed = connect(socket).post(f"/v1/queue/{action}", body)
+    """Act until the node says nothing is left; exit 1 if ids were named and none of them could be changed."""
+    remote, changed = connect(socket), 0
+    for _ in range(ROUNDS_MAX):
+        answer = remote.post(f"/v1/queue/{action}", body)
+        changed += answer["changed"]
+        if not answer["more"]:
+            break
     if as_json:
-        show_json(changed)
+        show_json({"changed": changed})
     else:
-        typer.echo(f"{changed['changed']} recipient(s) changed")
+        typer.echo(f"{changed} recipient(s) changed")
+    wanted = body["filter"]
+    if not changed and isinstance(wanted, dict) and wanted.get("ids"):
+        raise typer.Exit(EXIT_PROBLEM)
 
 
 def _command(action: str, name: str, help_text: str) -> None:
@@ -115,9 +138,7 @@ def _command(action: str, name: str, help_text: str) -> None:
         as_json: JsonOption = False,
         socket: SocketOption = None,
     ) -> None:
-        which = _filter(ids, state, client, sender, recipient, why, since, 10_000)
-        if not ids:
-            which.pop("ids", None)
+        which = _filter(ids, state, client, sender, recipient, why, since, 0)
         _act(action, {"filter": which, "all": everything, "reason": reason}, as_json, socket)
 
 
@@ -131,13 +152,22 @@ _command("delete", "delete", "Remove waiting recipients without telling the send
 @told
 def export(
     message_id: str,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; standard output when absent.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="New file (0600); standard output when absent.")
+    ] = None,
     socket: SocketOption = None,
 ) -> None:
     """Write a waiting message as it would be sent. Noted in the log with who asked."""
-    remote = connect(socket)
+    remote, place = connect(socket), f"/v1/messages/{message_id}/body"
     if output is None:
-        remote.download(f"/v1/messages/{message_id}/body", sys.stdout.buffer.write)
+        remote.download(place, sys.stdout.buffer.write)
         return
-    with output.open("xb") as file:
-        remote.download(f"/v1/messages/{message_id}/body", file.write)
+    try:
+        with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            try:
+                remote.download(place, file.write)
+            except BaseException:
+                output.unlink()
+                raise
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}; nothing was written") from None

@@ -5,10 +5,10 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from node.errors import RelayError
 
@@ -24,6 +24,10 @@ class UnreachableError(RelayError):
 
 class RefusedError(RelayError):
     """The node answered with an error (exit code 1)."""
+
+
+class WrongUseError(RefusedError):
+    """The node says the request itself is wrong (exit code 2)."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -59,23 +63,26 @@ class Remote:
         self._path = path
 
     def get(self, path: str, **query: str | int) -> Any:
-        """Give the decoded answer of a GET; raises UnreachableError or RefusedError."""
-        wanted = {key: value for key, value in query.items() if value not in ("", 0)}
-        return self._json("GET", f"{path}?{urlencode(wanted)}" if wanted else path, None)
+        """Give the decoded answer of a GET; empty values are left out. Raises UnreachableError, RefusedError."""
+        wanted = {key: value for key, value in query.items() if value != ""}
+        return self._json("GET", f"{quote(path)}?{urlencode(wanted)}" if wanted else quote(path), None)
 
-    def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """Give the decoded answer of a POST."""
-        return self._json("POST", path, json.dumps(body).encode())
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Give the decoded answer of a POST. Raises UnreachableError, RefusedError."""
+        return self._json("POST", quote(path), json.dumps(body).encode())
 
-    def download(self, path: str, write: Any) -> int:
-        """Pass the answer's body to ``write`` in chunks; bytes passed."""
+    def download(self, path: str, write: Callable[[bytes], object]) -> int:
+        """Pass the answer's body to ``write`` in chunks; bytes passed. Raises UnreachableError, RefusedError.
+
+        What ``write`` raises is the caller's.
+        """
         connection = _UnixConnection(self._path)
         try:
-            response = self._request(connection, "GET", path, None)
+            response = self._request(connection, "GET", quote(path), None)
             if response.status != http.client.OK:
-                raise RefusedError(_error_text(response.read(65_536), response.status))
+                raise _refused(self._read(response, 1 << 16), response.status)
             total = 0
-            while chunk := response.read(1 << 16):
+            while chunk := self._read(response, 1 << 16):
                 write(chunk)
                 total += len(chunk)
             return total
@@ -86,30 +93,51 @@ class Remote:
         connection = _UnixConnection(self._path)
         try:
             response = self._request(connection, method, path, body)
-            data = response.read(ANSWER_MAX_BYTES)
-        except OSError as error:
-            raise UnreachableError(f"node at {self._path}: {error.strerror or error}") from None
+            data = self._read(response, ANSWER_MAX_BYTES)
         finally:
             connection.close()
-        if response.status not in (http.client.OK, http.client.SERVICE_UNAVAILABLE) or (
-            response.status != http.client.OK and b'"error"' in data[:16]
-        ):
-            raise RefusedError(_error_text(data, response.status))
-        return json.loads(data)
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            raise RefusedError(f"the node answered {response.status} with {len(data)} bytes that are no JSON") from None
+        said_no = isinstance(answer, dict) and "error" in answer
+        if response.status != http.client.OK and (said_no or response.status != http.client.SERVICE_UNAVAILABLE):
+            raise _refused(data, response.status)
+        return answer
 
     def _request(
         self, connection: _UnixConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
-        actor = os.environ.get("SUDO_USER") or getpass.getuser()
         try:
-            connection.request(method, path, body, {"X-Relay-Actor": actor})
+            connection.request(method, path, body, {"X-Relay-Actor": _actor()})
             return connection.getresponse()
-        except OSError as error:
-            raise UnreachableError(f"node at {self._path}: {error.strerror or error}") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+
+    def _read(self, response: http.client.HTTPResponse, at_most_bytes: int) -> bytes:
+        try:
+            return response.read(at_most_bytes)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        return UnreachableError(f"node at {self._path}: {why}")
 
 
-def _error_text(data: bytes, status: int) -> str:
+def _actor() -> str:
+    """Name who asks, as a header can carry it; a user id where the system knows no name (containers)."""
     try:
-        return str(json.loads(data)["error"])
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    return name.encode("ascii", "replace").decode().replace("\r", "?").replace("\n", "?")[:64]
+
+
+def _refused(data: bytes, status: int) -> RefusedError:
+    wrong_use = status in (http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE)
+    kind = WrongUseError if wrong_use else RefusedError
+    try:
+        return kind(str(json.loads(data)["error"]))
     except (ValueError, KeyError, TypeError):
-        return f"the node answered {status}"
+        return kind(f"the node answered {status}")

@@ -15,6 +15,7 @@ from node.cli.common import (
     now_ms,
     show,
     show_json,
+    styled,
     told,
 )
 from node.cli.when import show_ms, show_span
@@ -36,15 +37,18 @@ def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
 
 def _page(seen: dict[str, Any]) -> None:
     readiness = seen["readiness"]
-    mark = "[green]ready[/green]" if readiness["ready"] else f"[red]not ready[/red]: {'; '.join(readiness['reasons'])}"
+    ready = styled("ready", "green")
+    mark = ready if readiness["ready"] else f"{styled('not ready', 'red')}: {styled('; '.join(readiness['reasons']))}"
     up = show_span((now_ms() - seen["started_ms"]) / 1000)
-    console.print(f"[bold]{seen['node']}[/bold] {seen['version']} up {up}, {mark}")
-    console.print("listening: " + ", ".join(f"{name} {place}" for name, place in seen["listeners"].items()))
+    console.print(f"{styled(seen['node'], 'bold')} {styled(seen['version'])} up {up}, {mark}")
+    places = ", ".join(f"{name} {place}" for name, place in seen["listeners"].items())
+    console.print(f"listening: {styled(places or 'nowhere')}")
     waiting = {state: number for state, number in seen["by_state"].items() if number}
-    console.print("recipients: " + (", ".join(f"{number} {state}" for state, number in waiting.items()) or "none"))
+    console.print(styled("recipients: " + (", ".join(f"{n} {state}" for state, n in waiting.items()) or "none")))
     for priority, oldest in seen["oldest_received_ms"].items():
-        console.print(f"oldest {priority}: {show_span((now_ms() - oldest) / 1000)}")
+        console.print(styled(f"oldest {priority}: {show_span((now_ms() - oldest) / 1000)}"))
     console.print(f"attempts in progress: {seen['attempts']}, connections: {seen['connections']}")
+    console.print(f"configuration: {styled(seen['configuration'][:12])}")
     _ways(seen["ways"])
 
 
@@ -106,12 +110,17 @@ def account_list(as_json: JsonOption = False, socket: SocketOption = None) -> No
 
 def _change(action: str, account: str, reason: str, as_json: bool, socket: Path | None) -> None:
     answer = connect(socket).post(f"/v1/accounts/{action}", {"account": account, "reason": reason})
-    show_json(answer) if as_json else typer.echo(
-        f"{account}: {action}ed" if action == "park" else f"{account}: resumed"
-    )
+    if as_json:
+        show_json(answer)
+    else:
+        console.print(styled(f"{account}: {DONE[action]}"))
 
 
-AccountArgument = Annotated[str, typer.Argument(help="Account as `account list` names it.")]
+DONE = {"park": "parked", "resume": "resumed"}
+AccountArgument = Annotated[
+    str, typer.Argument(help="Account or scope as `account list` names it; client/NAME, tenant/NAME, path/TENANT/KIND.")
+]
+ClientArgument = Annotated[str, typer.Argument(help="Client by its name in the configuration.")]
 
 
 @account_app.command("park")
@@ -119,7 +128,7 @@ AccountArgument = Annotated[str, typer.Argument(help="Account as `account list` 
 def account_park(
     account: AccountArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
 ) -> None:
-    """Take an account out of use until resumed."""
+    """Take an account, a path, a tenant or a client's mail out of use until resumed."""
     _change("park", account, reason, as_json, socket)
 
 
@@ -128,5 +137,13 @@ def account_park(
 def account_resume(
     account: AccountArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
 ) -> None:
-    """Put an account back into use now, whatever parked it."""
+    """Put it back into use now, whatever parked it."""
     _change("resume", account, reason, as_json, socket)
+
+
+@told
+def client_resume(
+    client: ClientArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
+) -> None:
+    """Let a client's mail go on after its content was blocked upstream, or after `account park client/NAME`."""
+    _change("resume", f"client/{client}", reason, as_json, socket)

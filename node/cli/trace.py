@@ -69,7 +69,7 @@ def print_journey(view: dict[str, Any]) -> None:
         colour = COLOURS.get(one["state"], "cyan")
         line = f"  {escape(clean(one['address']))}: [{colour}]{one['state']}[/{colour}]"
         if one["last_reason"]:
-            line += f" ({escape(one['last_reason'])})"
+            line += f" ({escape(clean(one['last_reason']))})"
         if one["state"] in ("queued", "deferred") and one["next_attempt_ms"]:
             line += f", next try {show_ms(one['next_attempt_ms'])[:19]} UTC"
         console.print(line)
@@ -78,7 +78,7 @@ def print_journey(view: dict[str, Any]) -> None:
     for step in view["lines"]:
         colour = COLOURS.get(step["event"], "cyan")
         after = show_span((step["at_ms"] - message["received_ms"]) / 1000)
-        detail = " ".join(f"{key}={clean(str(value))}" for key, value in step["detail"].items() if value != "")
+        detail = clean(" ".join(f"{key}={value}" for key, value in step["detail"].items() if value != ""))
         console.print(f"  +{after:>8}  [{colour}]{step['event']:<10}[/{colour}] {escape(detail)}")
 
 
