@@ -130,9 +130,9 @@ async def test_a_certificate_nobody_registered_is_refused(tmp_path, monkeypatch)
     async with Simulator(directory(certificates=[str(registered)])) as simulator:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(simulator.ca_file))
         common = {"authority": simulator.authority_url, "disable_instance_discovery": True}
-        with CertificateCredential(TENANT, CLIENT, certificate_data=other, **common) as credential:
-            with pytest.raises(ClientAuthenticationError, match="AADSTS700027"):
-                await asyncio.to_thread(credential.get_token, SCOPE)
+        refused = pytest.raises(ClientAuthenticationError, match="AADSTS700027")
+        with CertificateCredential(TENANT, CLIENT, certificate_data=other, **common) as credential, refused:
+            await asyncio.to_thread(credential.get_token, SCOPE)
         form = {name: value for name, value in FORM.items() if name != "client_secret"}
         assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         forged = simulator.hub.signer.sign({"aud": "x", "iss": CLIENT, "sub": CLIENT})

@@ -1,6 +1,12 @@
 """Scripted faults: which moment of which attempt goes wrong, and how. Pure; reads no file, waits for nothing.
 
-Steps are tried in order; the first that matches and is not used up decides.
+Steps are tried in order; the first that matches and is not used up decides. As YAML, for example:
+
+    - {at: dot, when: {attempt: 1}, reply: "451 4.7.0 Temporary server error. Please try again later. PRX4"}
+    - {at: dot, when: {subject: "lose-me"}, times: 1, cut: true}          # received, but never answered
+    - {at: rcpt, when: {recipient: "nobody@*"}, reply: "550 5.1.10 RESOLVER.ADR.RecipientNotFound"}
+    - {at: auth, when: {account: relay1@contoso.com}, skip: 2, times: 3, delay: 10s, reply: "454 4.7.0 Not now"}
+    - {at: token, times: 5, reply: "503 AADSTS90033: A transient error has occurred"}
 """
 
 import re

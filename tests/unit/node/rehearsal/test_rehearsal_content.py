@@ -60,9 +60,9 @@ def test_long_lines_are_noticed_across_chunks():
 
 def test_header_fields_are_found_folded_and_in_any_case():
     headers = read_headers(
-        b'FROM: "Doe, Jane"\r\n <Jane@Contoso.com>\r\nsubject: a\r\n\tb\r\nX-Rehearsal-Id: r-1\r\n\r\nFrom: not@this\r\n'
+        b'FROM: "Doe, Jane"\r\n <Jo@Contoso.com>\r\nsubject: a\r\n\tb\r\nX-Rehearsal-Id: r-1\r\n\r\nFrom: not@this\r\n'
     )
-    assert headers.froms == ("jane@contoso.com",)
+    assert headers.froms == ("jo@contoso.com",)
     assert headers.subject == "a b"
     assert headers.rehearsal_id == "r-1"
     assert headers.from_fields == 1
