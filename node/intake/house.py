@@ -7,7 +7,8 @@ import re
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from node.intake import replies
@@ -130,10 +131,16 @@ class Gate:
 def within(ip: str, networks: tuple[Network, ...]) -> bool:
     """Whether an address (IPv4-mapped counts as IPv4) lies in one of the networks."""
     try:
-        address = plain_address(ip)
+        address = address_of(ip)
     except ValueError:
         return False
     return any(address in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def address_of(ip: str) -> IPv4Address | IPv6Address:
+    """A peer's address as a value; printers come back from the same few thousand addresses. Raises ValueError."""
+    return plain_address(ip)
 
 
 def plain_ip(ip: str) -> str:

@@ -1,0 +1,70 @@
+"""Chooses how the front door runs: within the core's process, or as several processes that share the ports.
+
+Measured with 4 KiB messages: one process answers what one core can; beyond that the core only commits, and as many
+workers as cores take the sessions.
+"""
+
+import os
+from typing import Final, Protocol
+
+from node.intake.local import LocalDoor
+from node.intake.server import IntakeServer
+from node.intake.supervisor import Supervisor
+from node.policy.rulebook import IntakeRules
+from node.settings.model import Settings
+from node.settings.rules import intake_rules
+from node.telemetry.contract import Telemetry
+
+PROCESSES_MAX: Final = 4
+"""More workers than this wait for the core's one writer."""
+
+
+class Front(Protocol):
+    """The front door as the composition root sees it."""
+
+    ports: dict[str, int]
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigurationError and ListenError."""
+        ...
+
+    def reload(self, settings: Settings) -> list[str]:
+        """Put new settings in force; what needs a restart is returned. Raises ConfigurationError, changing nothing."""
+        ...
+
+    async def drain(self, bound_s: float) -> int:
+        """Stop accepting, let transactions end; sessions cut off."""
+        ...
+
+    async def close(self) -> None:
+        """Stop at once."""
+        ...
+
+
+class _OneProcess(IntakeServer):
+    """The intake server within the core: makes its rules itself."""
+
+    def __init__(self, settings: Settings, door: LocalDoor, telemetry: Telemetry, hostname: str) -> None:
+        super().__init__(settings, intake_rules(settings, hostname), door, telemetry)
+        self._hostname = hostname
+
+    def reload(self, settings: Settings, rules: IntakeRules | None = None) -> list[str]:
+        """Take over settings, with the rules made from them."""
+        return super().reload(settings, rules or intake_rules(settings, self._hostname))
+
+
+def processes_of(settings: Settings) -> int:
+    """How many processes take mail in: as configured, else one per core that this process may use, at most four."""
+    return settings.intake.processes or min(len(os.sched_getaffinity(0)), PROCESSES_MAX)
+
+
+def make_front(settings: Settings, door: LocalDoor, telemetry: Telemetry, *, hostname: str) -> Front:
+    """Make the front door; ``hostname`` is the host's own, used where the settings name none.
+
+    Raises ConfigurationError when the settings give no usable rules.
+    """
+    processes = processes_of(settings)
+    if processes == 1:
+        return _OneProcess(settings, door, telemetry, hostname)
+    intake_rules(settings, hostname)  # told now, rather than by every worker
+    return Supervisor(settings, door, telemetry, hostname=hostname, processes=processes)
