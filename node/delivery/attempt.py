@@ -32,6 +32,7 @@ class Runner:
         self._budgets = budgets
         self._settler = settler
         self._tracer = tracer
+        self._settling: set[asyncio.Future[None]] = set()
 
     async def run(self, job: Job) -> None:
         """Carry the job to its end. Place and grant are given back whatever happens; raises nothing of ours."""
@@ -74,7 +75,7 @@ class Runner:
             return
         except BaseException:
             self._give_up(job)
-            await asyncio.shield(self._settler.settled(job, Course(), (0, 0)))
+            await self._settle(job, Course(), (0, 0))
             raise
         await self._transfer(job, connection, body)
 
@@ -103,8 +104,18 @@ class Runner:
             # Also when cancelled: the course says how far it came, and that must be written down.
             self._return_permit(job, transaction.course)
             job.place.pool.release(job.place)
-            settling = asyncio.ensure_future(self._settler.settled(job, transaction.course, (start_ns, wall_ns())))
-            await asyncio.shield(settling)
+            await self._settle(job, transaction.course, (start_ns, wall_ns()))
+
+    async def _settle(self, job: Job, course: Course, transfer_ns: tuple[int, int]) -> None:
+        """Write the outcome, also when this task is cancelled meanwhile: it goes on, and ``settled`` waits for it."""
+        settling = asyncio.ensure_future(self._settler.settled(job, course, transfer_ns))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+        await asyncio.shield(settling)
+
+    async def settled(self) -> None:
+        """Wait until every outcome is written, those of cancelled attempts too."""
+        await asyncio.gather(*self._settling, return_exceptions=True)
 
     def _return_permit(self, job: Job, course: Course) -> None:
         now_ms = steady_ms()

@@ -17,7 +17,7 @@ from node.delivery.job import Job
 from node.delivery.lanes import Lane, Lanes
 from node.delivery.settle import Settler
 from node.delivery.tracing import Tracer
-from node.delivery.ways import Held, Later, Ways
+from node.delivery.ways import SLOT_LOOK_MS, Held, Later, Ways
 from node.policy.choose import LOOK_AGAIN_MS, NoWay
 from node.policy.envelope import Direction
 from node.spool.contract import Due
@@ -76,6 +76,12 @@ class Dispatcher:
     def _start(self, lane: Lane) -> bool:
         while lane.window:
             due = lane.window[0]
+            now_ms = wall_ms()
+            if due.message.expires_ms <= now_ms:
+                self._aside(lane, self._settler.expire(due, now_ms), due)
+                if len(self._side) >= MAX_SIDE_TASKS:
+                    return False
+                continue
             found = self._ways.hold(due, lane.direction)
             if isinstance(found, Held):
                 self._go(lane, due, found)
@@ -131,7 +137,10 @@ class Dispatcher:
             return self._no_way(lane, due, found, now_ms)
         lane.short_since_ns = lane.short_since_ns or wall_ns()
         if found.for_place:
-            # Stays in line: the next place that comes free is offered again in turn.
+            # Stays in line: the next place that comes free is offered again in turn. A slot held by nobody here
+            # (another node, or a session that lingers) comes free without news.
+            if not self.jobs:
+                self._lanes.rest(lane.name, SLOT_LOOK_MS / 1000, found.reason)
             return False
         if not found.lasting:
             self._aside(lane, self._settler.postpone(due, due.recipients, found.until_ms, found.reason), due)

@@ -105,7 +105,9 @@ class Judge:
         return Judged(recipient=recipient, stage=stage, reply=reply, verdict=verdict, result=result)
 
     def _due(self, job: Job, recipient: Queued, verdict: Verdict, counts: bool, now_ms: int) -> int:
-        if verdict.outcome is Outcome.SWITCH and self._rival(job):
+        # The same failure on the other account too: switching to and fro would be a loop without a rest.
+        elsewhere = recipient.last_reason == verdict.reason and recipient.last_way not in ("", job.way.name)
+        if verdict.outcome is Outcome.SWITCH and not elsewhere and self._rival(job):
             return now_ms
         # A resting account or path keeps its mail back by itself (HealthBook); only mail's own rest is added here.
         rest_s = verdict.cool_down_s if verdict.scope in _ABOUT_THE_MAIL else 0.0

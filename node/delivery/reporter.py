@@ -82,7 +82,37 @@ class Reporter:
         ]
         return await self._report(due, recipients, reported, now_ms)
 
-    async def _report(self, due: Due, recipients: Sequence[Queued], reported: Sequence[Reported], now_ms: int) -> bool:
+    async def relayed(self, due: Due, fates: Sequence[Judged], now_ms: int) -> bool:
+        """Tell who asked for it that mail went on to a server that reports no success (RFC 3461 §5.2.2)."""
+        told = [
+            fate
+            for fate in fates
+            if fate.result.state is RecipientState.DELIVERED and wanted(fate.recipient.notify, Action.RELAYED)
+        ]
+        if not told:
+            return True
+        reported = [
+            Reported(
+                address=fate.recipient.original or fate.recipient.address,
+                action=Action.RELAYED,
+                reply=fate.result.reply,
+                orcpt=fate.recipient.orcpt,
+                last_attempt_ms=now_ms,
+            )
+            for fate in told
+        ]
+        recipients = [fate.recipient for fate in told]
+        return await self._report(due, recipients, reported, now_ms, action=Action.RELAYED)
+
+    async def _report(
+        self,
+        due: Due,
+        recipients: Sequence[Queued],
+        reported: Sequence[Reported],
+        now_ms: int,
+        *,
+        action: Action = Action.FAILED,
+    ) -> bool:
         message, reporting = due.message, self.reporting
         domains = reporting.domains.get(message.tenant, frozenset())
         plan = reporting.plans.get(message.plan)
@@ -93,15 +123,12 @@ class Reporter:
             message.owner,
             plan.bounces if plan is not None else "sender",
             reporting.fallback,
+            action=action,
         )
         sender = reporting.senders.get(message.tenant, "")
         if target.address is None or not sender:
             return True
-        told = [
-            item
-            for item, recipient in zip(reported, recipients, strict=True)
-            if wanted(recipient.notify, Action.FAILED)
-        ]
+        told = [item for item, recipient in zip(reported, recipients, strict=True) if wanted(recipient.notify, action)]
         start_ns = wall_ns()
         try:
             item = await self._written(message, told, sender, target.address, domains, now_ms)

@@ -86,11 +86,11 @@ class Delivery:
         self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, plans.reporting, tracer, self._woken)
         self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
-        runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer)
+        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer)
         fair = Fair()
         self._lanes = Lanes(wiring.spool, fair, self._kick)
         self._settler.lanes = self._lanes
-        self._dispatcher = Dispatcher(self._lanes, fair, self._ways, runner, self._settler, tracer)
+        self._dispatcher = Dispatcher(self._lanes, fair, self._ways, self._runner, self._settler, tracer)
         self._sweeper = Sweeper(wiring.spool, self._lanes, self._settler, self._dispatcher.holds)
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -108,6 +108,7 @@ class Delivery:
             await self._sweeper.wait(self._plans.poll_s)
             await self._sweeper.look()
             self._tidy()
+            self._kick()
 
     def _tidy(self) -> None:
         for pool in self._pools.values():
@@ -138,6 +139,7 @@ class Delivery:
         except TimeoutError:
             self._dispatcher.abandon()
             await self._dispatcher.idle()
+        await self._runner.settled()
         for pool in (*self._pools.values(), *self._retired):
             pool.close_idle()
 
@@ -154,8 +156,8 @@ class Delivery:
 
     def freed(self, account: str) -> None:
         """A permit, room or slot of an account came free otherwise than by time (``on_free`` of the budgets)."""
-        self._ways.freed(account)
-        self._lanes.stir()
+        if self._ways.freed(account):
+            self._lanes.stir()
 
     def slot_wanted(self, account: str, *, wanted: bool) -> None:
         """Another node waits for a slot of the account (or no longer): connections are given up early meanwhile."""

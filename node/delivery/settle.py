@@ -79,6 +79,9 @@ class Settler:
         self._learn(job, course, judgement, now_ms)
         if not await self._reporter.undeliverable(job.due, judgement.fates, now_ms):
             self._judge.wait_for_report(judgement, now_ms)
+        if course.relayed:
+            # Before the settlement: afterwards the body, and with it the header to return, is gone.
+            await self._reporter.relayed(job.due, judgement.fates, now_ms)
         settlement = Settlement(
             attempt_id=job.attempt_id,
             message_id=job.message.id,

@@ -43,6 +43,8 @@ class Course:
     """The answer to the final dot."""
     broken: bool = False
     """The conversation ended without an answer that settles it: the upstream may still be counting."""
+    relayed: bool = False
+    """The next server takes no DSN wishes: a report of success, if one is due, is ours to write (RFC 3461 §5.2.2)."""
     local: bool = False
     """Decided here, nothing was said."""
 
@@ -93,6 +95,7 @@ class Transaction:
             self.course.local = True
             return
         self._connection.used += 1
+        self.course.relayed = "DSN" not in self._connection.extensions
         await self._envelope(wanted)
         if not self.course.accepted:
             await self._undo()

@@ -67,11 +67,18 @@ class Ways:
         self.on_change = on_change
         self._short: dict[tuple[str, bool, Direction], Shortage] = {}
         self._load: dict[str, int] = {}
+        self._holding = False
 
-    def freed(self, account: str) -> None:
-        """Something of an account came free otherwise than by time: forget what was said to be short."""
+    def freed(self, account: str) -> bool:
+        """Something of an account came free otherwise than by time: forget what was said to be short.
+
+        Gives False for news we made ourselves by giving back, within ``hold``, what did not suffice.
+        """
+        if self._holding:
+            return False
         for key in [key for key in self._short if key[0] == account]:
             del self._short[key]
+        return True
 
     @property
     def all_full(self) -> bool:
@@ -106,6 +113,13 @@ class Ways:
 
     def hold(self, due: Due, direction: Direction) -> Held | Later | NoWay:
         """Choose a way for a message's recipients and hold what it needs."""
+        self._holding = True
+        try:
+            return self._hold(due, direction)
+        finally:
+            self._holding = False
+
+    def _hold(self, due: Due, direction: Direction) -> Held | Later | NoWay:
         message = due.message
         now_ms = wall_ms()
         found = self.candidates(message, direction)

@@ -43,6 +43,7 @@ class Wire(SMTPProtocol):
         self._failure: WireBroken | None = None
         self._reader: asyncio.Future[None] | None = None
         self.spoke_unasked = False
+        self._leaving = False
 
     # -- what the transport tells us -------------------------------------------------------------
 
@@ -75,6 +76,7 @@ class Wire(SMTPProtocol):
         self._lines.append(line[_CODE_LENGTH + 1 :].decode("utf-8", "replace").strip())
         if mark == b"-":
             return
+        self._leaving = self._leaving or code == b"421"
         self._answers.append(Answer(int(code), "\n".join(self._lines)))
         self._lines = []
         self._reply_bytes = 0
@@ -104,8 +106,8 @@ class Wire(SMTPProtocol):
 
     @property
     def usable(self) -> bool:
-        """True while nothing has gone wrong and the server has said nothing out of turn."""
-        return self._failure is None and not self.spoke_unasked and self.is_connected
+        """True while nothing went wrong, the server said nothing out of turn and has not announced to leave (421)."""
+        return self._failure is None and not self.spoke_unasked and not self._leaving and self.is_connected
 
     @property
     def silent(self) -> bool:
