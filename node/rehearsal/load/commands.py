@@ -1,8 +1,6 @@
 """``rehearse load`` and ``rehearse reconcile``: read options, run, print; exit 1 when mail was lost."""
 
-import asyncio
 import json
-import signal
 import ssl
 import time
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-import uvloop
 
 from node.rehearsal.errors import RehearsalInputError
 from node.rehearsal.load.client import Target
@@ -19,6 +16,8 @@ from node.rehearsal.load.plan import Plan, Tls, read_priorities, read_sizes
 from node.rehearsal.load.reconcile import Reconciliation, reconcile
 from node.rehearsal.load.runner import Load, Pace
 from node.rehearsal.load.sources import read_arrivals, read_ids, read_kept
+from node.rehearsal.loop import on_stop_signal
+from node.rehearsal.loop import run as run_loop
 
 LISTED = 20  # findings of each kind shown to a person; --json gives all
 
@@ -63,7 +62,7 @@ def load(  # noqa: PLR0917 - typer passes every option by name
         raise typer.Exit(2) from None
     pace = Pace(sessions=sessions, per_second=rate, per_connection=per_connection, give_up_s=give_up)
     with LedgerWriter(ledger) as writer:
-        stats = uvloop.run(_run(Load(plan, targets, pace, writer)))
+        stats = run_loop(_run(Load(plan, targets, pace, writer)))
     typer.echo(json.dumps({"run": plan.run, **stats}))
     if stats.get("given_up") or stats.get("accepted", 0) < count:
         raise typer.Exit(1)
@@ -93,9 +92,7 @@ def reconciliation(
 
 
 async def _run(work: Load) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, work.stop)
+    on_stop_signal(work.stop)
     return await work.run()
 
 

@@ -3,16 +3,15 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 import yaml
 
 from node.rehearsal.errors import RehearsalInputError
+from node.rehearsal.loop import on_stop_signal, run
 from node.rehearsal.simulator.directory import (
     CLIENT,
     SECRET,
@@ -70,7 +69,7 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
     if verbose:
         simulator.hub.on_receipt = lambda receipt: typer.echo(receipt.line())
     try:
-        uvloop.run(_serve(simulator))
+        run(_serve(simulator))
     except OSError as error:
         typer.echo(f"cannot listen: {error}", err=True)
         raise typer.Exit(1) from None
@@ -80,9 +79,7 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
 
 async def _serve(simulator: Simulator) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     async with simulator:
         ready = {**simulator.ready(), "pid": os.getpid()}
         if TENANT in simulator.hub.directory.tenants:
