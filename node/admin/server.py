@@ -153,10 +153,13 @@ class AdminServer:
         message_id = request.match_info["id"]
         if await self._control.spool.journey(message_id) is None:
             return _json({"error": "no message of that id here"}, 404)
+        chunks = self._control.spool.export(message_id)
+        first = await anext(chunks, b"")  # a body that is gone must become an error, not an empty answer
         _log.warning("message exported", extra={"queue_id": message_id, "actor": _actor(request)})
         response = web.StreamResponse(headers={"Content-Type": "message/rfc822"})
         await response.prepare(request)
-        async for chunk in self._control.spool.export(message_id):
+        await response.write(first)
+        async for chunk in chunks:
             await response.write(chunk)
         return response
 
