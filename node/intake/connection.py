@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from node.intake.conversation import MAX_AUTH_OCTETS, MAX_COMMAND_OCTETS, Answer, Conversation
 from node.intake.house import plain_ip, reason_of, within
-from node.intake.protocol import EARLY_MAX_BYTES, Link
+from node.intake.protocol import Link
 from node.intake.proxy import MAX_V2_BYTES, ProxyError, parse_proxy
 from node.intake.replies import Say
 from node.intake.sequence import Mode
@@ -102,15 +102,6 @@ class Connection(Link):
             self._keep(data)
         else:
             self._pump(data)
-
-    def _keep_shaking(self, data: bytes) -> None:
-        """Octets of the handshake before it is in place; after it, decrypted ones that came before we were told."""
-        if self._early is not None:
-            self._early += data
-        else:
-            self._buffer += data
-        if len(self._early or self._buffer) > EARLY_MAX_BYTES:
-            self.transport.abort()
 
     def _keep(self, data: bytes) -> None:
         self._buffer = data

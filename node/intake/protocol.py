@@ -169,6 +169,15 @@ class Link(SMTP):
         self._paused_reading = False
         self._secured(talk, encrypted.get_extra_info("ssl_object"))
 
+    def _keep_shaking(self, data: bytes) -> None:
+        """Octets of the handshake before it is in place; after it, decrypted ones that came before we were told."""
+        if self._early is not None:
+            self._early += data
+        else:
+            self._buffer += data
+        if len(self._early or self._buffer) > EARLY_MAX_BYTES:
+            self.transport.abort()
+
     def _hand_over_early(self, plain: Any) -> None:
         """Give the handshake what was read before it was in place: a loop may start reading despite the pause."""
         early, self._early = self._early, None
