@@ -71,11 +71,6 @@ class Connection(Link):
         else:
             self.transport.write(self.gate.banner)
 
-    def _turn_away(self, reply: bytes) -> None:
-        self.house.telemetry.count("relay_intake_refused", reason=reason_of(reply))
-        self.transport.write(reply)
-        self._finish()
-
     def eof_received(self) -> bool:
         """A half-closed socket still gets its replies; a message cut off in the middle is dropped."""
         self._eof = True

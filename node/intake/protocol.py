@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiosmtpd.smtp import SMTP
 
-from node.intake.house import Gate
+from node.intake.house import Gate, reason_of
 from node.tls.server import WEAK_VERSIONS, certificate_names
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ class Link(SMTP):
         """End at once."""
         self._finish(now=True)
         self.transport.abort()
+
+    def _turn_away(self, reply: bytes) -> None:
+        self.house.telemetry.count("relay_intake_refused", reason=reason_of(reply))
+        self.transport.write(reply)
+        self._finish()
 
     def pause_writing(self) -> None:
         """The client does not read its replies: stop answering and reading."""
