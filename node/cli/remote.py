@@ -116,13 +116,16 @@ class Remote:
 
     def _read(self, response: http.client.HTTPResponse, at_most_bytes: int) -> bytes:
         try:
-            return response.read(at_most_bytes)
+            data = response.read(at_most_bytes)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
+        if response.length and len(data) < at_most_bytes:  # less came than was announced; http.client does not mind
+            raise self._unreachable(ConnectionError("the answer was cut off"))
+        return data
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return UnreachableError(f"node at {self._path}: {why}")
+        return UnreachableError(f"node at {self._path}: {' '.join(why.split())}")
 
 
 def _actor() -> str:

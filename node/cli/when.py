@@ -11,11 +11,11 @@ class BadTimeError(PermanentError):
 
 
 def since_ms(text: str, now_ms: int) -> int:
-    """Read ``30m``/``2h``/``3d`` as that long ago, or an ISO date or instant; 0 for empty text."""
+    """Read ``30m``/``2h``/``3d`` as that long ago, or an ISO date or instant; 0 for empty text and before 1970."""
     if not text:
         return 0
     try:
-        return now_ms - int(parse_duration(text) * 1000)
+        return max(0, now_ms - int(parse_duration(text) * 1000))
     except ValueError:
         pass
     try:
@@ -24,14 +24,17 @@ def since_ms(text: str, now_ms: int) -> int:
         raise BadTimeError(f"{text!r}: expected 30m, 2h, 3d, 2026-11-23 or 2026-11-23T10:00") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
+    return max(0, int(moment.timestamp() * 1000))
 
 
 def show_ms(at_ms: int) -> str:
-    """Show an instant in UTC to the millisecond; empty for 0."""
+    """Show an instant in UTC to the millisecond; empty for 0, the bare number where no calendar has it."""
     if not at_ms:
         return ""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"
 
 
 def show_span(seconds: float) -> str:
