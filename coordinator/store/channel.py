@@ -2,7 +2,8 @@
 
 One channel per endpoint, each checking the certificate against that endpoint's own name. Which member is asked next,
 how long, and whether a call may be repeated is decided by the callers' ``repeat`` flag: reads and renewals may go on to
-another member within the time given, transactions never.
+another member within the time given. A transaction goes on only when it certainly never left this process (no
+connection) or was refused for a stale token before it was looked at.
 """
 
 import asyncio
@@ -16,7 +17,17 @@ import grpc
 import grpc.aio
 from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
 
-from coordinator.store.contract import Indefinite, LeaseLost, NoSpace, Refused, StoreError, Unreachable
+from coordinator.store.contract import (
+    Compacted,
+    Indefinite,
+    LeaseLost,
+    NoSpace,
+    Refused,
+    StoreError,
+    Unauthenticated,
+    Unreachable,
+    WrongCluster,
+)
 
 KEEPALIVE_MS: Final = 5_000
 """Members refuse pings more often than every 5 s by default."""
@@ -34,10 +45,6 @@ OPTIONS: Final = (
 TRY_MIN_S: Final = 0.2
 DEFAULT_PORT: Final = 2379
 REQUIRE_LEADER: Final = (("hasleader", "true"),)
-
-
-class Compacted(StoreError):  # noqa: N818 - a state of affairs
-    """The revision asked for has been compacted away: read the present state instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,8 @@ def error_of(error: grpc.aio.AioRpcError) -> StoreError:  # noqa: PLR0911 - a ta
         if "database space exceeded" in text:
             return NoSpace(said)
         return Indefinite(said) if "too many requests" in text else Refused(said)
+    if code is grpc.StatusCode.UNAUTHENTICATED or "revision of auth store is old" in text or "in header is old" in text:
+        return Unauthenticated(said)
     if code in _DEFINITE:
         return Refused(said)
     if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in text:
@@ -85,7 +94,6 @@ _DEFINITE = frozenset(
     {
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.ALREADY_EXISTS,
     }
@@ -122,23 +130,38 @@ class Members:
         self.all = tuple(Member(endpoint, credentials) for endpoint in endpoints)
         self._preferred = 0
         self._token = ""
+        self._cluster_id = 0
 
     async def call(self, method: Callable[[Member], Any], request: Any, *, timeout_s: float, repeat: bool) -> Any:
         """Make one unary call; with ``repeat`` other members are asked after an indefinite error, in the time given."""
         deadline = time.monotonic() + timeout_s
-        tries = len(self.all) if repeat else 1
+        tries, logins = len(self.all), 1
         while True:
             member = self.all[self._preferred]
             left = deadline - time.monotonic()
-            this_try = max(min(left, TRY_MIN_S), left / tries)
+            this_try = max(min(left, TRY_MIN_S), left / tries if repeat else left)
             try:
                 metadata = await self._metadata(member, this_try)
-                return await method(member)(request, timeout=this_try, metadata=metadata)
+                return self.same_cluster(await method(member)(request, timeout=this_try, metadata=metadata))
             except grpc.aio.AioRpcError as error:
                 mapped = self._failed(member, error)
-                tries -= 1
-                if tries < 1 or not isinstance(mapped, Indefinite) or deadline - time.monotonic() < TRY_MIN_S:
-                    raise mapped from None
+            if isinstance(mapped, Unauthenticated) and self._credentials.user and logins:
+                logins -= 1
+                continue
+            tries -= 1
+            may_go_on = isinstance(mapped, Unreachable) or (repeat and isinstance(mapped, Indefinite))
+            if tries < 1 or not may_go_on or deadline - time.monotonic() < TRY_MIN_S:
+                raise mapped
+
+    def same_cluster(self, response: Any) -> Any:
+        """Give the response back if it comes from the cluster first heard; raises WrongCluster."""
+        heard = response.header.cluster_id
+        if self._cluster_id == 0:
+            self._cluster_id = heard
+        if heard not in (0, self._cluster_id):
+            self.next_member()
+            raise WrongCluster(f"an endpoint belongs to cluster {heard:x}, the others to {self._cluster_id:x}")
+        return response
 
     @asynccontextmanager
     async def stream(self, method: Callable[[Member], Any], *, timeout_s: float | None) -> AsyncIterator[Any]:
@@ -168,7 +191,7 @@ class Members:
 
     def _failed(self, member: Member, error: grpc.aio.AioRpcError) -> StoreError:
         mapped = error_of(error)
-        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        if isinstance(mapped, Unauthenticated):
             self._token = ""
         if isinstance(mapped, Indefinite) and member is self.all[self._preferred]:
             self.next_member()

@@ -43,6 +43,20 @@ class NoSpace(Refused):
     temporary = True
 
 
+class Unauthenticated(Refused):
+    """Our token is not, or no longer, accepted (definite: nothing was done)."""
+
+    temporary = True
+
+
+class WrongCluster(Refused):
+    """An endpoint answered for another cluster than the one first heard: nothing it says counts."""
+
+
+class Compacted(StoreError):  # noqa: N818 - as above
+    """The revision asked for has been compacted away: read the present state instead."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """A key with its value and versions."""

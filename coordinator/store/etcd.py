@@ -11,8 +11,9 @@ from typing import Any
 from aetcd.rpc import rpc_pb2
 
 from coordinator.store import wire
-from coordinator.store.channel import Compacted, Credentials, Members
+from coordinator.store.channel import Credentials, Members
 from coordinator.store.contract import (
+    Compacted,
     Compare,
     Health,
     Indefinite,
@@ -72,9 +73,9 @@ class EtcdStore:
         async with self._members.stream(lambda m: m.lease.LeaseKeepAlive, timeout_s=timeout_s) as call:
             await call.write(rpc_pb2.LeaseKeepAliveRequest(ID=lease))
             response = await call.read()
-            ttl_s = getattr(response, "TTL", None)
-            if ttl_s is None:
+            if not hasattr(response, "TTL"):
                 raise Indefinite("the renewal stream ended without an answer")
+            ttl_s = self._members.same_cluster(response).TTL
             if ttl_s <= 0:
                 raise LeaseLost(f"lease {lease:x} is gone")
             return int(ttl_s)
