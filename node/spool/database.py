@@ -4,6 +4,7 @@ It knows how to run a named query and what a failure means for the caller; it do
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,8 +22,7 @@ READER_CACHE_KIB = 8 * 1024
 """Page caches; with two readers the room stays below 100 MiB whatever the backlog."""
 
 WAL_PAGES = 8_192
-"""Pages in the log before it is copied into the database (64 MiB): bodies that come and go within it cost no second
-write."""
+"""Pages in the log before it is copied (64 MiB): bodies that come and go within it cost no second write."""
 
 BUSY_TIMEOUT_S = 5.0
 STATEMENTS = 256
@@ -142,7 +142,7 @@ class Database:
             self._connection.execute(text).fetchall()
 
     def number_text(self, text: str) -> int:
-        """The single integer a pragma answers."""
+        """The integer a pragma answers."""
         with mapped(text):
             return int(self._connection.execute(text).fetchone()[0])
 
@@ -239,20 +239,39 @@ class Database:
             busy, pages, done = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         return not busy and pages == done
 
-    def check(self, out_of_time: "CheckClock") -> list[str]:
-        """Damage that ``quick_check`` finds; raises CheckCut when the clock says stop."""
-        self._connection.set_progress_handler(out_of_time, CHECK_STEP_OPCODES)
+    def check(self, seconds: float) -> list[str]:
+        """Damage that ``quick_check`` finds; raises CheckCut if the time was over before all was seen."""
+        clock = CheckClock(seconds)
+        # The walk through the trees is one opcode, which only an interrupt ends; the rest asks the clock itself.
+        timer = threading.Timer(seconds, self._connection.interrupt)
+        timer.daemon = True
+        self._connection.set_progress_handler(clock, CHECK_STEP_OPCODES)
+        timer.start()
+        try:
+            found = self._check()
+        finally:
+            timer.cancel()
+            timer.join()
+            self._connection.set_progress_handler(None, 0)
+        # A walk that was cut takes the pages it did not come to for lost ones.
+        damage = [line for line in found if not (clock() and line.endswith("is never used"))]
+        if clock() and not damage:
+            raise CheckCut
+        return damage
+
+    def _check(self) -> list[str]:
         try:
             found = self._connection.execute("PRAGMA quick_check(20)").fetchall()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-                raise CheckCut from error
-            raise _ours(error, "quick_check") from error
-        except sqlite3.Error as error:
-            return [str(error)]
-        finally:
-            self._connection.set_progress_handler(None, 0)
-        return [row[0] for row in found if row[0] != "ok"]
+                return []
+            fault = _ours(error, "quick_check")
+            if isinstance(fault, Damaged):
+                return [str(fault)]
+            raise fault from error
+        return [
+            line for row in found for line in str(row[0]).splitlines() if line != "ok" and not line.startswith("***")
+        ]
 
 
 class CheckCut(Exception):  # noqa: N818 - not an error: the check was only not finished
@@ -263,7 +282,7 @@ class CheckClock:
     """Says when a check has taken long enough: SQLite calls it between steps."""
 
     def __init__(self, seconds: float) -> None:
-        """Allow so many seconds from now."""
+        """Count from now."""
         self._end_s = time.monotonic() + seconds
 
     def __call__(self) -> int:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from node.spool.database import CheckClock, CheckCut, Damaged, Database
+from node.spool.database import CheckCut, Damaged, Database
 from node.spool.errors import SpoolUnusable
 from node.spool.queries import migrations
 
@@ -49,7 +49,7 @@ def _migrate(database: Database, number: int, text: str, now_ms: int) -> None:
 def examine(database: Database, seconds: float = CHECK_S) -> bool:
     """Check the file's structure; True if the check came to its end, Damaged if it found something."""
     try:
-        found = database.check(CheckClock(seconds))
+        found = database.check(seconds)
     except CheckCut:
         return False
     if found:

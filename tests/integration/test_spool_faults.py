@@ -12,7 +12,7 @@ import pytest
 from node.policy.envelope import RecipientState
 from node.spool import bodies
 from node.spool.contract import Filter
-from node.spool.database import Database
+from node.spool.database import Database, GuardFailed
 from node.spool.errors import MessageGone, SpoolBroken, SpoolFull
 from node.spool.sqlite import SqliteSpool
 from tests.support.spool_faults import Plan
@@ -267,3 +267,44 @@ async def test_the_kernel_refuses_to_write_beyond_some_byte(tmp_path, kib):
         if made.id not in found:
             await spool.append(accepted(made, BODY))
     await spool.close()
+
+
+async def test_a_commit_that_was_rolled_back_is_not_taken_for_done(tmp_path):
+    """SQLite ends the transaction on some faults of COMMIT: only the sequence number tells which way."""
+    lost = []
+
+    class Lossy(sqlite3.Connection):
+        def execute(self, text, *params):
+            if text == "COMMIT" and len(lost) < 3 and armed:
+                super().execute("ROLLBACK")
+                lost.append(text)
+                Plan(0).fail(text)
+            return super().execute(text, *params)
+
+    armed = []
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, connect=partial(Database, factory=Lossy))
+    await spool.open(T0)
+    armed.append(True)
+    made = [message(f"m{n}") for n in range(4)]
+    results = await asyncio.gather(*(spool.append(accepted(one)) for one in made), return_exceptions=True)
+    assert len(lost) == 3
+    answered = {one.id for one, result in zip(made, results, strict=True) if result is None}
+    refused = [result for result in results if result is not None]
+    assert len(answered) == 2
+    assert [type(error) for error in refused] == [SpoolBroken] * 2
+    assert {view.message.id for view in await spool.find(Filter())} == answered
+    assert spool.broken == ""
+    await spool.close()
+
+
+async def test_a_move_finds_the_state_it_was_decided_on_or_fails(tmp_path):
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
+    await spool.open(T0)
+    await spool.append(accepted(message("one")))
+    await spool.close()
+    database = Database(tmp_path / "spool" / "spool.sqlite3", writable=True)
+    move = (1, 0, "deferred", "in_flight", None, 0, "", "", "", "", 0)
+    with pytest.raises(GuardFailed, match="changed 0 rows instead of 1"):
+        database.guarded("move_recipients", [move])
+    database.guarded("move_recipients", [(1, 0, "queued", *move[3:])])
+    database.close()
