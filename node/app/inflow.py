@@ -1,10 +1,12 @@
 """Between the door and the spool: once a message is durable, counts it and wakes the lanes it waits in."""
 
+import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from node.policy.envelope import lane_of
+from node.policy.envelope import NewMessage, lane_of
 from node.spool.contract import Accepted, Spool
 from node.telemetry.contract import Telemetry
 
@@ -18,11 +20,15 @@ class Inflow:
         self._telemetry = telemetry
         self._wake = wake
 
-    async def append(self, item: Accepted) -> None:
+    def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """Make one message durable, then let delivery look at its lanes."""
-        started_s = perf_counter()
-        await self._spool.append(item)
-        message = item.message
+        stored = self._spool.append_soon(item)
+        stored.add_done_callback(partial(self._stored, item.message, perf_counter()))
+        return stored
+
+    def _stored(self, message: NewMessage, started_s: float, stored: "asyncio.Future[None]") -> None:
+        if stored.cancelled() or stored.exception() is not None:
+            return
         self._telemetry.observe("relay_commit_seconds", perf_counter() - started_s)
         self._telemetry.observe("relay_message_size_bytes", message.size_bytes)
         if not message.held:

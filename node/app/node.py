@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from node.admin.server import AdminServer
 from node.app.control import NodeControl
@@ -32,9 +32,6 @@ from node.settings.reload import compare
 from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
-
-if TYPE_CHECKING:
-    from node.spool.contract import Spool
 
 KEEP_EVERY_S: Final = 10.0
 HOUSEKEEPING_EVERY_S: Final = 600.0
@@ -65,7 +62,7 @@ class Node:
         self.delivery: Delivery | None = None
         self.intake: IntakeServer | Supervisor | None = None
         inflow = Inflow(self.spool, self.telemetry, self._wake)
-        self.door = LocalDoor(cast("Spool", inflow), self.budgets, verifier=self.authenticator)
+        self.door = LocalDoor(inflow, self.budgets, verifier=self.authenticator)
         self.levels = LevelWatch(
             self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
         )

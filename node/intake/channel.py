@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, cast
 
 from node.errors import RelayError
@@ -109,7 +110,7 @@ class CoreChannel(asyncio.Protocol):
     def _take(self, frame: FromWorker) -> None:
         match frame:
             case Append():
-                self._spawn(self._append(frame))
+                self._append(frame)
             case Admit():
                 self._spawn(self._admit(frame))
             case Verify():
@@ -140,21 +141,23 @@ class CoreChannel(asyncio.Protocol):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _append(self, frame: Append) -> None:
+    def _append(self, frame: Append) -> None:
+        """Futures instead of a task for each message: this is the path every message takes."""
         body = BodyFile(path=frame.path, size_bytes=frame.size_bytes) if frame.path else frame.body
-        try:
-            await self._door.append(Accepted(message=frame.message, body=body))
-        except RelayError as error:
-            log.warning("message %s not stored: %s", frame.message.id, type(error).__name__)
-            self._send(Failed(seq=frame.seq))
+        stored = self._door.append(Accepted(message=frame.message, body=body))
+        stored.add_done_callback(partial(self._appended, frame.seq, frame.message.id))
+
+    def _appended(self, seq: int, message_id: str, stored: "asyncio.Future[None]") -> None:
+        """Tell the worker; several messages of one batch share a frame."""
+        error = asyncio.CancelledError() if stored.cancelled() else stored.exception()
+        if error is not None:
+            known = isinstance(error, RelayError)
+            log.warning("message %s not stored", message_id, exc_info=None if known else error)
+            self._send(Failed(seq=seq))
             return
-        except Exception:
-            log.exception("message %s not stored", frame.message.id)
-            self._send(Failed(seq=frame.seq))
-            return
-        if not self._durable:
+        if not self._durable and not self._out:
             self._loop.call_soon(self._flush)
-        self._durable.append(frame.seq)
+        self._durable.append(seq)
 
     async def _admit(self, frame: Admit) -> None:
         try:

@@ -14,7 +14,7 @@ from node.cluster.contract import Budgets, Refusal
 from node.intake.authentication import Authenticated, Refused
 from node.intake.door import DoorState, Sight, SignIn
 from node.intake.sightings import SightingBook
-from node.spool.contract import Accepted, Spool
+from node.spool.contract import Accepted
 
 
 class Verifier(Protocol):
@@ -25,13 +25,25 @@ class Verifier(Protocol):
         ...
 
 
+class Store(Protocol):
+    """Where mail goes: the spool, or what stands before it."""
+
+    def append_soon(self, item: Accepted) -> "Future[None]":
+        """Done when the message is durable."""
+        ...
+
+    def new_body_path(self, message_id: str) -> Path:
+        """Where a large body is written before."""
+        ...
+
+
 class LocalDoor:
     """Door of the core process, also behind the channel that serves the workers."""
 
     def __init__(
-        self, spool: Spool, budgets: Budgets, *, verifier: Verifier | None = None, book: SightingBook | None = None
+        self, store: Store, budgets: Budgets, *, verifier: Verifier | None = None, book: SightingBook | None = None
     ) -> None:
-        self._spool = spool
+        self._store = store
         self._budgets = budgets
         self._verifier = verifier
         self._state = DoorState()
@@ -39,8 +51,8 @@ class LocalDoor:
         self.book = book or SightingBook()
 
     def append(self, item: Accepted) -> "Future[None]":
-        """Hand one message to the spool."""
-        return asyncio.ensure_future(self._spool.append(item))
+        """Hand one message to the store."""
+        return self._store.append_soon(item)
 
     def admit(self, client: str, recipients: int, held: int) -> "Future[Refusal | None]":
         """Swap one reservation for another; both steps happen without a wait between."""
@@ -83,8 +95,8 @@ class LocalDoor:
         self.book.note(client, what, address, _now_ms(), amount)
 
     def new_body_path(self, message_id: str) -> Path:
-        """Ask the spool."""
-        return self._spool.new_body_path(message_id)
+        """Ask the store."""
+        return self._store.new_body_path(message_id)
 
     async def verify(self, user: str, password: bytes, address: str) -> SignIn:
         """Ask the authenticator."""

@@ -4,6 +4,7 @@ Everything that returns from an awaited call marked *durable* survives kill -9 a
 Times are integer milliseconds since the epoch. One recipient of one message is named by ``(message_id, index)``.
 """
 
+from asyncio import Future
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -181,6 +182,10 @@ class Spool(Protocol):
 
     async def append(self, item: Accepted) -> None:
         """Make one message durable; concurrent calls share a transaction. Raises SpoolFull, SpoolBroken (temporary)."""
+        ...
+
+    def append_soon(self, item: Accepted) -> "Future[None]":
+        """Begin ``append`` at once and give its future: the door's path, without a task for each message."""
         ...
 
     def new_body_path(self, message_id: str) -> Path:

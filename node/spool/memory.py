@@ -3,6 +3,7 @@
 For tests and simulations of other rooms. Files are used only for the bodies handed over as files.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -104,6 +105,10 @@ class MemorySpool(OperatorVerbs):
         size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
         # The step refuses an id already here before the file of that id is touched.
         self._do(partial(self._append_file, item, size_bytes), (message_id,))
+
+    def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
+        """See the contract."""
+        return asyncio.ensure_future(self.append(item))
 
     def _append_file(self, item: Accepted, size_bytes: int, work: Work) -> None:
         steps.append(item, size_bytes, "", work)

@@ -3,6 +3,7 @@
 It decides nothing about mail (``steps`` does) and holds no SQL (``queries.sql`` does).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -156,6 +157,16 @@ class SqliteSpool(OperatorVerbs):
             await self._writer.do(Step(apply=apply, messages=(item.message.id,)))
             return
         await self._append_file(item, body)
+
+    def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
+        """See the contract."""
+        body = item.body
+        if isinstance(body, bytes) and len(body) <= INLINE_BYTES:
+            apply = partial(steps.append, item, len(body), "")
+            future = self._writer.soon(Step(apply=apply, messages=(item.message.id,)))
+            if future is not None:
+                return future
+        return asyncio.ensure_future(self.append(item))
 
     async def _append_file(self, item: Accepted, body: bytes | BodyFile) -> None:
         message_id = item.message.id

@@ -7,6 +7,7 @@ does to mail. A failing operation fails alone: after a failed transaction each i
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -68,7 +69,8 @@ class Writer:
         self._discard = discard
         # None asks the thread to end after what came before.
         self._inbox: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
-        self._room = asyncio.Semaphore(MAX_PENDING)
+        self._free = MAX_PENDING
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database: Database | None = None
         self._book: Book | None = None
@@ -99,13 +101,38 @@ class Writer:
 
         A caller cancelled meanwhile does not undo it.
         """
-        await self._room.acquire()
+        while not self._free:
+            await self._wait_for_room()
+        return await self._hand_over(operation)
+
+    def soon(self, operation: Step | Alone) -> "asyncio.Future[Any] | None":
+        """Hand over without waiting; None when there is no room."""
+        return self._hand_over(operation) if self._free else None
+
+    async def _wait_for_room(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._wake()  # the room it may have been called for is somebody else's
+            raise
+
+    def _wake(self) -> None:
+        room = self._free
+        while room and self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                room -= 1
+
+    def _hand_over(self, operation: Step | Alone) -> "asyncio.Future[Any]":
         if self._thread is None or self._loop is None:
-            self._room.release()
             raise SpoolClosed("the spool is closed")
+        self._free -= 1
         future = self._loop.create_future()
         self._inbox.put(_Ticket(operation=operation, future=future))
-        return await future
+        return future
 
     # ---- in the thread ---------------------------------------------------------------------------------------
 
@@ -249,8 +276,9 @@ class Writer:
 
     def _deliver(self, batch: list[_Ticket]) -> None:
         """In the loop: resolve every future of a batch at once."""
+        self._free += len(batch)
+        self._wake()
         for ticket in batch:
-            self._room.release()
             if ticket.future.done():
                 continue  # its caller was cancelled
             if ticket.error is not None:
