@@ -36,20 +36,34 @@ class Runner:
 
     async def run(self, job: Job) -> None:
         """Carry the job to its end. Place and grant are given back whatever happens; raises nothing of ours."""
+        if not job.place.pool.ahead:
+            connection = await self._connected(job)
+            if connection is not None and (body := await self._claimed(job)) is not None:
+                await self._transfer(job, connection, body)
+            return
+        body = await self._claimed(job)
+        if body is not None:
+            connection = await self._connected(job, claimed=True)
+            if connection is not None:
+                await self._transfer(job, connection, body)
+
+    async def _connected(self, job: Job, *, claimed: bool = False) -> Connection | None:
         pool = job.place.pool
         try:
-            connection = await pool.connect(job.place)
+            return await pool.connect(job.place)
         except Refused as refused:
             self._budgets.cancelled(job.grant, steady_ms())
             pool.release(job.place)
-            await self._settler.not_connected(job, refused)
-            return
+            await self._settler.not_connected(job, refused, claimed=claimed)
+            return None
         except BaseException:
             self._give_up(job)
+            if claimed:
+                await self._settle(job, Course(), (0, 0))
             raise
-        await self._claimed(job, connection)
 
-    async def _claimed(self, job: Job, connection: Connection) -> None:
+    async def _claimed(self, job: Job) -> bytes | Path | None:
+        """Claim durably and read the body; None when there is nothing to send, everything given back."""
         reading = asyncio.ensure_future(self._spool.body(job.message.id))
         try:
             mine = await self._spool.claim(self._start(job))
@@ -57,7 +71,7 @@ class Runner:
             self._give_up(job)
             self._settler.spool_failed(job)
             await _forget(reading)
-            return
+            return None
         except BaseException:
             reading.cancel()
             self._give_up(job)
@@ -66,18 +80,17 @@ class Runner:
             # An operator, an expiry or another attempt was faster; nothing was said to anybody.
             self._give_up(job)
             await _forget(reading)
-            return
+            return None
         try:
-            body = await reading
+            return await reading
         except RelayError as error:
             self._give_up(job)
             await self._settler.unreadable(job, error)
-            return
+            return None
         except BaseException:
             self._give_up(job)
             await self._settle(job, Course(), (0, 0))
             raise
-        await self._transfer(job, connection, body)
 
     async def _transfer(self, job: Job, connection: Connection, body: bytes | Path) -> None:
         message = job.message

@@ -29,6 +29,8 @@ MIN_REST_S = 1.0
 REPORT_REST_MS = 60_000
 _ABOUT_THE_MAIL = frozenset({Scope.RECIPIENT, Scope.MESSAGE, Scope.ACCOUNT_FROM})
 """Failures of these scopes use up the retry schedule; those of an account or path are not the mail's fault."""
+_NOTHING_KEEPS_BACK = frozenset({Scope.RECIPIENT, Scope.MESSAGE, Scope.ACCOUNT_FROM, Scope.CONNECTION})
+"""No standing holds this mail back (a single lost connection rests nothing), so its own due time must."""
 _CLOSING = frozenset({0, 421})
 _TOO_LARGE = 552
 _LACKING = Verdict(
@@ -109,8 +111,8 @@ class Judge:
         elsewhere = recipient.last_reason == verdict.reason and recipient.last_way not in ("", job.way.name)
         if verdict.outcome is Outcome.SWITCH and not elsewhere and self._rival(job):
             return now_ms
-        # A resting account or path keeps its mail back by itself (HealthBook); only mail's own rest is added here.
-        rest_s = verdict.cool_down_s if verdict.scope in _ABOUT_THE_MAIL else 0.0
+        # A resting account or path keeps its mail back by itself (HealthBook); the other rests are added here.
+        rest_s = verdict.cool_down_s if verdict.scope in _NOTHING_KEEPS_BACK else 0.0
         return self.schedule(job, recipient.attempts + counts, now_ms, rest_s)
 
     def schedule(self, job: Job, attempts: int, now_ms: int, rest_s: float = 0.0) -> int:

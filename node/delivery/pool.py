@@ -6,6 +6,7 @@ goes back only once the connection is closed.
 """
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 
 from node.cluster.contract import Budgets, SlotLease
@@ -14,6 +15,10 @@ from node.delivery.connection import Connection, Phase
 from node.delivery.endpoint import Endpoint
 from node.delivery.opener import Opener
 from node.telemetry.contract import Telemetry
+
+DECK = 3
+"""Attempts per connection, the ones being claimed or settled included, where no permit is at stake: a connection then
+need not lie idle while the disk makes the next claim durable."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +29,8 @@ class Place:
     connection: Connection | None = None
     lease: SlotLease | None = None
     phases: list[Phase] = field(default_factory=list)
+    live: bool = False
+    """One of the way's connections is this place's."""
     reused: bool = False
     """The connection was open before: it may have died unnoticed."""
 
@@ -39,6 +46,8 @@ class Pool:
         self._telemetry = telemetry
         self._idle: list[tuple[Connection, SlotLease | None]] = []
         self._busy = 0
+        self._live = 0
+        self._turns: deque[asyncio.Future[None]] = deque()
         self.waited_for = False
         """Somebody else waits for a slot of this account: connections are given up early."""
         self.limit = endpoint.connections
@@ -46,8 +55,8 @@ class Pool:
 
     @property
     def open_connections(self) -> int:
-        """Connections in use or idle."""
-        return self._busy + len(self._idle)
+        """Connections in use, being opened, or idle."""
+        return self._live + len(self._idle)
 
     @property
     def busy(self) -> int:
@@ -55,55 +64,97 @@ class Pool:
         return self._busy
 
     @property
+    def places(self) -> int:
+        """Attempts that may be under way: as many as connections, or more where claiming ahead costs no permit."""
+        ahead = not self.endpoint.slotted and not self.endpoint.metered
+        return self.limit * DECK if ahead else self.limit
+
+    @property
     def full(self) -> bool:
         """True when no further attempt may begin."""
-        return self._busy >= self.limit
+        return self._busy >= self.places
+
+    @property
+    def ahead(self) -> bool:
+        """True when an attempt should claim before it has its connection: all are in use and prove the way good."""
+        return self._live >= self.limit and self.places > self.limit
 
     def reserve(self) -> Place | None:
         """Give a place at once, or None."""
-        if self._busy >= self.limit:
+        if self.full:
             return None
-        connection, lease = self._pop()
-        if connection is None and self.endpoint.slotted and lease is None:
-            lease = self._budgets.try_slot(self.endpoint.account, steady_ms())
-            if lease is None:
-                return None
+        place = Place(pool=self)
+        if self.endpoint.slotted:
+            self._take_idle(place)
+            if place.connection is None:
+                place.lease = self._budgets.try_slot(self.endpoint.account, steady_ms())
+                if place.lease is None:
+                    return None
         self._busy += 1
-        return Place(pool=self, connection=connection, lease=lease, reused=connection is not None)
+        return place
 
-    def _pop(self) -> tuple[Connection | None, SlotLease | None]:
+    def _take_idle(self, place: Place) -> None:
         """Take the connection used last: the others may then grow old and close."""
         now_s = asyncio.get_running_loop().time()
         while self._idle:
             connection, lease = self._idle.pop()
             if connection.fit(now_s, waited_for=self.waited_for):
-                return connection, lease
+                place.connection, place.lease, place.reused, place.live = connection, lease, True, True
+                self._live += 1
+                return
             self._close(connection, lease)
-        return None, None
 
     async def connect(self, place: Place) -> Connection:
         """Give the place's connection, opening it if need be. Raises Refused; the place stays reserved."""
         if place.connection is None:
+            await self._turn(place)
+            self._take_idle(place)
+        if place.connection is None:
+            self._live += 1
+            place.live = True
             place.connection = await self._opener.open(self.endpoint, place.phases)
             self.opened += 1
             self._telemetry.count("relay_connections_opened", path=self.endpoint.path, account=self.endpoint.account)
         return place.connection
 
+    async def _turn(self, place: Place) -> None:
+        """Wait for one of the connections; who waits longest is served first."""
+        if place.lease is not None:
+            return
+        while self._live >= self.limit:
+            turn = asyncio.get_running_loop().create_future()
+            self._turns.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._pass_turn()
+                raise
+
+    def _pass_turn(self) -> None:
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
     def release(self, place: Place) -> None:
         """Take the place back: keep the connection if it is still good, else close it and free its slot."""
         self._busy -= 1
+        self._live -= place.live
+        place.live = False
         connection, place.connection = place.connection, None
         lease, place.lease = place.lease, None
         if connection is None:
             self._free(lease)
-            return
-        now_s = asyncio.get_running_loop().time()
-        connection.idle_since_s = 0.0
-        if connection.fit(now_s, waited_for=self.waited_for) and self._busy < self.limit:
-            connection.idle_since_s = now_s
-            self._idle.append((connection, lease))
         else:
-            self._close(connection, lease)
+            now_s = asyncio.get_running_loop().time()
+            connection.idle_since_s = 0.0
+            if connection.fit(now_s, waited_for=self.waited_for) and self._live < self.limit:
+                connection.idle_since_s = now_s
+                self._idle.append((connection, lease))
+            else:
+                self._close(connection, lease)
+        self._pass_turn()
 
     def fewer(self, seconds: float) -> None:
         """Use one connection fewer for a while: somebody else uses the mailbox too (facts m365 §4.4)."""

@@ -196,14 +196,13 @@ class Settler:
 
     # -- attempts that got nowhere
 
-    async def not_connected(self, job: Job, refused: Refused) -> None:
+    async def not_connected(self, job: Job, refused: Refused, *, claimed: bool = False) -> None:
         """No connection: the scope learns, the recipients are postponed; none of them was tried."""
         now_ms = wall_ms()
         verdict = self._judge.verdict(job, job.recipients[0], refused.stage, refused.reply)
         self._telemetry.count("relay_connections_failed", path=job.way.path, reason=verdict.reason)
         self._note(job, verdict, now_ms)
         until_ms = self._judge.after_refusal(job, verdict, now_ms)
-        await self.postpone(job.due, job.recipients, until_ms, verdict.reason)
         fates = [
             Judged(
                 recipient=recipient,
@@ -220,8 +219,13 @@ class Settler:
             )
             for recipient in job.recipients
         ]
+        judgement = Judgement(fates=fates)
+        if claimed:
+            await self._untried(job, judgement.results, now_ms)
+        else:
+            await self.postpone(job.due, job.recipients, until_ms, verdict.reason)
         self._telemetry.count("relay_attempts", path=job.way.path, account=job.way.account, outcome="no_connection")
-        self._tracer.attempt(job, None, Judgement(fates=fates), (0, 0))
+        self._tracer.attempt(job, None, judgement, (0, 0))
 
     async def postpone(self, due: Due, recipients: tuple[Queued, ...], until_ms: int, reason: str) -> None:
         """Write why mail waits; if that cannot be written, the lane rests in memory."""
@@ -255,6 +259,10 @@ class Settler:
             )
             for index in job.indexes
         )
+        await self._untried(job, results, now_ms)
+
+    async def _untried(self, job: Job, results: tuple[RecipientResult, ...], now_ms: int) -> None:
+        """Undo a claim: nothing was said to the upstream."""
         await self._written(
             Settlement(
                 attempt_id=job.attempt_id,
