@@ -1,0 +1,192 @@
+"""kill -9 of the whole node every few seconds under load: nothing promised is lost, and every repetition was foreseen.
+
+The simulator's receipts carry the queue id (in our ``Received``), so each copy is laid at the door of one journey.
+"""
+
+import json
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+
+import pytest
+
+from tests.support.simulated import WIDE, Simulated, directory
+from tests.support.world import WIDE_ACCOUNT, relay, until, view
+
+NAMES = ["relay1", "relay2"]
+ACCOUNT = {"limits": {**WIDE_ACCOUNT["limits"], "sessions": 9}}
+_QUEUE_ID = re.compile(r"\tid ([0-9a-f-]{36});")
+
+
+def lasting_port(rng: random.Random) -> int:
+    """A port below those the system hands out, so that nobody takes it while the node is down."""
+    while True:
+        port = rng.randrange(12_000, 32_000)
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+def load(port: int, ledger, count: int, rate: float, *more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "node.rehearsal", "load", "--server", f"127.0.0.1:{port}", "--ledger", str(ledger),
+            "--count", str(count), "--rate", str(rate), "--sessions", "10", "--per-connection", "20",
+            "--run", "kill", *more,
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def kill_while(node, sending: subprocess.Popen, rng: random.Random, shortest_s: float, longest_s: float) -> int:
+    """Kill and restart until the load has ended; the number of kills."""
+    kills = 0
+    while sending.poll() is None:
+        try:
+            sending.wait(rng.uniform(shortest_s, longest_s))
+        except subprocess.TimeoutExpired:
+            node.kill()
+            kills += 1
+            node.start()
+    return kills
+
+
+def reconciled(cloud: Simulated, ledger, *more: str) -> tuple[int, dict]:
+    done = subprocess.run(
+        [sys.executable, "-m", "node.rehearsal", "reconcile", str(ledger), cloud.ready["control"], "--json", *more],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout)
+
+
+def all_receipts(cloud: Simulated) -> list[dict]:
+    found: list[dict] = []
+    while True:
+        more = cloud.ask(f"/receipts?limit=10000&after={found[-1]['number'] if found else 0}")
+        if not more:
+            return found
+        found.extend(more)
+
+
+def repetitions(cloud: Simulated) -> tuple[Counter, dict[str, set[str]]]:
+    """Copies of each (queue id, recipient) beyond the first, and the queue ids of each rehearsal id."""
+    copies: Counter = Counter()
+    ids: dict[str, set[str]] = defaultdict(set)
+    for receipt in all_receipts(cloud):
+        queue_id = _QUEUE_ID.search(receipt["headers"])[1]
+        ids[receipt["id"]].add(queue_id)
+        copies.update((queue_id, recipient) for recipient in receipt["recipients"])
+    return Counter({pair: count - 1 for pair, count in copies.items() if count > 1}), ids
+
+
+def blameless(node, cloud, ledger) -> tuple[int, list[str]]:
+    """Every repetition follows from an outcome the journey calls unknown, or from a try the sender calls unknown.
+
+    Gives the repetitions of queue ids, and the rehearsal id of each outcome the journeys of those call unknown.
+    """
+    repeated, ids = repetitions(cloud)
+    known_as = {queue_id: rehearsal_id for rehearsal_id, queue_ids in ids.items() for queue_id in queue_ids}
+    listed: list[str] = []
+    for (queue_id, recipient), times in repeated.items():
+        told = view(node, queue_id)
+        index = next(one["index"] for one in told["recipients"] if one["address"] == recipient)
+        unknown = [line for line in told["lines"] if line["event"] == "unknown" and index in line["indexes"]]
+        assert len(unknown) >= times, told
+        listed += [known_as[queue_id]] * len(unknown)
+    for queue_id, _ in list(repeated)[:1]:
+        assert "interrupted" in node.ctl("trace", queue_id).stdout
+    tries = Counter()
+    for line in ledger.read_text().splitlines():
+        entry = json.loads(line)
+        tries[entry["id"]] += entry["result"] == "unknown"
+    for rehearsal_id, queue_ids in ids.items():
+        assert len(queue_ids) - 1 <= tries[rehearsal_id], (rehearsal_id, queue_ids)
+    return repeated.total(), listed
+
+
+def lives(tmp_path, count: int, rate: float, seed: int) -> None:
+    rng = random.Random(seed)
+    ledger = tmp_path / "ledger"
+    timing = {"latency": "60ms", "latency_longest": "2s"}
+    cloud = Simulated(tmp_path / "sim", directory(NAMES, limits=WIDE, timing=timing))
+    with cloud:
+        node = relay(cloud, tmp_path / "node", dict.fromkeys(NAMES, ACCOUNT))
+        port = node.config["listeners"]["smtp"]["port"] = lasting_port(rng)
+        began = time.monotonic()
+        with node:
+            sending = load(port, ledger, count, rate)
+            kills = kill_while(node, sending, rng, 2.0, 4.0)
+            said, errors = sending.communicate()
+            assert sending.returncode == 0, said + errors
+            node.wait_empty(120)
+            repeated, listed = blameless(node, cloud, ledger)
+            unknown = tmp_path / "unknown"
+            unknown.write_text("".join(f"{name}\n" for name in listed))
+            code, result = reconciled(cloud, ledger, "--unknown", str(unknown))
+        took = time.monotonic() - began
+    print(
+        f"\n{count} messages, {kills} kills in {took:.0f} s: accepted {result['accepted']}, delivered"
+        f" {result['delivered']}, lost {len(result['lost'])}, duplicated {len(result['duplicated'])}"
+        f" (of one queue id {repeated}, unknown outcomes listed for them {len(listed)}), unexplained {result['unexplained']}"
+    )
+    assert kills >= 3
+    assert result["lost"] == []
+    assert code == 0
+    assert result["accepted"] == result["delivered"] == count
+    assert result["unexplained"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_two_thousand_messages_survive_kills_every_few_seconds(tmp_path):
+    lives(tmp_path, 2_000, 120, 1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_twenty_thousand_messages_survive_kills_every_few_seconds(tmp_path):
+    lives(tmp_path, 20_000, 150, 2)
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_node_stays_within_microsofts_limits(tmp_path):
+    """Real limits with a window of 10 s instead of 60: what was out at the crash counts as out afterwards."""
+    rng = random.Random(3)
+    ledger = tmp_path / "ledger"
+    limits = {"rate": "12/10s", "sessions": 3, "recipients": "40/24h"}
+    timing = {"latency": "400ms", "latency_longest": "2s"}
+    with Simulated(tmp_path / "sim", directory(NAMES, limits=limits, timing=timing)) as cloud:
+        node = relay(cloud, tmp_path / "node", dict.fromkeys(NAMES, {"limits": limits}))
+        port = node.config["listeners"]["smtp"]["port"] = lasting_port(rng)
+        with node:
+            sending = load(port, ledger, 100, 100)
+            until(lambda: cloud.stats()["messages"]["accepted"] >= 10)
+            for wanted in (20, 35):
+                until(lambda wanted=wanted: cloud.stats()["messages"]["accepted"] >= wanted, 120)
+                node.kill()
+                node.start()
+            assert sending.wait(60) == 0, sending.communicate()
+            # The day's recipients of both accounts end before the queue does: what is counted survives the crashes.
+            until(lambda: cloud.stats()["messages"]["accepted"] >= 66, 150)
+            stats, waiting, spent = cloud.stats(), node.waiting(), node.get("/v1/budget")
+            sending.communicate()
+        code, _ = reconciled(cloud, ledger)
+    accounts = stats["accounts"].values()
+    print(
+        f"\nafter 2 kills: accepted {stats['messages']['accepted']}, waiting {waiting}, worst windows"
+        f" {[a['worst_window'] for a in accounts]} of 12, sessions {[a['sessions_peak'] for a in accounts]} of 3,"
+        f" recipients {[a['recipients'] for a in accounts]} of 40, violations {stats['violations']}"
+    )
+    assert spent
+    assert stats["violations"]["total"] == 0
+    assert stats["messages"].get("refused", 0) == 0
+    assert max(a["worst_window"] for a in accounts) <= 12
+    assert max(a["sessions_peak"] for a in accounts) <= 3
+    assert waiting >= 100 - 80
+    assert code in (0, 1)

@@ -1,0 +1,489 @@
+"""Every row of the reply table in a real conversation: the right state of recipient, account and path, the right reason.
+
+Each example has a tenant of its own (two accounts, one client), so that nothing one reply puts to rest touches another
+case. What must come of a row is worked out here from its columns, not asked of the classifier.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from node.policy.reply import Stage
+from node.policy.table import TABLE
+from node.policy.table.row import Row
+from node.policy.verdict import Hint, Narrow, Outcome, Scope
+from node.rehearsal.simulator.directory import Directory, SmartHost
+from node.rehearsal.simulator.script import read_steps
+from node.rehearsal.simulator.server import Simulator
+from tests.support.simulated import CLIENT, SECRET, WIDE, Simulated
+from tests.support.world import (
+    WIDE_ACCOUNT,
+    client,
+    hand_in,
+    relay,
+    secret_file,
+    settings,
+    standings,
+    unshared,
+    until,
+    view,
+)
+
+SPOKEN = (Stage.AUTH, Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT)
+"""Stages of which a script knows the sender or the account."""
+USUAL = {
+    "service_not_available": (Stage.MAIL, Stage.BANNER),
+    "session_timed_out": (Stage.MAIL,),
+    "tls_too_old": (Stage.MAIL,),
+    "starttls_demanded": (Stage.MAIL,),
+    "not_logged_in": (Stage.MAIL,),
+    "basic_auth_removed": (Stage.AUTH,),
+    "proxy_error": (Stage.AUTH, Stage.DOT),
+    "wrong_region": (Stage.RCPT,),
+    "attribution_busy": (Stage.RCPT,),
+    "organization_queue_full": (Stage.RCPT,),
+    "no_resources": (Stage.MAIL, Stage.DOT),
+    "too_many_recipients": (Stage.RCPT,),
+    "bad_helo": (Stage.MAIL,),
+    "source_throttled": (Stage.RCPT,),
+    "source_banned": (Stage.RCPT,),
+    "source_recipients_limited": (Stage.RCPT,),
+    "connector_not_matched": (Stage.RCPT,),
+    "sender_not_permitted": (Stage.MAIL, Stage.DOT),
+    "message_too_large": (Stage.MAIL, Stage.DOT),
+}
+"""Where facts m365 §4 sees replies whose row names no stage; the others come at the final dot."""
+LATER = (Stage.HTTP, Stage.NDR)
+RESTING = (Scope.ACCOUNT, Scope.ACCOUNT_FROM, Scope.PATH, Scope.PATH_SITE, Scope.TENANT)
+BOUND_S = 40.0
+
+
+def left_out(row: Row) -> str:
+    """Why no conversation this version holds can show the row; empty when one can."""
+    if row.stages and set(row.stages) <= set(LATER):
+        return f"only at {'/'.join(row.stages)}"
+    if row.paths and not {"submission", "smarthost"} & set(row.paths):
+        return f"only on {'/'.join(row.paths)}"
+    return ""
+
+
+@dataclass
+class Case:
+    """One example of one row at one stage."""
+
+    number: int
+    row: Row
+    stage: Stage
+    example: str
+    path: str
+    overrides: dict = field(default_factory=dict)
+    queue_id: str = ""
+
+    @property
+    def tenant(self) -> str:
+        return f"t{self.number}"
+
+    @property
+    def domain(self) -> str:
+        return f"t{self.number}.test"
+
+    @property
+    def sender(self) -> str:
+        return f"app@{self.domain}"
+
+    @property
+    def source(self) -> str:
+        return f"127.1.{self.number // 200}.{self.number % 200 + 1}"
+
+    def __str__(self) -> str:
+        return f"{self.row.reason} on {self.path} at {self.stage}: {self.example[:60]}"
+
+    # -- what the script does
+
+    @property
+    def times(self) -> int | None:
+        """How often the fault comes: for ever where the mail must not get through, else as often as it takes to count."""
+        row = self.row
+        if (
+            row.then is Outcome.BOUNCE
+            or row.scope not in (Scope.ACCOUNT, Scope.ACCOUNT_FROM)
+            or self.path == "smarthost"
+        ):
+            return None
+        again = row.hint is Hint.RECONNECT or (row.hint is Hint.NEW_TOKEN and self.stage is Stage.AUTH)
+        return 2 if again else 1
+
+    def step(self) -> dict | None:
+        if self.stage not in SPOKEN:
+            return None
+        when = {"account": f"*@{self.domain}"} if self.stage is Stage.AUTH else {"sender": self.sender}
+        fault = {"cut": True} if self.example.startswith("0 ") else {"reply": self.example}
+        return {"at": self.stage.value, "when": when, **fault, **({"times": self.times} if self.times else {})}
+
+    # -- what must come of it
+
+    @property
+    def scope_name(self) -> str:
+        """What must rest, by the name operators see, with ACCOUNT for the account of the first attempt."""
+        row, kind = self.row, self.path
+        whole = {
+            Scope.ACCOUNT: "ACCOUNT",
+            Scope.ACCOUNT_FROM: f"pair/ACCOUNT|{self.sender}",
+            Scope.PATH: f"path/{self.tenant}/{kind}",
+            Scope.PATH_SITE: f"site/{self.tenant}/{kind}@",
+            Scope.TENANT: f"tenant/{self.tenant}",
+        }.get(row.scope, "")
+        narrow = {Narrow.EXTERNAL: "#external", Narrow.FROM_DOMAIN: f"#{self.domain}"}.get(row.narrow, "")
+        return whole + narrow if whole else ""
+
+    @property
+    def final(self) -> str:
+        """The recipient's state once the relay has done what the reply asks for."""
+        row, rival = self.row, self.path == "submission"
+        if Outcome.BOUNCE in (row.outcome, row.then):
+            return "bounced"
+        if row.outcome is Outcome.HOLD:
+            return "held"
+        if row.outcome is Outcome.RETRY and self.stage is Stage.AUTH:
+            return "waiting"  # for the same account, nothing was said about the mail
+        if row.scope in (Scope.ACCOUNT, Scope.ACCOUNT_FROM) and rival:
+            return "delivered"  # by the other account
+        return "waiting"
+
+
+def stages_of(row: Row) -> tuple[Stage, ...]:
+    if row.reason in USUAL:
+        return USUAL[row.reason]
+    named = tuple(stage for stage in row.stages if stage not in LATER)
+    return named or (Stage.DOT,)
+
+
+def cases(path: str) -> tuple[list[Case], Counter]:
+    """Every row at each of its stages with its first example, the further examples at the first stage."""
+    made: list[Case] = []
+    without: Counter = Counter()
+    for row in TABLE:
+        why = left_out(row) or ("" if not row.paths or path in row.paths else f"not on {path}")
+        if why:
+            without[why] += 1
+            continue
+        stages = stages_of(row)
+        for index, example in enumerate(row.examples):
+            for stage in stages if index == 0 else stages[:1]:
+                made.append(Case(number=len(made), row=row, stage=stage, example=example, path=path))
+    return made, without
+
+
+# -- transport: upstreams that go wrong before anybody has said who he is
+
+
+class Upstreams:
+    """Simulators in a thread of their own, one for each way in which a conversation can fail before the login."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.stack = contextlib.AsyncExitStack()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def run(self, what):
+        return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
+
+    def faulty(self, *steps: dict, smarthost: bool = False) -> str:
+        plain = Directory(smarthost=SmartHost()) if smarthost else None
+        simulator = Simulator(plain, steps=read_steps(list(steps), "test"))
+        self.run(self.stack.enter_async_context(simulator))
+        return f"localhost:{simulator.smtp_port}"
+
+    def __exit__(self, *exc):
+        self.run(self.stack.aclose())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+
+CLOSED_PORT = "localhost:1"
+
+
+def transport(case: Case, upstreams: Upstreams, cloud: Simulated) -> dict | None:
+    """The part of a tenant's configuration that makes its example come true; None: another example shows the row."""
+    if case.stage is Stage.TOKEN:
+        return token(case, cloud)
+    kind = case.example.partition(" ")[2]
+    before = case.stage in (Stage.CONNECT, Stage.BANNER, Stage.EHLO)
+    if case.row.reason == "starttls_missing":
+        place = upstreams.faulty(smarthost=True)
+    elif case.row.reason == "certificate_refused":
+        place = upstreams.faulty()  # an authority of its own, which nobody trusts
+    elif kind == "dns":
+        place = "nowhere.invalid:587"
+    elif kind == "refused" or (case.stage is Stage.CONNECT and kind == "timeout"):
+        # The first example of a row is driven at each of its stages; a refused port stands for silence there.
+        place = CLOSED_PORT
+    elif kind in ("closed", "tls") or (before and kind == "timeout"):
+        place = upstreams.faulty({"at": case.stage.value, "cut": True})
+    elif kind in ("timeout", "unreachable"):
+        return None
+    else:
+        place = upstreams.faulty({"at": case.stage.value, "reply": case.example})
+    return {"cloud": {**cloud.cloud(), "submission": place}}
+
+
+def token(case: Case, cloud: Simulated) -> dict:
+    """Real refusals of the token endpoint, or none at all."""
+    unknown = "00000000-0000-4000-8000-00000000dead"
+    for sign, change in {
+        "AADSTS7000222": {"client_id": f"expired-{case.number}"},
+        "AADSTS7000215": {"client_id": f"wrong-{case.number}"},
+        "AADSTS700016": {"client_id": unknown},
+        "invalid_scope": {"client_id": f"ungranted-{case.number}"},
+    }.items():
+        if sign in case.example:
+            return {"app": change}
+    if "AADSTS90002" in case.example:
+        return {"id": unknown}
+    if case.example.startswith("0 "):
+        return {"cloud": {**cloud.cloud(), "authority": f"https://{CLOSED_PORT}"}}
+    return {"app": {"client_id": f"scripted-{case.number}"}}
+
+
+def cloud_directory(made: list[Case]) -> dict:
+    tenants = {}
+    for case in made:
+        apps = {
+            CLIENT: {"secrets": [SECRET]},
+            f"expired-{case.number}": {"expired_secrets": [SECRET]},
+            f"wrong-{case.number}": {"secrets": ["another"]},
+            f"ungranted-{case.number}": {"secrets": [SECRET], "permission": False},
+            f"scripted-{case.number}": {"secrets": [SECRET]},
+        }
+        mailboxes = {f"{name}@{case.domain}": {"send_as": [f"*@{case.domain}"]} for name in ("one", "two")}
+        tenants[f"id-{case.tenant}"] = {"domains": [case.domain], "apps": apps, "mailboxes": mailboxes}
+    return {"tenants": tenants, "limits": WIDE, "timing": {"time_scale": 50.0}}
+
+
+def tenant(case: Case, cloud: Simulated, secret: str) -> dict:
+    plain = {
+        "id": f"id-{case.tenant}",
+        "domains": [case.domain],
+        "app": {"client_id": CLIENT, "secret": {"file": secret}},
+        "service_accounts": {
+            f"{name}@{case.domain}": {"send_as": [f"*@{case.domain}"], **WIDE_ACCOUNT} for name in ("one", "two")
+        },
+        "cloud": cloud.cloud(),
+    }
+    app = {**plain["app"], **case.overrides.get("app", {})}
+    return {**plain, **case.overrides, "app": app}
+
+
+def configuration(made: list[Case], cloud: Simulated, home, **changes) -> dict:
+    clients = {
+        case.tenant: {
+            **client(f"{case.source}/32", plan="quick"),
+            "senders": [f"*@{case.domain}"],
+            "owner": f"owner@{case.domain}",
+            "outside_tenant": True,
+        }
+        for case in made
+    }
+    secret = str(secret_file(home))
+    tenants = {case.tenant: tenant(case, cloud, secret) for case in made}
+    plain = settings(cloud, home, {}, clients=clients, tenants=tenants, **changes)
+    del plain["tenant"]
+    return unshared(plain)
+
+
+# -- judging
+
+
+def first_failure(found: dict, reason: str) -> dict | None:
+    """The journey's first line that tells the reason."""
+    return next((line for line in found["lines"] if line["detail"].get("reason") == reason), None)
+
+
+def now(found: dict) -> str:
+    state = found["recipients"][0]["state"]
+    return "waiting" if state in ("queued", "deferred") else state
+
+
+def reached(node, case: Case) -> bool:
+    """Whether the relay has done what the reply asks for; mail that must be tried again is made due at once."""
+    found = view(node, case.queue_id)
+    if first_failure(found, case.row.reason) is None:
+        return False
+    if now(found) == "waiting" and case.final == "bounced":
+        for scope in standings(node):
+            if case.domain in scope or f"/{case.tenant}/" in scope:
+                node.post("/v1/accounts/resume", account=scope)
+        node.post("/v1/queue/release", filter={"ids": [case.queue_id]})
+        return False
+    return now(found) == case.final
+
+
+def faults_of(node, case: Case, rest: dict[str, dict]) -> list[str]:
+    """Everything that is not as the row says."""
+    row, found, faults = case.row, view(node, case.queue_id), []
+    line = first_failure(found, row.reason)
+    if line is None:
+        return [f"reason is {found['recipients'][0]['last_reason']!r}, reply {found['recipients'][0]['last_reply']!r}"]
+    if now(found) != case.final:
+        faults.append(f"recipient is {now(found)}, not {case.final}")
+    mine = {scope: way for scope, way in rest.items() if belongs(scope, case)}
+    if row.scope in RESTING and row.outcome is not Outcome.BOUNCE and row.then is not Outcome.BOUNCE:
+        faults += resting_faults(case, found, mine)
+    elif mine:
+        faults.append(f"rests without cause: {mine}")
+    if row.scope in (Scope.MESSAGE, Scope.RECIPIENT, Scope.CONNECTION) and case.final == "waiting":
+        last = [line for line in found["lines"] if line["detail"].get("reason") == row.reason][-1]
+        waits_s = (found["recipients"][0]["next_attempt_ms"] - last["at_ms"]) / 1000
+        if waits_s < row.schedule[0] * 0.99:
+            faults.append(f"due after {waits_s} s, not {row.schedule[0]} s")
+    if case.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT) and not case.example.startswith("0 "):
+        if line["detail"].get("stage") != case.stage:
+            faults.append(f"stage {line['detail'].get('stage')}")
+        if case.example[:3] not in line["detail"].get("reply", ""):
+            faults.append(f"reply {line['detail'].get('reply')}")
+    return faults
+
+
+def belongs(scope: str, case: Case) -> bool:
+    parts = scope.replace("#", "/").replace("|", "/").split("/")
+    return case.tenant in parts
+
+
+def resting_faults(case: Case, found: dict, mine: dict[str, dict]) -> list[str]:
+    row, faults = case.row, []
+    ways = [line["detail"]["way"] for line in found["lines"] if "way" in line["detail"]]
+    accounts = {way.partition(":")[2] for way in ways} or {f"{case.tenant}/{name}@{case.domain}" for name in NAMES}
+    accounts |= {f"{case.tenant}/{name}@{case.domain}" for name in NAMES}
+    wanted = {case.scope_name.replace("ACCOUNT", account) for account in accounts}
+    if case.path == "smarthost" and row.scope is Scope.ACCOUNT:
+        wanted = {f"{case.tenant}/smarthost", f"path/{case.tenant}/smarthost", f"account/{case.tenant}/smarthost"}
+    hit = {scope: way for scope, way in mine.items() if any(scope.startswith(one) for one in wanted)}
+    if not hit:
+        faults.append(f"none of {sorted(wanted)} rests, but {sorted(mine)}")
+    state = "parked" if row.park else "resting"
+    for scope, way in hit.items():
+        if (way["state"], way["reason"]) != (state, row.reason):
+            faults.append(f"{scope} is {way['state']} for {way['reason']}")
+    others = set(mine) - set(hit)
+    stopped = {f"client/{case.tenant}"} if row.stops_client else set()
+    if others != stopped:
+        faults.append(f"rests besides: {others}, wanted {stopped}")
+    if row.schedule and not row.park and hit:
+        way = next(iter(hit.values()))
+        line = first_failure(found, row.reason)
+        lasts_s = (way["until_ms"] - line["at_ms"]) / 1000
+        if not row.schedule[0] - 2 <= lasts_s <= row.schedule[0] * 1.3 + 2:
+            faults.append(f"rests {lasts_s:.0f} s, not {row.schedule[0]:.0f} s")
+    return faults
+
+
+NAMES = ("one", "two")
+
+
+def drive(node, made: list[Case]) -> dict[str, list[str]]:
+    """Hand in a message for each case, let the relay act, and tell what is wrong, by case."""
+    port = node.port()
+    for case in made:
+        case.queue_id = hand_in(port, case.sender, "someone@example.com", source=case.source)
+    end = time.monotonic() + BOUND_S
+    pending = list(made)
+    while pending and time.monotonic() < end:
+        pending = [case for case in pending if not reached(node, case)]
+        time.sleep(0.05)
+    rest = standings(node)
+    found = {str(case): faults_of(node, case, rest) for case in made}
+    return {name: faults for name, faults in found.items() if faults}
+
+
+def everything_arrives(node, clouds: list[Simulated], made: list[Case], unreachable: set[str]) -> None:
+    """Once the faults are over and rests ended, whatever was not bounced is delivered: no reply loses mail."""
+    for cloud in clouds:
+        cloud.script()
+    for scope in standings(node):
+        node.post("/v1/accounts/resume", account=scope)
+    node.post("/v1/queue/release", filter={"states": ["queued", "deferred", "held"]}, all=True)
+    for case in made:
+        if case.final != "bounced" and case.tenant not in unreachable:
+            until(lambda case=case: view(node, case.queue_id)["recipients"][0]["state"] == "delivered")
+
+
+def reports(cloud: Simulated, case: Case) -> int:
+    return sum(one["recipients"] == [case.sender] for one in cloud.receipts())
+
+
+def told(title: str, made: list[Case], without: Counter, wrong: dict) -> str:
+    rows = {case.row.reason for case in made}
+    lines = [f"\n{title}: {len(rows)} of {len(TABLE)} rows in {len(made)} conversations, {len(wrong)} wrong"]
+    lines += [f"  left out: {count} rows {why}" for why, count in sorted(without.items())]
+    return "\n".join(lines)
+
+
+@pytest.mark.timeout(150)
+def test_every_row_through_submission(tmp_path):
+    made, without = cases("submission")
+    with contextlib.ExitStack() as stack:
+        upstreams = stack.enter_context(Upstreams())
+        cloud = stack.enter_context(Simulated(tmp_path / "sim", cloud_directory(made)))
+        early = {}
+        for case in list(made):
+            if case.stage in SPOKEN:
+                continue
+            changes = transport(case, upstreams, cloud)
+            if changes is None:
+                made.remove(case)
+                continue
+            case.overrides, early[case.tenant] = changes, case
+        scripted = [{"at": "token", "when": {"account": f"scripted-{case.number}"}, "reply": case.example}
+                    for case in early.values() if "scripted" in str(case.overrides)]  # fmt: skip
+        steps = [step for case in made if (step := case.step()) is not None]
+        cloud.script(*scripted, *steps)
+        node = relay(cloud, tmp_path / "node", {})
+        node.config |= configuration(made, cloud, tmp_path / "node")
+        del node.config["tenant"]
+        stack.enter_context(node)
+        wrong = drive(node, made)
+        print(told("submission", made, without, wrong))
+        assert not wrong, "\n".join(f"{name}: {faults}" for name, faults in wrong.items())
+        bounced = [case for case in made if case.final == "bounced"]
+        for case in bounced:
+            until(lambda case=case: reports(cloud, case) == 1)
+        everything_arrives(node, [cloud], made, set(early))
+        assert {case.row.reason for case in made} == {row.reason for row in TABLE} - {
+            row.reason for row in TABLE if left_out(row)
+        }
+
+
+@pytest.mark.timeout(150)
+def test_every_row_through_a_smarthost(tmp_path):
+    made, without = cases("smarthost")
+    skipped = [case for case in made if case.stage not in SPOKEN or case.stage is Stage.AUTH]
+    made = [case for case in made if case not in skipped]
+    reasons = {case.row.reason for case in made}
+    without["shown by submission (before MAIL)"] = len({case.row.reason for case in skipped} - reasons)
+    with contextlib.ExitStack() as stack:
+        cloud = stack.enter_context(Simulated(tmp_path / "sim", {"smarthost": {}}))
+        cloud.script(*(case.step() for case in made))
+        host = {"host": "127.0.0.1", "port": cloud.ready["smtp"], "tls": "none"}
+        node = relay(cloud, tmp_path / "node", {})
+        routes = {"internal": ["smarthost"], "external": ["smarthost"]}
+        node.config |= configuration(made, cloud, tmp_path / "node", routes=routes)
+        del node.config["tenant"]
+        for plain in node.config["tenants"].values():
+            plain["smarthost"] = dict(host)
+            for key in ("app", "service_accounts", "cloud"):
+                del plain[key]
+        stack.enter_context(node)
+        wrong = drive(node, made)
+        print(told("smarthost", made, without, wrong))
+        assert not wrong, "\n".join(f"{name}: {faults}" for name, faults in wrong.items())
+        everything_arrives(node, [cloud], made, set())
