@@ -33,7 +33,9 @@ def endpoints_of(settings: Settings, hostname: str, timings: Timings | None = No
             found.append(_submission(name, tenant, mailbox, account, context, hostname, source, habits))
         if tenant.smarthost is not None:
             found.append(_smarthost(name, tenant.smarthost, context, hostname, source, habits))
-    return {endpoint.way: endpoint for endpoint in found}
+    endpoints = {endpoint.way: endpoint for endpoint in found}
+    checked(endpoints)
+    return endpoints
 
 
 def _submission(
