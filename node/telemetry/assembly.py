@@ -8,7 +8,7 @@ from node.settings.model import Settings
 from node.settings.secrets import read_secret
 from node.telemetry.numbers import Numbers
 from node.telemetry.relay import RelayTelemetry
-from node.telemetry.sdk import Meters, exporting, resource_of, span_exporter
+from node.telemetry.sdk import Meters, resource_of, span_exporter
 from node.telemetry.spans import SpanQueue
 
 CLOSE_TIMEOUT_S = 5.0
@@ -22,11 +22,11 @@ class BuiltTelemetry(RelayTelemetry):
         numbers = Numbers()
         options = settings.telemetry
         sdk_resource = resource_of(resource)
-        self._exporter = span_exporter(options, headers) if options.otlp else None
+        self._exporter = span_exporter(options, headers, resource) if options.otlp else None
         queue = None
         if self._exporter is not None:
             queue = SpanQueue(
-                exporting(self._exporter, sdk_resource),
+                self._exporter.export,
                 on_drop=lambda lost: numbers.count("relay_spans_dropped", lost, {}),
             )
         super().__init__(numbers, queue, sample=options.sample)

@@ -67,7 +67,7 @@ class Numbers:
         self.values.extend(changes.values)
 
     def _series(self, name: str, labels: dict[str, str]) -> Series:
-        series = (name, tuple(sorted(labels.items())))
+        series = (name, tuple(labels.items()) if len(labels) < 2 else tuple(sorted(labels.items())))  # noqa: PLR2004
         if series in self.counts or series in self.gauges or len(self.counts) < SERIES_MAX:
             return series
         return (name, tuple((label, "other") for label in BY_NAME[name].labels))

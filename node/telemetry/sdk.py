@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import grpc
@@ -15,24 +15,27 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
-from opentelemetry.trace.status import Status, StatusCode
 
 from node import __version__
 from node.settings.host import TelemetrySettings
-from node.telemetry.contract import FinishedSpan, TraceContext
+from node.telemetry.encoding import request_of
 from node.telemetry.names import CATALOGUE, Kind
 from node.telemetry.numbers import Numbers
 
 EXPORT_TIMEOUT_S = 10.0
 METRIC_INTERVAL_MS = 30_000
-_SCOPE = InstrumentationScope("m365-relay", __version__)
-_KINDS = {kind.name.lower(): kind for kind in SpanKind}
-_SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
-_OK = Status(StatusCode.UNSET)
+
+
+class SpanExporter(Protocol):
+    """What the export thread calls."""
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        """Send one batch of finished spans; may block and may raise."""
+        ...
+
+    def shutdown(self) -> None:
+        """Close the connection."""
+        ...
 
 
 def resource_of(attributes: dict[str, str]) -> Resource:
@@ -67,11 +70,15 @@ def _http_options(settings: TelemetrySettings, signal: str) -> dict[str, Any]:
     return options
 
 
-def span_exporter(settings: TelemetrySettings, headers: dict[str, str]) -> SpanExporter:
-    """Make the OTLP span exporter the settings name."""
+def span_exporter(settings: TelemetrySettings, headers: dict[str, str], resource: dict[str, str]) -> "SpanExporter":
+    """Make the OTLP exporter the settings name; it takes ``FinishedSpan`` and runs in the export thread."""
+    exporter: _Grpc | _Http
     if is_grpc(settings):
-        return GrpcSpanExporter(headers=headers or None, timeout=EXPORT_TIMEOUT_S, **_grpc_options(settings))
-    return HttpSpanExporter(headers=headers or None, timeout=EXPORT_TIMEOUT_S, **_http_options(settings, "traces"))
+        exporter = _Grpc(headers=headers or None, timeout=EXPORT_TIMEOUT_S, **_grpc_options(settings))
+    else:
+        exporter = _Http(headers=headers or None, timeout=EXPORT_TIMEOUT_S, **_http_options(settings, "traces"))
+    exporter.resource = resource
+    return exporter
 
 
 def metric_reader(settings: TelemetrySettings, headers: dict[str, str]) -> MetricReader:
@@ -86,38 +93,23 @@ def metric_reader(settings: TelemetrySettings, headers: dict[str, str]) -> Metri
     return PeriodicExportingMetricReader(exporter, METRIC_INTERVAL_MS, EXPORT_TIMEOUT_S * 1000)
 
 
-def exporting(exporter: SpanExporter, resource: Resource) -> Callable[[Sequence[FinishedSpan]], None]:
-    """Give the function that turns our spans into the SDK's and exports them; runs in the export thread."""
+class _Grpc(GrpcSpanExporter):
+    """The SDK's exporter with its retries and deadlines, fed with our spans as they are."""
 
-    def export(spans: Sequence[FinishedSpan]) -> None:
-        exporter.export([_readable(span, resource) for span in spans])
+    resource: dict[str, str]
 
-    return export
-
-
-def _context(context: TraceContext) -> SpanContext:
-    flags = _SAMPLED if context.sampled else _NOT_SAMPLED
-    return SpanContext(context.trace_id, context.span_id, is_remote=False, trace_flags=flags)
+    def _translate_data(self, data: Sequence[Any]) -> Any:
+        return request_of(data, self.resource)
 
 
-def _readable(span: FinishedSpan, resource: Resource) -> ReadableSpan:
-    parent = None
-    if span.parent_span_id:
-        parent = SpanContext(span.context.trace_id, span.parent_span_id, is_remote=False, trace_flags=_SAMPLED)
-    return ReadableSpan(
-        span.name,
-        context=_context(span.context),
-        parent=parent,
-        resource=resource,
-        attributes=span.attributes,
-        events=[Event(event.name, event.attributes, event.at_ns) for event in span.events],
-        links=[Link(_context(link)) for link in span.links],
-        kind=_KINDS[span.kind],
-        status=Status(StatusCode.ERROR, span.error) if span.error else _OK,
-        start_time=span.start_ns,
-        end_time=span.end_ns,
-        instrumentation_scope=_SCOPE,
-    )
+class _Http(HttpSpanExporter):
+    """The same over HTTP/protobuf."""
+
+    resource: dict[str, str]
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        """Send one batch."""
+        return self._client.export(request_of(spans, self.resource).SerializeToString())
 
 
 class Meters:
