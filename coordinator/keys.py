@@ -1,0 +1,80 @@
+"""Names of everything kept in the store, under ``<prefix>/<cluster>/`` (design §7); and how values are written.
+
+A value is a JSON object. What cannot be read (garbage, a newer version's form) is None: present but not understood,
+so nobody mistakes it for absent.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Role:
+    """Which of a host's two processes a session belongs to."""
+
+    NODE = "members"
+    COORDINATOR = "coordinators"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The key space of one cluster."""
+
+    cluster: str
+    prefix: str = "/m365-relay"
+
+    @property
+    def root(self) -> str:
+        """Everything of this cluster begins so."""
+        return f"{self.prefix}/{self.cluster}/"
+
+    def member(self, role: str, node: str) -> str:
+        """Give the leased key that says a process is there."""
+        return f"{self.root}{role}/{node}"
+
+    @property
+    def leader(self) -> str:
+        """The leased key of whoever does the cluster's chores."""
+        return f"{self.root}leader"
+
+    def address(self, name: str) -> str:
+        """Give the leased key of an address's holder."""
+        return f"{self.root}vip/{name}"
+
+    def address_nodes(self, name: str) -> str:
+        """Give the key of the list of nodes that may ever hold the address; only its holder changes it."""
+        return f"{self.root}vip-nodes/{name}"
+
+    def budget(self, scope: str, kind: str) -> str:
+        """Give the key of a shared limit."""
+        return f"{self.root}budget/{scope}/{kind}"
+
+    def slot(self, scope: str, index: int) -> str:
+        """Give the leased key of one of a scope's connections."""
+        return f"{self.root}slot/{scope}/{index}"
+
+    def control(self, what: str) -> str:
+        """Give the key of an operator's wish."""
+        return f"{self.root}control/{what}"
+
+
+def encode(value: object) -> bytes:
+    """Write a value."""
+    return msgspec.json.encode(value)
+
+
+def decode(data: bytes, kind: type[T]) -> T | None:
+    """Read a value; None when it is not one of ``kind``."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def plain(data: bytes) -> dict[str, Any] | None:
+    """Read any JSON object; None when it is none."""
+    found = decode(data, dict)
+    return found if isinstance(found, dict) else None

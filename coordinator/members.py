@@ -1,0 +1,88 @@
+"""Who is there: a view of the members' keys, with the local time each one disappeared. Pure, fed by a watch.
+
+Times are those of *learning* of an end, never earlier than the end itself, so delays counted from them are safe.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from coordinator.keys import decode
+from coordinator.store.contract import Item, Seen
+
+
+class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process publishes of itself under its leased key."""
+
+    node: str
+    boot_id: str
+    """The kernel's boot id: the same host since the same start."""
+    process_id: str
+    """Random, new with every start of the process."""
+    site: str = ""
+    config_hash: str = ""
+    address: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A key that is there; ``record`` is None when it cannot be read (then it is there all the same)."""
+
+    node: str
+    inc: int
+    lease: int
+    record: MemberRecord | None
+
+
+class Membership:
+    """State of one watch over one role's keys; bounded by the number of names ever seen in it."""
+
+    def __init__(self, prefix: str, *, known: tuple[str, ...], now_ms: int) -> None:
+        """``known``: configured nodes, which count as absent since ``now_ms`` until seen."""
+        self._prefix = prefix
+        self._live: dict[str, Member] = {}
+        self._gone_ms: dict[str, int] = dict.fromkeys(known, now_ms)
+        self._began_ms = now_ms
+        self.revision = 0
+
+    def feed(self, seen: Seen, now_ms: int) -> None:
+        """Take what a watch told."""
+        if seen.resync:
+            present = {change.key for change in seen.changes}
+            for node in [node for node in self._live if self._prefix + node not in present]:
+                self._remove(node, now_ms)
+        for change in seen.changes:
+            if not change.key.startswith(self._prefix):
+                continue
+            node = change.key.removeprefix(self._prefix)
+            if change.item is None:
+                self._remove(node, now_ms)
+            else:
+                self._add(node, change.item, now_ms)
+        self.revision = max(self.revision, seen.revision)
+
+    def get(self, node: str) -> Member | None:
+        """Give the member, or None when it is absent."""
+        return self._live.get(node)
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Names of those who are there, sorted."""
+        return tuple(sorted(self._live))
+
+    def gone_ms(self, node: str) -> int | None:
+        """Give the time we learnt of a node's absence; None while it is there. Unknown names: since we watch."""
+        return None if node in self._live else self._gone_ms.get(node, self._began_ms)
+
+    def _add(self, node: str, item: Item, now_ms: int) -> None:
+        before = self._live.get(node)
+        if before is not None and before.inc != item.create_revision:
+            self._remove(node, now_ms)  # one life ended and another began between two looks
+        self._live[node] = Member(
+            node=node, inc=item.create_revision, lease=item.lease, record=decode(item.value, MemberRecord)
+        )
+
+    def _remove(self, node: str, now_ms: int) -> None:
+        if self._live.pop(node, None) is not None:
+            self._gone_ms[node] = now_ms
