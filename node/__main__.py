@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.app.demo import demo
-from node.app.run import run as run_node
 from node.cli import common, status, trace
 from node.cli.clients import client_app
 from node.cli.config import config_app
@@ -42,14 +40,22 @@ def main(
         raise typer.Exit(common.EXIT_USAGE)
 
 
+def _run_node(config: Path, node: str | None = None) -> int:
+    from node.app.run import run as run_node  # noqa: PLC0415 - the daemon's libraries take a second every command pays
+
+    return run_node(config, node_name=node)
+
+
 @app.command()
 def run(
     config: Annotated[Path | None, typer.Argument(help="Configuration; without one, a demonstration in ./var.")] = None,
     node: NodeOption = None,
 ) -> None:
     """Run one node in the foreground: everything in one place, no cluster needed."""
+    from node.app.demo import demo  # noqa: PLC0415 - as in _run_node
+
     try:
-        code = demo(run_node) if config is None else run_node(config, node_name=node)
+        code = demo(_run_node) if config is None else _run_node(config, node)
     except RelayError as error:
         common.errors.print(f"relayctl: {error}", markup=False)
         code = common.EXIT_PROBLEM
@@ -82,7 +88,7 @@ def relay_node() -> None:
     def daemon(
         config: Annotated[Path, typer.Argument(help="Configuration.")] = DEFAULT_CONFIG, node: NodeOption = None
     ) -> None:
-        raise typer.Exit(run_node(config, node_name=node))
+        raise typer.Exit(_run_node(config, node))
 
     typer.run(daemon)
 

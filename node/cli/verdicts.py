@@ -7,7 +7,7 @@ from node.policy.table.row import CLASS_DIGITS, Row
 from node.policy.verdict import Hint, Narrow, Outcome, Scope
 from node.settings.units import format_duration
 
-_LINE = re.compile(r"(\d{3}|0)(?:[ -](.*))?", re.DOTALL)
+_LINE = re.compile(r"([0-9]{3}|0)(?:[ -](.*))?", re.DOTALL)
 
 BECOMES = {
     Outcome.DELIVERED: "delivered",
