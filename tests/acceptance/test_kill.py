@@ -134,7 +134,8 @@ def lives(tmp_path, count: int, rate: float, seed: int) -> None:
     print(
         f"\n{count} messages, {kills} kills in {took:.0f} s: accepted {result['accepted']}, delivered"
         f" {result['delivered']}, lost {len(result['lost'])}, duplicated {len(result['duplicated'])}"
-        f" (of one queue id {repeated}, unknown outcomes listed for them {len(listed)}), unexplained {result['unexplained']}"
+        f" (of one queue id {repeated}, unknown outcomes listed for them {len(listed)}),"
+        f" unexplained {result['unexplained']}"
     )
     assert kills >= 3
     assert result["lost"] == []
@@ -162,7 +163,7 @@ def test_a_killed_node_stays_within_microsofts_limits(tmp_path):
     limits = {"rate": "12/10s", "sessions": 3, "recipients": "40/24h"}
     timing = {"latency": "400ms", "latency_longest": "2s"}
     with Simulated(tmp_path / "sim", directory(NAMES, limits=limits, timing=timing)) as cloud:
-        node = relay(cloud, tmp_path / "node", dict.fromkeys(NAMES, {"limits": limits}))
+        node = relay(cloud, tmp_path / "node", {name: {"limits": limits} for name in NAMES})
         port = node.config["listeners"]["smtp"]["port"] = lasting_port(rng)
         with node:
             sending = load(port, ledger, 100, 100)

@@ -1,4 +1,4 @@
-"""Every row of the reply table in a real conversation: the right state of recipient, account and path, the right reason.
+"""Every row of the reply table in a real conversation: the right state of recipient, account and path, and reason.
 
 Each example has a tenant of its own (two accounts, one client), so that nothing one reply puts to rest touches another
 case. What must come of a row is worked out here from its columns, not asked of the classifier.
@@ -107,7 +107,7 @@ class Case:
 
     @property
     def times(self) -> int | None:
-        """How often the fault comes: for ever where the mail must not get through, else as often as it takes to count."""
+        """How often the fault comes: for ever where mail must not get through, else as often as it takes to count."""
         row = self.row
         if (
             row.then is Outcome.BOUNCE
