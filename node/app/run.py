@@ -1,5 +1,6 @@
 """``relayctl run`` and ``relay-node``: reads the configuration, runs a node until a signal, gives the exit code."""
 
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from node.telemetry.logs import configure
 EXIT_FINE: Final = 0
 EXIT_PROBLEM: Final = 1
 EXIT_USAGE: Final = 2
+GC_THRESHOLDS: Final = (20_000, 20, 50)
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +42,13 @@ def run(path: Path, *, node_name: str | None = None) -> int:
     except RelayError as error:
         _log.error("%s", error)
         return EXIT_PROBLEM
+
+
+def settle_collector() -> None:
+    """Once everything is built: what lives for ever is not walked again, and young garbage waits to be worth a walk."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _serve(path: Path, node_name: str | None, loaded: Loaded) -> int:

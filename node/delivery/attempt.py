@@ -64,25 +64,23 @@ class Runner:
 
     async def _claimed(self, job: Job) -> bytes | Path | None:
         """Claim durably and read the body; None when there is nothing to send, everything given back."""
-        reading = asyncio.ensure_future(self._spool.body(job.message.id))
         try:
             mine = await self._spool.claim(self._start(job))
         except RelayError:
             self._give_up(job)
             self._settler.spool_failed(job)
-            await _forget(reading)
             return None
         except BaseException:
-            reading.cancel()
             self._give_up(job)
             raise
         if not mine:
             # An operator, an expiry or another attempt was faster; nothing was said to anybody.
             self._give_up(job)
-            await _forget(reading)
             return None
+        if job.due.body is not None:
+            return job.due.body
         try:
-            return await reading
+            return await self._spool.body(job.message.id)
         except RelayError as error:
             self._give_up(job)
             await self._settler.unreadable(job, error)
@@ -163,10 +161,3 @@ def _sender(job: Job) -> str:
     """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""
     report = job.message.client == BOUNCE_CLIENT and job.way.path == "smarthost"
     return "" if report else job.message.mail_from
-
-
-async def _forget(reading: "asyncio.Future[bytes | Path]") -> None:
-    reading.cancel()
-    await asyncio.wait([reading])
-    if not reading.cancelled():
-        reading.exception()

@@ -13,6 +13,9 @@ from pathlib import Path
 from node.spool.contract import BodyFile
 from node.spool.errors import MessageGone, SpoolBroken, SpoolFull, WrongRequest
 
+SMALL_BODY_BYTES = 8 * 1024
+"""Bodies up to this come along with a peek; with delivery's windows of 8,192 messages at most 64 MiB."""
+
 INLINE_BYTES = 256 * 1024
 """Bodies up to this size live in the database (design §5.2)."""
 

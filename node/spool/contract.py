@@ -55,6 +55,8 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     recipients: tuple[Queued, ...]
     last_traceparent: str = ""
     """Context of the newest attempt, for links between attempts."""
+    body: bytes | None = None
+    """The stored body where it is small and was at hand; None says: ask ``body``."""
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):

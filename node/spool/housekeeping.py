@@ -21,6 +21,10 @@ ERASE_MESSAGES = 500
 """Messages rewritten in one transaction; the caller comes back for more."""
 
 
+VACUUM_PAGES = 256
+"""Free pages given back to the file system in one idle moment (2 MiB): never long enough to be felt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
     """What a prune dropped: how many messages, and the body files whose rows are gone."""
@@ -115,3 +119,12 @@ def set_aside(database: Database, book: Book, message_id: str, reason: str, asid
         stand_in = _stand_in(message_id, now_ms, len(record.entries))
         database.run("rewrite_message", (*sender_keys(stand_in), facts_of(stand_in), record.seq))
     return [record.body_file] if record.body_file else []
+
+
+def vacuum(database: Database) -> bool:
+    """Give a bounded number of free pages back once they are a quarter of the file; True if more could go."""
+    free = database.number_text("PRAGMA freelist_count")
+    if free < VACUUM_PAGES or free * 4 < database.number_text("PRAGMA page_count"):
+        return False
+    database.run_text(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+    return True

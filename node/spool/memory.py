@@ -12,7 +12,7 @@ from typing import TypeVar
 from node.policy.envelope import NewMessage, RecipientState
 from node.policy.lifecycle import WAITING_STATES
 from node.spool import steps
-from node.spool.bodies import INLINE_BYTES, Bodies, chunks
+from node.spool.bodies import INLINE_BYTES, SMALL_BODY_BYTES, Bodies, chunks
 from node.spool.contract import (
     Accepted,
     AttemptStart,
@@ -28,11 +28,11 @@ from node.spool.contract import (
 )
 from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone, SpoolClosed
+from node.spool.operations import Step
 from node.spool.operators import OperatorVerbs
 from node.spool.rows import due_of, dues_of, view_of
 from node.spool.search import MAX_LIMIT, key_of, matches
 from node.spool.work import Attempt, Entry, Record, Work
-from node.spool.writer import Step
 
 LEDGER_MS = 25 * 3_600_000
 
@@ -138,7 +138,9 @@ class MemorySpool(OperatorVerbs):
             due = [e for e in _sorted(record) if e.lane == lane and e.due_ms is not None and e.due_ms <= now_ms]
             if due and record.id not in exclude:
                 first = min(entry.due_ms or 0 for entry in due)
-                found.append((first, record.seq, due_of(self._messages[record.id], due)))
+                body = self._data.get(record.id)
+                small = body if body is not None and len(body) <= SMALL_BODY_BYTES else None
+                found.append((first, record.seq, due_of(self._messages[record.id], due, small)))
         return [due for _, _, due in sorted(found, key=lambda item: item[:2])[:limit]]
 
     async def claim(self, start: AttemptStart) -> bool:

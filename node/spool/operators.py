@@ -5,9 +5,9 @@ from functools import partial
 
 from node.policy.lifecycle import Event
 from node.spool.contract import Filter, JourneyLine, MessageView
+from node.spool.operations import Step
 from node.spool.search import chosen
 from node.spool.steps import narrowed, operate
-from node.spool.writer import Step
 
 
 class OperatorVerbs(ABC):

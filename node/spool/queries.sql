@@ -138,6 +138,11 @@ ORDER BY r.message, r.idx
 -- name: body
 SELECT b.file, b.data FROM messages AS m JOIN bodies AS b ON b.message = m.seq WHERE m.id = ?
 
+-- CROSS JOIN as above: the few messages first.
+-- name: small_bodies
+SELECT b.message, b.data FROM json_each(:seqs) AS j CROSS JOIN bodies AS b ON b.message = j.value
+WHERE b.size_bytes <= :bytes AND b.data IS NOT NULL
+
 -- name: seq_of
 SELECT seq FROM messages WHERE id = ?
 

@@ -145,7 +145,7 @@ def queued_of(message: NewMessage, entry: Entry) -> Queued:
     )
 
 
-def due_of(message: NewMessage, entries: Sequence[Entry]) -> Due:
+def due_of(message: NewMessage, entries: Sequence[Entry], body: bytes | None = None) -> Due:
     """A message with some recipients of one lane; ``entries`` is not empty."""
     newest = max(entries, key=lambda entry: entry.tried_ms)
     return Due(
@@ -153,15 +153,16 @@ def due_of(message: NewMessage, entries: Sequence[Entry]) -> Due:
         lane=entries[0].lane,
         recipients=tuple(queued_of(message, entry) for entry in entries),
         last_traceparent=newest.trace,
+        body=body,
     )
 
 
-def dues_of(message: NewMessage, entries: Iterable[Entry]) -> list[Due]:
+def dues_of(message: NewMessage, entries: Iterable[Entry], body: bytes | None = None) -> list[Due]:
     """One Due for each lane the recipients are in."""
     lanes: dict[str, list[Entry]] = {}
     for entry in entries:
         lanes.setdefault(entry.lane, []).append(entry)
-    return [due_of(message, members) for members in lanes.values()]
+    return [due_of(message, members, body) for members in lanes.values()]
 
 
 def view_of(message: NewMessage, record: Record, lines: Iterable[JourneyLine] | None = None) -> MessageView:

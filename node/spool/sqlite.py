@@ -25,13 +25,15 @@ from node.spool.contract import (
     Settlement,
 )
 from node.spool.database import Database
-from node.spool.errors import SpoolUnusable, WrongRequest
+from node.spool.errors import SpoolUnusable
+from node.spool.filing import append_file
 from node.spool.opening import DATABASE, open_checked
+from node.spool.operations import Alone, Step
 from node.spool.operators import OperatorVerbs
 from node.spool.place import Place
 from node.spool.readers import Readers
 from node.spool.salvage import SetAside, salvage
-from node.spool.writer import Alone, Step, Writer
+from node.spool.writer import Writer
 
 LEDGER_MS = 25 * 3_600_000
 """Attempts are kept this long: a day budget looks back 24 h, in quarter hours counted whole."""
@@ -151,39 +153,17 @@ class SqliteSpool(OperatorVerbs):
 
         Bytes above 256 KiB are taken too, and put into a file.
         """
-        body = item.body
-        if isinstance(body, bytes) and len(body) <= INLINE_BYTES:
-            apply = partial(steps.append, item, len(body), "")
-            await self._writer.do(Step(apply=apply, messages=(item.message.id,)))
-            return
-        await self._append_file(item, body)
+        step = _inline(item)
+        if step is None:
+            await append_file(item, self._writer, self._readers, self._bodies)
+        else:
+            await self._writer.do(step)
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """See the contract."""
-        body = item.body
-        if isinstance(body, bytes) and len(body) <= INLINE_BYTES:
-            apply = partial(steps.append, item, len(body), "")
-            future = self._writer.soon(Step(apply=apply, messages=(item.message.id,)))
-            if future is not None:
-                return future
-        return asyncio.ensure_future(self.append(item))
-
-    async def _append_file(self, item: Accepted, body: bytes | BodyFile) -> None:
-        message_id = item.message.id
-        size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
-        if await self._readers.ask(reading.knows, message_id):
-            raise WrongRequest(f"message {message_id} is in the spool already")
-        file = await self._readers.run(partial(self._bodies.take, message_id, body))
-        try:
-            apply = partial(steps.append, item, size_bytes, file)
-            await self._writer.do(Step(apply=apply, messages=(message_id,)))
-        except Exception:
-            # After a doubtful commit the row may be there; then the file stays too.
-            if not self.broken and not await self._readers.ask(reading.knows, message_id):
-                await self._readers.run(partial(self._bodies.give_back, file))
-            raise
-
-    # ---- dispatch ----------------------------------------------------------------------------------------------
+        step = _inline(item)
+        future = None if step is None else self._writer.soon(step)
+        return future if future is not None else asyncio.ensure_future(self.append(item))
 
     async def lanes(self) -> list[LaneState]:
         """See the contract."""
@@ -269,8 +249,6 @@ class SqliteSpool(OperatorVerbs):
         while piece := await self._readers.run(lambda: next(pieces, b"")):
             yield piece
 
-    # ---- operators ---------------------------------------------------------------------------------------------
-
     async def _change(self, step: Step) -> int:
         return int(await self._writer.do(step))
 
@@ -311,3 +289,11 @@ class SqliteSpool(OperatorVerbs):
     async def sequence(self) -> int:
         """Number of write transactions so far; never falls but on a disk put back to an older snapshot."""
         return await self._readers.ask(reading.sequence)
+
+
+def _inline(item: Accepted) -> Step | None:
+    """The step that appends a message whose body goes into the database; None for one that becomes a file."""
+    body = item.body
+    if isinstance(body, BodyFile) or len(body) > INLINE_BYTES:
+        return None
+    return Step(apply=partial(steps.append, item, len(body), ""), messages=(item.message.id,))

@@ -7,16 +7,18 @@ does to mail. A failing operation fails alone: after a failed transaction each i
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from node.errors import RelayError
 from node.policy.lifecycle import IllegalMove
 from node.spool.batch import Book, load, save, settle_book, stamp
 from node.spool.database import CommitUncertain, Database
 from node.spool.errors import SpoolBroken, SpoolClosed, SpoolFull
+from node.spool.housekeeping import vacuum
+from node.spool.operations import Alone, Step, Ticket
 from node.spool.work import Work
 
 MAX_PENDING = 1_024
@@ -28,36 +30,8 @@ MAX_BATCH = 512
 IDLE_S = 0.5
 """After this long without work the log is copied into the database file."""
 
-VACUUM_PAGES = 256
-"""Free pages given back to the file system in one idle moment (2 MiB): never long enough to be felt."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """An operation that shares a transaction: the records it needs, and what it does to them."""
-
-    apply: Callable[[Work], Any]
-    messages: Sequence[str] = ()
-    attempts: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """An operation with a transaction of its own, for maintenance."""
-
-    run: Callable[[Database, Book], Any]
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Ticket:
-    """An operation under way."""
-
-    operation: Step | Alone
-    future: "asyncio.Future[Any]"
-    value: Any = None
-    error: Exception | None = None
+GATHER_S = 0.001
+"""How long a busy writer lets operations gather: a transaction costs the same for one as for twenty."""
 
 
 class Writer:
@@ -68,13 +42,14 @@ class Writer:
         self._connect = connect
         self._discard = discard
         # None asks the thread to end after what came before.
-        self._inbox: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._free = MAX_PENDING
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database: Database | None = None
         self._book: Book | None = None
         self._thread: threading.Thread | None = None
+        self._busy = False
         self.broken = ""
         """Why nothing is written any more, until the spool is opened anew; empty while all is well."""
 
@@ -131,7 +106,7 @@ class Writer:
             raise SpoolClosed("the spool is closed")
         self._free -= 1
         future = self._loop.create_future()
-        self._inbox.put(_Ticket(operation=operation, future=future))
+        self._inbox.put(Ticket(operation=operation, future=future))
         return future
 
     # ---- in the thread ---------------------------------------------------------------------------------------
@@ -157,11 +132,13 @@ class Writer:
         except RelayError:
             return  # the log stays beside the database and is read at the next start
 
-    def _take(self, timeout_s: float | None) -> tuple[list[_Ticket], bool]:
+    def _take(self, timeout_s: float | None) -> tuple[list[Ticket], bool]:
         """Everything waiting, up to MAX_BATCH; waits for the first. True if asked to stop."""
-        batch: list[_Ticket] = []
+        batch: list[Ticket] = []
         try:
             found = self._inbox.get(timeout=timeout_s)
+            if self._busy:
+                time.sleep(GATHER_S)
             while True:
                 if found is None:
                     return batch, True
@@ -182,8 +159,9 @@ class Writer:
         except RelayError:
             return True  # the next write will meet the same fault and report it
 
-    def _serve(self, batch: list[_Ticket]) -> None:
+    def _serve(self, batch: list[Ticket]) -> None:
         steps = [ticket for ticket in batch if isinstance(ticket.operation, Step)]
+        self._busy = len(steps) > 1
         if steps:
             self._together(steps)
         for ticket in batch:
@@ -191,7 +169,7 @@ class Writer:
                 self._alone(ticket, ticket.operation)
         self._answer(batch)
 
-    def _together(self, tickets: list[_Ticket]) -> None:
+    def _together(self, tickets: list[Ticket]) -> None:
         """One transaction for all; if it fails, one for each."""
         try:
             self._transact(tickets)
@@ -203,7 +181,7 @@ class Writer:
                 ticket.value = ticket.error = None
                 self._together([ticket])
 
-    def _transact(self, tickets: list[_Ticket]) -> None:
+    def _transact(self, tickets: list[Ticket]) -> None:
         database, book = self._ready()
         work = _apply(database, book, tickets)
         if not work.changed():
@@ -221,7 +199,7 @@ class Writer:
             settle_book(book, work, lanes)
         self._discard([record.body_file for record in work.dropped.values() if record.body_file])
 
-    def _alone(self, ticket: _Ticket, operation: Alone) -> None:
+    def _alone(self, ticket: Ticket, operation: Alone) -> None:
         sequence = 0
         try:
             database, book = self._ready()
@@ -269,12 +247,12 @@ class Writer:
             self.broken = f"commit failed and cannot be made durable: {cause}"
             raise SpoolBroken(self.broken) from cause
 
-    def _answer(self, batch: list[_Ticket]) -> None:
+    def _answer(self, batch: list[Ticket]) -> None:
         if self._loop is None or self._loop.is_closed():
             return  # nobody is left to be told; what was committed is durable
         self._loop.call_soon_threadsafe(self._deliver, batch)
 
-    def _deliver(self, batch: list[_Ticket]) -> None:
+    def _deliver(self, batch: list[Ticket]) -> None:
         """In the loop: resolve every future of a batch at once."""
         self._free += len(batch)
         self._wake()
@@ -287,7 +265,7 @@ class Writer:
                 ticket.future.set_result(ticket.value)
 
 
-def _apply(database: Database, book: Book, tickets: list[_Ticket]) -> Work:
+def _apply(database: Database, book: Book, tickets: list[Ticket]) -> Work:
     """Load what the operations need and let each do its work, or fail by itself."""
     operations = [ticket.operation for ticket in tickets if isinstance(ticket.operation, Step)]
     message_ids = [name for operation in operations for name in operation.messages]
@@ -300,12 +278,3 @@ def _apply(database: Database, book: Book, tickets: list[_Ticket]) -> Work:
             # These are raised before the first change; anything else may have left the Work torn.
             ticket.error = error
     return work
-
-
-def vacuum(database: Database) -> bool:
-    """Give a bounded number of free pages back once they are a quarter of the file; True if more could go."""
-    free = database.number_text("PRAGMA freelist_count")
-    if free < VACUUM_PAGES or free * 4 < database.number_text("PRAGMA page_count"):
-        return False
-    database.run_text(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-    return True

@@ -86,7 +86,7 @@ def measure_relay(home: Path, row, rounds: int, sink: SmtpSink) -> tuple[list[fl
         port = relay.port()
         deliver = name == ROWS[DELIVERY_ROW][0]
         if not deliver:
-            relay.post("/v1/accounts/park", account="bench/smarthost", reason="bench: accept only")
+            relay.post("/v1/accounts/park", account="contoso/smarthost", reason="bench: accept only")
         send(port, count=100, size=size, sessions=sessions, keep=keep)
         if deliver:
             relay.wait_empty()

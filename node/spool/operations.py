@@ -1,0 +1,36 @@
+"""What is handed to the writer: operations that share a transaction, and maintenance that has its own."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from node.spool.batch import Book
+from node.spool.database import Database
+from node.spool.work import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An operation that shares a transaction: the records it needs, and what it does to them."""
+
+    apply: Callable[[Work], Any]
+    messages: Sequence[str] = ()
+    attempts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """An operation with a transaction of its own, for maintenance."""
+
+    run: Callable[[Database, Book], Any]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Ticket:
+    """An operation under way."""
+
+    operation: Step | Alone
+    future: "asyncio.Future[Any]"
+    value: Any = None
+    error: Exception | None = None
