@@ -62,7 +62,7 @@ def _ways(ways: list[dict[str, Any]]) -> None:
 
 @told
 def budget(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Show every limit, how much of it is used, and when the next unit comes free."""
+    """Show every limit, how much of it is used, when the next unit comes free, and when a day's will be used up."""
     uses = connect(socket).get("/v1/budget")
     if as_json:
         show_json(uses)
@@ -72,12 +72,13 @@ def budget(as_json: JsonOption = False, socket: SocketOption = None) -> None:
             use["scope"],
             use["kind"],
             f"{use['used']}/{use['limit']}",
-            show_span(use["window_s"]),
-            show_ms(use["retry_ms"])[11:19],
+            show_span(use["window_s"]) if use["window_s"] else "",
+            show_ms(use["retry_ms"])[:19],
+            show_ms(use["exhausted_ms"])[:16],
         )
         for use in uses
     ]
-    show(rows, ("scope", "kind", "used", "window", "next free (UTC)"), empty="no limits")
+    show(rows, ("scope", "kind", "used", "window", "next free (UTC)", "used up by (UTC)"), empty="no limits")
 
 
 @told

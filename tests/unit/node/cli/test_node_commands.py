@@ -67,7 +67,15 @@ STATUS = {
     "ways": [WAY],
 }
 BUDGET = [
-    {"scope": "contoso/relay1@contoso.com", "kind": "permits", "limit": 30, "used": 7, "window_s": 60.0, "retry_ms": 0}
+    {
+        "scope": "contoso/relay1@contoso.com",
+        "kind": "permits",
+        "limit": 30,
+        "used": 7,
+        "window_s": 60.0,
+        "retry_ms": 0,
+        "exhausted_ms": T0,
+    }
 ]
 CLIENTS = [
     {"client": "apps", "messages": 3, "last_seen_ms": T0, "weaknesses": {"old_tls": 2}, "addresses": ["10.1.2.3"]}
@@ -112,7 +120,7 @@ def run(*arguments):
 
 LISTINGS = [
     (["status"], STATUS, ["n1", "ready", "smtp *:25", "2 queued", "locked", "cafecafecafe"]),
-    (["budget"], BUDGET, ["contoso/relay1@contoso.com", "7/30", "1m"]),
+    (["budget"], BUDGET, ["contoso/relay1@contoso.com", "7/30", "1m", "2027-01-15 08:00"]),
     (["client", "seen"], CLIENTS, ["apps", "old_tls 2", "10.1.2.3"]),
     (["account", "list"], [WAY], ["contoso/relay1@contoso.com", "resting", "2027-01-15 08:00:00"]),
     (["queue", "list"], [view()], ["019ab3c2-0000", "deferred", "mailbox_full", "08:01:00"]),
