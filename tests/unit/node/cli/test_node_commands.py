@@ -155,7 +155,7 @@ def spoiled(value):
 @pytest.mark.parametrize("command", [each[0] for each in LISTINGS], ids=[" ".join(each[0][:2]) for each in LISTINGS])
 def test_no_foreign_text_drives_the_terminal(node, command):
     node.answers = {path: spoiled(answer) for path, answer in node.answers.items()}
-    node.answers["/v1/status"]["readiness"]["ready"] = False
+    node.answers["/v1/status"]["readiness"] = {"ready": False, "reasons": [EVIL]}
     found = run(*command)
     assert found.exit_code in (0, 1)
     assert "[red]boo[/red]" in found.stdout
