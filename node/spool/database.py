@@ -14,7 +14,7 @@ from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.queries import BULK_ROWS, bulk, query
 from node.spool.rows import Cell
 
-PAGE_BYTES = 8192
+PAGE_BYTES = 4096
 """A 4 KiB body fits one page with its row: at 4096 every usual body would take a second, overflow page."""
 
 WRITER_CACHE_KIB = 64 * 1024

@@ -21,7 +21,7 @@ ERASE_MESSAGES = 500
 """Messages rewritten in one transaction; the caller comes back for more."""
 
 
-VACUUM_PAGES = 256
+VACUUM_PAGES = 512
 """Free pages given back to the file system in one idle moment (2 MiB): never long enough to be felt."""
 
 

@@ -30,7 +30,7 @@ MAX_BATCH = 512
 IDLE_S = 0.5
 """After this long without work the log is copied into the database file."""
 
-GATHER_S = 0.001
+GATHER_S = 0.002
 """How long a busy writer lets operations gather: a transaction costs the same for one as for twenty."""
 
 

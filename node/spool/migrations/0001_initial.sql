@@ -29,7 +29,6 @@ CREATE INDEX messages_by_client ON messages (client, received_ms);
 CREATE INDEX messages_by_sender ON messages (sender, received_ms);
 CREATE INDEX messages_by_env_sender ON messages (env_sender, received_ms) WHERE env_sender IS NOT NULL;
 CREATE INDEX messages_live ON messages (expires_ms) WHERE finished_ms = 0;
-CREATE INDEX messages_past ON messages (finished_ms) WHERE finished_ms > 0;
 
 -- due_ms is set exactly while a recipient waits, so that the partial indexes hold the backlog and nothing else.
 CREATE TABLE recipients (

@@ -71,7 +71,7 @@ def test_no_query_walks_a_table_that_grows(name):
         ("due_recipients", "PRIMARY KEY (message=?)"),
         ("unknown_order", "parked (state=?)"),
         ("expired_order", "messages_live (expires_ms<?)"),
-        ("past", "messages_past (finished_ms>? AND finished_ms<?)"),
+        ("past", "messages_by_time (received_ms<?)"),
         ("prune_attempts", "attempts_by_start (started_ms<?)"),
     ],
 )
