@@ -4,6 +4,8 @@ import re
 import socket
 import urllib.request
 
+import pytest
+
 from tests.support.simulated import SECRET, Simulated, directory
 from tests.support.world import events, hand_in, relay, standings, states, until, view, wait_state, wide
 
@@ -106,6 +108,23 @@ def test_a_wrong_secret_bounces_nothing_shows_and_heals_without_a_restart(tmp_pa
             assert standings(node) == {}
         assert SECRET not in node.log.read_text()
         assert len(cloud.receipts()) == 5
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_changed_secret_is_found_without_anybody_telling(tmp_path):
+    """A refused application is asked again five minutes later, with whatever secret lies there then."""
+    with Simulated(tmp_path / "sim", directory(["relay1"])) as cloud:
+        node = relay(cloud, tmp_path / "node", wide("relay1"))
+        secret = tmp_path / "node" / "secret"
+        secret.write_text("expired long ago")
+        with node:
+            queue_id = hand_in(node.port(), FROM, TO)
+            until(lambda: standings(node).get(PATH))
+            secret.write_text(SECRET)
+            found = wait_state(node, queue_id, "delivered", 450)
+            assert "bounced" not in events(found)
+            assert standings(node) == {}
 
 
 def free_port() -> int:

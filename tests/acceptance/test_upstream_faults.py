@@ -177,3 +177,26 @@ def test_content_taken_for_spam_stops_instead_of_spreading(clean):
     node.ctl("queue", "release", first, *more, "--reason", "harmless")
     for queue_id in (first, *more):
         wait_state(node, queue_id, "delivered")
+
+
+@pytest.mark.timeout(150)
+def test_somebody_else_in_the_mailbox_costs_a_session_not_the_mail(tmp_path):
+    """The mailbox has room for one session of ours: the refused one is closed, not asked again and again."""
+    limits = {**WIDE, "sessions": 1}
+    timing = {"latency": "150ms", "latency_spread": 0.1}
+    account = {"limits": {**WIDE, "sessions": 3}}
+    with (
+        Simulated(tmp_path / "sim", directory(["relay1"], limits=limits, timing=timing)) as cloud,
+        relay(cloud, tmp_path / "node", {"relay1": account}) as node,
+    ):
+        port = node.port()
+        for number in range(6):
+            # Two at once after one alone: the younger connection is the surplus one and the last to be given back.
+            hand_in(port, f"app{number}@contoso.com", TO)
+            if number == 0:
+                node.wait_empty()
+        node.wait_empty(45)
+        stats = cloud.stats()["accounts"]["relay1@contoso.com"]
+        assert stats["sessions_peak"] == 2
+        assert stats["accepted"] == 6
+        assert 1 <= stats["refused"] <= 2
