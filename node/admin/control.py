@@ -26,7 +26,6 @@ class WayView(msgspec.Struct, frozen=True, kw_only=True):
     """``healthy``, ``resting``, ``parked``, ``probing``."""
     reason: str = ""
     until_ms: int = 0
-    last_reply: str = ""
     connections: int = 0
 
 

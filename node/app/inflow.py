@@ -1,36 +1,31 @@
-"""Between the door and the spool: once a message is durable, counts it and wakes the lanes it waits in."""
+"""Between the door and the spool: once a message is durable, wakes the lanes it waits in."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 from node.policy.envelope import NewMessage, lane_of
 from node.spool.contract import Accepted, Spool
-from node.telemetry.contract import Telemetry
 
 
 class Inflow:
     """What the door may do with the spool: append, and ask where a large body goes."""
 
-    def __init__(self, spool: Spool, telemetry: Telemetry, wake: Callable[[Iterable[str]], None]) -> None:
+    def __init__(self, spool: Spool, wake: Callable[[Iterable[str]], None]) -> None:
         """Keep where mail goes."""
         self._spool = spool
-        self._telemetry = telemetry
         self._wake = wake
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """Make one message durable, then let delivery look at its lanes."""
         stored = self._spool.append_soon(item)
-        stored.add_done_callback(partial(self._stored, item.message, perf_counter()))
+        stored.add_done_callback(partial(self._stored, item.message))
         return stored
 
-    def _stored(self, message: NewMessage, started_s: float, stored: "asyncio.Future[None]") -> None:
+    def _stored(self, message: NewMessage, stored: "asyncio.Future[None]") -> None:
         if stored.cancelled() or stored.exception() is not None:
             return
-        self._telemetry.observe("relay_commit_seconds", perf_counter() - started_s)
-        self._telemetry.observe("relay_message_size_bytes", message.size_bytes)
         if not message.held:
             self._wake({lane_of(message, recipient.direction) for recipient in message.recipients})
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Final, cast
+from typing import Final
 
 from node.admin.server import AdminServer
 from node.app.control import NodeControl
@@ -32,11 +32,13 @@ from node.settings.reload import compare
 from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
+from node.tls.expiry import expiries
 
 KEEP_EVERY_S: Final = 10.0
 HOUSEKEEPING_EVERY_S: Final = 600.0
 PRUNE_BATCH: Final = 1_000
 GAUGES_EVERY_S: Final = 5.0
+CERTIFICATES_EVERY_S: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +63,7 @@ class Node:
         self._plans = plans_of(settings, self.hostname)
         self.delivery: Delivery | None = None
         self.intake: IntakeServer | Supervisor | None = None
-        inflow = Inflow(self.spool, self.telemetry, self._wake)
+        inflow = Inflow(self.spool, self._wake)
         self.door = LocalDoor(inflow, self.budgets, verifier=self.authenticator)
         self.levels = LevelWatch(
             self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
@@ -118,6 +120,7 @@ class Node:
             asyncio.create_task(self._every(KEEP_EVERY_S, self._keep), name="keep"),
             asyncio.create_task(self._every(HOUSEKEEPING_EVERY_S, self._prune), name="housekeeping"),
             asyncio.create_task(self._every(GAUGES_EVERY_S, self._gauges), name="gauges"),
+            asyncio.create_task(self._every(CERTIFICATES_EVERY_S, self._certificates), name="certificates"),
         ]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -233,6 +236,10 @@ class Node:
         dropped = PRUNE_BATCH
         while dropped == PRUNE_BATCH:
             dropped = await self.spool.prune(before_ms, PRUNE_BATCH)
+
+    def _certificates(self) -> None:
+        for name, end_ms in expiries(self.settings).items():
+            self.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - wall_ms()) / 1000, certificate=name)
 
     def _gauges(self) -> None:
         refresh(self.telemetry, self.budgets.use(steady_ms()), self.tokens.states(), wall_ms())

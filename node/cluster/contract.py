@@ -12,6 +12,9 @@ import msgspec
 
 from node.policy.envelope import Priority
 
+SETTLE_HORIZON_S = 60.0
+"""H: how long the upstream may still count a conversation whose client vanished (coordination-review §4)."""
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Microsoft's limits for one account (facts/m365.md §2.1); 0 means the upstream has no such limit."""

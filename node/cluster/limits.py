@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from node.cluster.contract import Limits
+from node.cluster.contract import SETTLE_HORIZON_S, Limits
 
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class BudgetLimits(msgspec.Struct, frozen=True, kw_only=True):
     tenants: Mapping[str, int] = {}
     """External recipients in 24 h (facts/m365.md §2.2); 0 is unlimited."""
     clients: Mapping[str, ClientLimits] = {}
-    settle_s: float = 60.0
+    settle_s: float = SETTLE_HORIZON_S
     """H: how long the upstream may still count a conversation whose client vanished."""
     linger_s: float = 360.0
     """How long the upstream counts a session of a vanished host."""

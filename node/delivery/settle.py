@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from node.cluster.contract import SETTLE_HORIZON_S
 from node.delivery.clock import wall_ms
 from node.delivery.errors import Refused
 from node.delivery.job import Job, Judged, Judgement
@@ -19,9 +20,10 @@ from node.delivery.tracing import Tracer
 from node.delivery.transaction import Course
 from node.errors import PermanentError, RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
-from node.policy.envelope import OnUnknown, RecipientState
+from node.policy.envelope import NewMessage, RecipientState
 from node.policy.health import Change, HealthBook
 from node.policy.reply import Reply, Stage
+from node.policy.unknown import UnknownStep, settle_unknown
 from node.policy.verdict import Hint, Outcome, Scope, Verdict
 from node.spool.contract import Due, Queued, RecipientResult, Settlement, Spool
 
@@ -86,6 +88,8 @@ class Settler:
             attempt_id=job.attempt_id,
             message_id=job.message.id,
             finished_ms=now_ms,
+            # Without a final reply the upstream may count the message until H later (coordination-review §4).
+            counted_ms=now_ms + int(SETTLE_HORIZON_S * 1000) if course.broken else now_ms,
             results=judgement.results,
             upstream_id=upstream_id(course.final),
             mail_sent=course.mail_said and not course.undone,
@@ -149,25 +153,28 @@ class Settler:
     async def resolve(self, due: Due, lost: tuple[Queued, ...], now_ms: int) -> None:
         """Apply the message's class to recipients in state UNKNOWN (I5); ``verify`` leaves them there."""
         message = due.message
-        if message.on_unknown is OnUnknown.VERIFY:
-            return
-        if message.on_unknown is OnUnknown.BOUNCE:
-            if not await self._reporter.given_up(due, lost, "unknown_bounce", now_ms):
-                return
-            results = [_bounced(recipient, "unknown_bounce", message.client) for recipient in lost]
+        steps = {one.index: self._unknown_step(message, one, now_ms) for one in lost}
+        failed = tuple(one for one in lost if steps[one.index].report)
+        if failed and await self._reporter.given_up(due, failed, steps[failed[0].index].reason, now_ms):
+            results = [_bounced(one, steps[one.index].reason, message.client) for one in failed]
             await self._finished(due, results, now_ms, "bounced")
-            return
         results = [
             RecipientResult(
-                index=recipient.index,
+                index=one.index,
                 state=RecipientState.QUEUED,
-                reason="unknown_resend",
-                next_attempt_ms=self._judge.schedule_for(message, recipient.attempts + 1, now_ms),
+                reason=steps[one.index].reason,
+                next_attempt_ms=steps[one.index].next_attempt_ms,
             )
-            for recipient in lost
+            for one in lost
+            if steps[one.index].state is RecipientState.DEFERRED
         ]
-        if await self._finished(due, results, now_ms, "resent") and self.lanes is not None:
+        if results and await self._finished(due, results, now_ms, "resent") and self.lanes is not None:
             self.lanes.due_at(due.lane, min(result.next_attempt_ms for result in results))
+
+    def _unknown_step(self, message: NewMessage, recipient: Queued, now_ms: int) -> UnknownStep:
+        again_ms = self._judge.schedule_for(message, recipient.attempts + 1, now_ms)
+        after_s = (again_ms - now_ms) / 1000
+        return settle_unknown(message.on_unknown, now_ms, message.expires_ms, resend_after_s=after_s)
 
     async def expire(self, due: Due, now_ms: int) -> None:
         """Bounce what is past its time; an unknown outcome stays in the report's wording (RFC 3464 §2.3.3)."""

@@ -23,6 +23,7 @@ from node.intake.server import IntakeServer
 from node.settings.model import Settings
 from node.settings.rules import intake_rules
 from node.telemetry import build
+from node.telemetry.logs import configure
 
 log = logging.getLogger(__name__)
 WELCOME_S: Final = 30.0
@@ -68,7 +69,9 @@ class Worker:
 
     def _read(self, welcome: Welcome) -> Settings:
         self._hostname = welcome.hostname
-        return Settings.model_validate_json(welcome.settings)
+        settings = Settings.model_validate_json(welcome.settings)
+        configure(settings.telemetry.log_level)
+        return settings
 
     async def _serve(self, server: IntakeServer, door: RemoteDoor, telemetry: WorkerTelemetry) -> None:
         while True:

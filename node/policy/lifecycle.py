@@ -58,7 +58,7 @@ _WAITING_MOVES = frozenset(
 
 MOVES: dict[RecipientState, frozenset[Event]] = {
     # A queued recipient is due already: releasing it would only hide a mistake of the operator.
-    _S.QUEUED: _WAITING_MOVES - {Event.RELEASE},
+    _S.QUEUED: _WAITING_MOVES,  # RELEASE: one waiting for its time after an unknown outcome becomes due now
     _S.DEFERRED: _WAITING_MOVES,
     # An operator cannot touch what is on the wire: the answer decides.
     _S.IN_FLIGHT: frozenset(

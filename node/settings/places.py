@@ -43,7 +43,9 @@ class Finding:
 
     def __str__(self) -> str:
         """Give ``file:line:column: key.path: what is wrong``."""
-        return f"{self.place}: {dotted(self.path)}: {self.text}" if self.path else f"{self.place}: {self.text}"
+        said = f"{self.place}: {dotted(self.path)}: {self.text}" if self.path else f"{self.place}: {self.text}"
+        # A key may hold a line break or worse; a finding stays one line that a terminal can show.
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
 
 
 @dataclass(slots=True)

@@ -105,7 +105,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
     message_id: str
     finished_ms: int
-    """When the final reply was read; permits return from here."""
+    """When the final reply was read, or the conversation broke."""
+    counted_ms: int = 0
+    """Until when the upstream may count the message; permits return from here after a restart. 0: ``finished_ms``."""
     results: tuple[RecipientResult, ...]
     upstream_id: str = ""
     """Message-ID or internal id the upstream's 250 named."""

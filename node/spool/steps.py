@@ -101,7 +101,8 @@ def settle(done: Settlement, work: Work) -> None:
     if done.upstream_id:
         detail["upstream_id"] = done.upstream_id
     _apply(work, record, done.results, done.finished_ms, detail)
-    work.keep(msgspec.structs.replace(attempt, finished_ms=max(1, done.finished_ms), mail_sent=done.mail_sent))
+    ended_ms = max(1, done.finished_ms, done.counted_ms)
+    work.keep(msgspec.structs.replace(attempt, finished_ms=ended_ms, mail_sent=done.mail_sent))
 
 
 def _check_results(start: AttemptStart, done: Settlement, record: Record) -> None:

@@ -68,7 +68,7 @@ CATALOGUE: tuple[Metric, ...] = (
     _metric("relay_door_open", Kind.GAUGE, "1", "", "1 while mail is accepted"),
     _metric("relay_token_expiry_seconds", Kind.GAUGE, "s", "tenant", "time until the newest token ends"),
     _metric("relay_token_failures", Kind.COUNTER, "{try}", "tenant reason", "token requests that failed"),
-    _metric("relay_certificate_expiry_seconds", Kind.GAUGE, "s", "name", "time until a certificate ends"),
+    _metric("relay_certificate_expiry_seconds", Kind.GAUGE, "s", "certificate", "time until a certificate ends"),
     _metric("relay_disk_free_bytes", Kind.GAUGE, "By", "", "free space where the spool lies"),
     _metric("relay_spans_dropped", Kind.COUNTER, "{span}", "", "spans lost because the exporter was slow"),
 )

@@ -28,8 +28,13 @@ def read_arrivals(source: str) -> list[Arrival]:
 
 
 def read_kept(path: Path) -> Iterator[Kept]:
-    """Read what the relay still has: JSON (a list, or lines) of objects with ``id``, or plain ids, one a line."""
+    """Read what the relay still has: JSON (a list, or lines) of objects with ``id``, or plain ids, one a line.
+
+    ``relayctl queue list --json`` is such a list; there the id stands in ``message``.
+    """
     for number, item in enumerate(_items(path), 1):
+        if isinstance(item, dict) and isinstance(item.get("message"), dict):
+            item = {**item, "id": item["message"].get("id")}  # noqa: PLW2901 - the same item in the other form
         if isinstance(item, str):
             yield Kept(id=item)
         elif isinstance(item, dict) and isinstance(item.get("id"), str):

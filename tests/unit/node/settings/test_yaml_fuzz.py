@@ -38,6 +38,10 @@ def survives(text):
     assert all("\n" not in fault and fault.startswith("fuzz:") for fault in told)
 
 
+def test_a_key_over_two_lines_is_told_on_one():
+    survives(SAMPLES[0].replace("owner: it@contoso.com", "o\n\nr: it@contoso.com"))
+
+
 @QUIET
 @given(SYNTAX | st.text())
 def test_any_text(text):
