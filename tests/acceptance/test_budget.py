@@ -54,6 +54,8 @@ def offer_urgent(port: int, every_s: float, stop: threading.Event, taken: dict[s
 def used_share(times_ms: list[int], window_s: float) -> float:
     times_ms.sort()
     rounds = (len(times_ms) - 1) // LIMIT
+    if not rounds:
+        return 0.0
     took_s = (times_ms[rounds * LIMIT] - times_ms[0]) / 1000
     return (rounds * LIMIT / took_s) / (LIMIT / window_s)
 
