@@ -31,7 +31,9 @@ IDLE_S = 0.5
 """After this long without work the log is copied into the database file."""
 
 GATHER_S = 0.002
-"""How long a busy writer lets operations gather: a transaction costs the same for one as for twenty."""
+GATHER_BELOW = 6
+"""A busy writer that finds fewer operations than this lets them gather for so long: a transaction costs the same for
+one as for twenty. With enough waiting it would only add to the wait."""
 
 
 class Writer:
@@ -137,7 +139,7 @@ class Writer:
         batch: list[Ticket] = []
         try:
             found = self._inbox.get(timeout=timeout_s)
-            if self._busy:
+            if self._busy and self._inbox.qsize() < GATHER_BELOW:
                 time.sleep(GATHER_S)
             while True:
                 if found is None:
