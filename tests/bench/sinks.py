@@ -66,11 +66,12 @@ class SmtpSink:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
             except OSError:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.05)
+            else:
+                return self
 
     def __exit__(self, *exc):
         self.process.terminate()
