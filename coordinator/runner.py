@@ -79,6 +79,7 @@ class SessionRunner:
             raise NotAMember(f"{self._me.record.node} has no live session")
         guard = created_at(self._me.key, session.inc)
         outcome = await self._store.txn([guard, *compares], writes, timeout_s=timeout_s)
+        self._take(Event.HEARD)
         present = {item.key: item for item in outcome.found}.get(self._me.key)
         if not outcome.succeeded and (present is None or present.create_revision != session.inc):
             self._take(Event.LOST, lease=session.lease)
@@ -112,6 +113,7 @@ class SessionRunner:
         await self._revoke_former()
         sent_ms = self._now_ms()
         lease = await self._store.grant(self.session.timing.ttl_s, timeout_s=self._timeout_s())
+        self._take(Event.HEARD)
         self._me.held.write(lease)
         put = Put(key=self._me.key, value=encode(self._me.record), lease=lease)
         try:
@@ -136,6 +138,7 @@ class SessionRunner:
         former = self._me.held.read()
         if former:
             await self._store.revoke(former, timeout_s=self._timeout_s())
+            self._take(Event.HEARD)
             self._me.held.write(0)
 
     async def _keep(self) -> None:

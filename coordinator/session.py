@@ -26,6 +26,8 @@ class Event(StrEnum):
     """What can happen to it."""
 
     BEGIN = "begin"
+    HEARD = "heard"
+    """The store answered something that changes nothing else."""
     JOINED = "joined"
     FAILED = "failed"
     RENEWED = "renewed"
@@ -37,6 +39,9 @@ class Event(StrEnum):
 
 TABLE: Final = {
     (Phase.OUT, Event.BEGIN): Phase.JOINING,
+    (Phase.OUT, Event.HEARD): Phase.OUT,
+    (Phase.JOINING, Event.HEARD): Phase.JOINING,
+    (Phase.LIVE, Event.HEARD): Phase.LIVE,
     (Phase.OUT, Event.RENEWED): Phase.OUT,  # an answer that came after the deadline: too late, begin anew
     (Phase.OUT, Event.UNSURE): Phase.OUT,
     (Phase.OUT, Event.LOST): Phase.OUT,
@@ -51,6 +56,10 @@ TABLE: Final = {
     (Phase.LIVE, Event.DEADLINE): Phase.OUT,
     (Phase.LIVE, Event.RESIGN): Phase.OUT,
 }
+
+
+ANSWERS: Final = frozenset({Event.HEARD, Event.JOINED, Event.RENEWED, Event.LOST})
+"""Events that show the store within reach; a join that failed tells nothing of that by itself."""
 
 
 class IllegalMove(Exception):  # noqa: N818 - as the table names it
@@ -104,7 +113,7 @@ def step(session: Session, event: Event, now_ms: int, *, sent_ms: int = 0, lease
     """Take one event. ``sent_ms``: when the call answered was about to be sent; ``lease``: which lease it is about."""
     if (session.phase, event) not in TABLE:
         raise IllegalMove(f"{event.value} while {session.phase.value}")
-    if event not in {Event.UNSURE, Event.DEADLINE, Event.RESIGN, Event.BEGIN}:
+    if event in ANSWERS:
         session = replace(session, heard_ms=now_ms)
     if session.phase is Phase.LIVE and event is not Event.RESIGN:
         return _while_live(session, event, now_ms, sent_ms, lease)

@@ -73,6 +73,8 @@ def test_silence_is_measured_from_the_last_answer():
     assert OUT.silent(0)
     assert not step(session, Event.UNSURE, 3_000).silent(3_000)
     assert step(session, Event.UNSURE, 3_200).silent(3_200)
+    assert not step(session, Event.HEARD, 3_200).silent(3_200)
+    assert step(JOINING, Event.FAILED, 3_200).silent(3_200), "a failed join shows no store"
 
 
 def test_delays_count_from_the_later_of_two_moments():
