@@ -1,0 +1,134 @@
+"""The netlink driver against real kernels: lifetimes, announcements, probes, a second claimant."""
+
+import asyncio
+import time
+from ipaddress import ip_address
+
+import pytest
+
+from coordinator.drivers import neighbours
+from coordinator.drivers.contract import DriverError
+from coordinator.drivers.frames import claim_of
+from coordinator.drivers.neighbours import Neighbours
+from coordinator.drivers.netlink import NetlinkDriver
+from tests.support.namespaces import Lan, sh
+
+VIPS = ["10.9.0.100", "fd09::100"]
+
+
+@pytest.fixture
+def lan():
+    with Lan(2) as made:
+        yield made
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_bound_with_a_lifetime_and_gone_by_itself(lan, vip):
+    async def main():
+        driver = NetlinkDriver(ip_address(vip), "eth0")
+        await driver.bind(30)
+        line = next(line for line in lan.addresses(0).splitlines() if f" {vip}/" in line)
+        assert f"{vip}/{'128' if ':' in vip else '32'} " in line
+        assert "deprecated" in line
+        assert "tentative" not in line
+        assert "preferred_lft 0sec" in line
+        assert 28 <= await driver.left_s() <= 30
+        begun = time.monotonic()
+        await driver.bind(1)
+        while await driver.left_s() is not None:
+            assert time.monotonic() - begun < 3
+            await asyncio.sleep(0.02)
+        lasted = time.monotonic() - begun
+        await driver.close()
+        return lasted
+
+    assert 0.9 <= lan.run(0, main) <= 1.4, "the kernel may be late by 350 ms (coordination-review §1)"
+    assert "10.9.0.1/24" in lan.addresses(0), "the host's own address stays"
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_removed_means_read_back_as_gone(lan, vip):
+    async def main():
+        driver = NetlinkDriver(ip_address(vip), "eth0")
+        await driver.remove()
+        await driver.bind(30)
+        await driver.remove()
+        assert await driver.left_s() is None
+        await driver.close()
+
+    lan.run(0, main)
+    assert vip + "/" not in lan.addresses(0)
+
+
+def test_a_successor_cleans_what_a_killed_process_left(lan):
+    async def killed():
+        await NetlinkDriver(ip_address(VIPS[0]), "eth0")._call("replace", preferred=0, valid=60)
+
+    async def successor():
+        driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
+        await driver.clean()
+        await driver.close()
+
+    lan.run(0, killed)
+    assert VIPS[0] in lan.addresses(0)
+    lan.run(0, successor)
+    assert VIPS[0] not in lan.addresses(0)
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_a_probe_finds_who_has_it_and_only_then(lan, vip):
+    async def main():
+        driver = NetlinkDriver(ip_address(vip), "eth0")
+        free = await driver.probe()
+        length = "128" if ":" in vip else "32"
+        sh("ip", "-n", lan.hosts[1], "addr", "add", f"{vip}/{length}", "dev", "eth0", *(["nodad"] * (length == "128")))
+        taken = await driver.probe()
+        await driver.close()
+        return free, taken
+
+    assert lan.run(0, main) == (False, True)
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_gaining_is_announced_and_a_second_claimant_is_heard(lan, vip, monkeypatch):
+    monkeypatch.setattr(neighbours, "PAUSE_S", 0.02)
+    heard = []
+
+    async def listen():
+        told = asyncio.Event()
+        listener = Neighbours("eth0", ip_address(vip), lambda mac: (heard.append(mac), told.set()))
+        await asyncio.to_thread(lan.run, 1, gain)
+        async with asyncio.timeout(10):
+            while len(heard) < neighbours.BURST:
+                told.clear()
+                await told.wait()
+        listener.close()
+
+    async def gain():
+        driver = NetlinkDriver(ip_address(vip), "eth0")
+        await driver.bind(5)
+        await asyncio.sleep(0.3)
+        await driver.close()
+
+    lan.run(0, listen)
+    assert len(set(heard)) == 1
+
+
+def test_clear_words_for_what_cannot_be(lan):
+    async def main():
+        driver = NetlinkDriver(ip_address(VIPS[0]), "nosuch")
+        with pytest.raises(DriverError, match="no interface named nosuch"):
+            await driver.bind(5)
+        with pytest.raises(DriverError, match="no raw socket"):
+            await driver.probe()
+        with pytest.raises(DriverError, match="none"):
+            await NetlinkDriver(ip_address(VIPS[0]), "eth0").bind(0)
+
+    lan.run(0, main)
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"x" * 13, b"x" * 12 + b"\x08\x06", b"x" * 12 + b"\x86\xdd" + b"y" * 80, b"z" * 2000]
+)
+def test_broken_frames_claim_nothing(frame):
+    assert claim_of(frame) is None
