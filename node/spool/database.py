@@ -43,14 +43,17 @@ class Damaged(SpoolBroken):
     """The file is not a database, or a page of it cannot be trusted."""
 
 
+class Conflict(SpoolBroken):
+    """A key that was taken to be new exists already."""
+
+
 class GuardFailed(SpoolBroken):
     """A guarded write found other rows than were loaded: two writers, or a fault of this program."""
 
 
 _FULL = frozenset({sqlite3.SQLITE_FULL})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_PRIMARY = 0xFF
-"""Extended result codes keep the primary one in the low byte."""
+_PRIMARY = 0xFF  # extended result codes keep the primary one in the low byte
 
 
 @contextmanager
@@ -67,6 +70,8 @@ def _ours(error: sqlite3.Error, what: str) -> SpoolBroken | SpoolFull:
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code in _FULL:
         return SpoolFull(f"no space left ({name} in {what})")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return Conflict(f"constraint failed ({name} in {what})")
     if code in _DAMAGED:
         return Damaged(f"database damaged ({name} in {what})")
     return SpoolBroken(f"database failed ({name} in {what}: {error})")
@@ -136,10 +141,10 @@ class Database:
         with mapped(name):
             return self._connection.execute(query(name), params).rowcount
 
-    def run_text(self, text: str) -> None:
-        """Run a statement of this file or of a migration."""
-        with mapped(text.split("\n", 1)[0]):
-            self._connection.execute(text).fetchall()
+    def run_text(self, text: str, params: Params = ()) -> list[Row]:
+        """Run a statement of this file, of a migration, or put together by the salvage; its rows, if it has any."""
+        with mapped(text.split("\n", 1)[0].split(" WHERE", maxsplit=1)[0]):
+            return self._connection.execute(text, params).fetchall()
 
     def number_text(self, text: str) -> int:
         """The integer a pragma answers."""
@@ -181,11 +186,6 @@ class Database:
                 yield from cursor
             finally:
                 cursor.close()
-
-    def stream_text(self, text: str, params: Params = ()) -> list[Row]:
-        """Every row of a statement put together by the salvage, which names tables it found."""
-        with mapped(text.split(" WHERE", maxsplit=1)[0]):
-            return self._connection.execute(text, params).fetchall()
 
     def write_text(self, text: str, rows: Sequence[Row]) -> None:
         """Run a salvage's insert for each row."""

@@ -17,6 +17,8 @@ class Step:
     apply: Callable[[Work], Any]
     messages: Sequence[str] = ()
     attempts: Sequence[str] = ()
+    fresh: Sequence[str] = ()
+    """Ids of ``messages`` or ``attempts`` that should not exist yet: not looked for unless the database objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ def _copy_meta(old: Database, fresh: Database) -> None:
 
 def _copy_small(old: Database, fresh: Database, aside: SetAside, table: str, columns: Sequence[str]) -> None:
     try:
-        rows = old.stream_text(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - names are constants above
+        rows = old.run_text(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - names are constants above
     except SpoolBroken as error:
         aside.note(lost=table, error=str(error))
         return
@@ -160,7 +160,7 @@ def _edge(old: Database, table: str, key: str, which: str) -> int:
     tables = [(table, key), *((name, column) for name, column, _ in _TABLES if name != table)]
     for name, column in tables:
         try:
-            value = old.stream_text(f"SELECT {which}({column}) FROM {name}")[0][0]  # noqa: S608 - constants
+            value = old.run_text(f"SELECT {which}({column}) FROM {name}")[0][0]  # noqa: S608 - constants
         except SpoolBroken:
             continue
         if value is not None and 0 <= int(value) < MAX_KEYS:
@@ -170,11 +170,11 @@ def _edge(old: Database, table: str, key: str, which: str) -> int:
 
 def _read(old: Database, select: str, first: int) -> Iterator[tuple[list[Row], int]]:
     try:
-        yield old.stream_text(select, (first, first + CHUNK - 1)), 0
+        yield old.run_text(select, (first, first + CHUNK - 1)), 0
     except SpoolBroken:
         for key in range(first, first + CHUNK):
             try:
-                yield old.stream_text(select, (key, key)), 0
+                yield old.run_text(select, (key, key)), 0
             except SpoolBroken:
                 yield [], 1
 
@@ -189,14 +189,14 @@ def _mend(fresh: Database, aside: SetAside) -> None:
     """Make the copy consistent: recipients that were lost are held, rows without their message are reported."""
     lanes = Book(fresh).lanes
     with fresh.transaction():
-        orphans = fresh.stream_text(
+        orphans = fresh.run_text(
             "SELECT DISTINCT message FROM recipients WHERE message NOT IN (SELECT seq FROM messages)"
         )
         for (seq,) in orphans:
             aside.note(lost="message facts", number=int(seq or 0))
         for table in ("recipients", "bodies", "journey"):
             fresh.run_text(f"DELETE FROM {table} WHERE message NOT IN (SELECT seq FROM messages)")  # noqa: S608
-        for seq, facts in fresh.stream_text("SELECT seq, facts FROM messages WHERE finished_ms = 0"):
+        for seq, facts in fresh.run_text("SELECT seq, facts FROM messages WHERE finished_ms = 0"):
             if isinstance(facts, bytes):
                 _mend_recipients(fresh, int(seq or 0), facts, lanes, aside)
         fresh.run("clear_tally")
@@ -209,7 +209,7 @@ def _mend_recipients(fresh: Database, seq: int, facts: bytes, lanes: dict[str, i
         message = message_of(facts)
     except Unreadable:
         return  # the check of rows that follows sets it aside
-    found = fresh.stream_text("SELECT idx, lane FROM recipients WHERE message = ?", (seq,))
+    found = fresh.run_text("SELECT idx, lane FROM recipients WHERE message = ?", (seq,))
     present = {int(index or 0): int(lane or 0) for index, lane in found}
     for index, recipient in enumerate(message.recipients):
         name = lane_of(message, recipient.direction)

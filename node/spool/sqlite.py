@@ -183,7 +183,8 @@ class SqliteSpool(OperatorVerbs):
 
     async def claim(self, start: AttemptStart) -> bool:
         """See the contract; raises WrongRequest for an attempt id used before."""
-        step = Step(apply=partial(steps.claim, start), messages=(start.message_id,), attempts=(start.attempt_id,))
+        names = (start.attempt_id,)
+        step = Step(apply=partial(steps.claim, start), messages=(start.message_id,), attempts=names, fresh=names)
         return bool(await self._writer.do(step))
 
     async def intend(self, attempt_id: str, dot_ms: int) -> None:
@@ -276,9 +277,8 @@ class SqliteSpool(OperatorVerbs):
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract; drops attempts older than 25 h as well."""
         old_ms = self._now_ms() - LEDGER_MS
-        pruned = await self._writer.do(
-            Alone(run=lambda database, _book: housekeeping.prune(database, before_ms, old_ms, limit))
-        )
+        run = partial(housekeeping.prune, before_ms=before_ms, attempts_before_ms=old_ms, limit=limit)
+        pruned = await self._writer.do(Alone(run=lambda database, _book: run(database)))
         self._discard(pruned.files)
         return int(pruned.messages)
 
@@ -296,4 +296,5 @@ def _inline(item: Accepted) -> Step | None:
     body = item.body
     if isinstance(body, BodyFile) or len(body) > INLINE_BYTES:
         return None
-    return Step(apply=partial(steps.append, item, len(body), ""), messages=(item.message.id,))
+    names = (item.message.id,)
+    return Step(apply=partial(steps.append, item, len(body), ""), messages=names, fresh=names)

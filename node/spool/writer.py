@@ -15,7 +15,7 @@ from typing import Any
 from node.errors import RelayError
 from node.policy.lifecycle import IllegalMove
 from node.spool.batch import Book, load, save, settle_book, stamp
-from node.spool.database import CommitUncertain, Database
+from node.spool.database import CommitUncertain, Conflict, Database
 from node.spool.errors import SpoolBroken, SpoolClosed, SpoolFull
 from node.spool.housekeeping import vacuum
 from node.spool.operations import Alone, Step, Ticket
@@ -30,7 +30,7 @@ MAX_BATCH = 512
 IDLE_S = 0.5
 """After this long without work the log is copied into the database file."""
 
-GATHER_S = 0.002
+GATHER_S = 0.001
 GATHER_BELOW = 6
 """A busy writer that finds fewer operations than this lets them gather for so long: a transaction costs the same for
 one as for twenty. With enough waiting it would only add to the wait."""
@@ -171,21 +171,21 @@ class Writer:
                 self._alone(ticket, ticket.operation)
         self._answer(batch)
 
-    def _together(self, tickets: list[Ticket]) -> None:
-        """One transaction for all; if it fails, one for each."""
+    def _together(self, tickets: list[Ticket], *, careful: bool = False) -> None:
+        """One transaction for all; if it fails, one for each, and then fresh ids are looked for as well."""
         try:
-            self._transact(tickets)
+            self._transact(tickets, careful=careful)
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller must get an answer
-            if len(tickets) == 1:
+            if len(tickets) == 1 and (careful or not isinstance(error, Conflict)):
                 tickets[0].error = error
                 return
             for ticket in tickets:
                 ticket.value = ticket.error = None
-                self._together([ticket])
+                self._together([ticket], careful=True)
 
-    def _transact(self, tickets: list[Ticket]) -> None:
+    def _transact(self, tickets: list[Ticket], *, careful: bool) -> None:
         database, book = self._ready()
-        work = _apply(database, book, tickets)
+        work = _apply(database, book, tickets, careful=careful)
         if not work.changed():
             return
         database.begin()
@@ -267,11 +267,14 @@ class Writer:
                 ticket.future.set_result(ticket.value)
 
 
-def _apply(database: Database, book: Book, tickets: list[Ticket]) -> Work:
-    """Load what the operations need and let each do its work, or fail by itself."""
+def _apply(database: Database, book: Book, tickets: list[Ticket], *, careful: bool) -> Work:
+    """Load what the operations need and let each do its work, or fail by itself.
+
+    Ids that should be fresh are only looked for when ``careful``: the tables' own keys object to a second one.
+    """
     operations = [ticket.operation for ticket in tickets if isinstance(ticket.operation, Step)]
-    message_ids = [name for operation in operations for name in operation.messages]
-    attempt_ids = [name for operation in operations for name in operation.attempts]
+    message_ids = [name for one in operations for name in one.messages if careful or name not in one.fresh]
+    attempt_ids = [name for one in operations for name in one.attempts if careful or name not in one.fresh]
     work = load(database, book, message_ids, attempt_ids)
     for ticket, operation in zip(tickets, operations, strict=True):
         try:

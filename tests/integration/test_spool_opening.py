@@ -72,7 +72,7 @@ async def test_a_commit_waits_for_the_disk(tmp_path):
     path = tmp_path / "db"
     database = Database(path, writable=True)
     assert database.number_text("PRAGMA synchronous") == 2
-    assert database.stream_text("PRAGMA journal_mode") == [("wal",)]
+    assert database.run_text("PRAGMA journal_mode") == [("wal",)]
     database.close()
 
 

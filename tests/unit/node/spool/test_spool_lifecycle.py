@@ -19,7 +19,7 @@ from node.policy.lifecycle import (
 
 ROWS = """
           claim deliver defer requeue lose bounce hold block release kill delete
-queued      x      .      x      .     .     x     x     x      .      x     x
+queued      x      .      x      .     .     x     x     x      x      x     x
 deferred    x      .      x      .     .     x     x     x      x      x     x
 in_flight   .      x      x      x     x     x     .     x      .      x     .
 unknown     .      x      .      x     .     x     .     x      .      x     x
