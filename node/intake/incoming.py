@@ -18,6 +18,8 @@ MAX_HEADER_BYTES: Final = 256 << 10
 _DOT_LINE: Final = re.compile(rb"\n\.")
 _BARE_CR: Final = re.compile(rb"\r[^\n]")
 """Both start with a literal, which the expression engine finds faster than ``bytes.find`` finds a pair."""
+UNIFORM_MIN_LINES: Final = 64
+"""From here on it pays to ask whether all lines are of one length, as an attachment's in base64 are."""
 DRAIN_SLACK_BYTES: Final = 16 << 20
 """How much of an oversized message is still read, so that its sender hears 552 instead of a reset."""
 
@@ -91,7 +93,7 @@ class DataReader:
             return
         cut = data.rfind(b"\n" if self._normalise else b"\r\n")
         cut = 0 if cut < 0 else cut + (1 if self._normalise else 2)
-        self._held = data[cut:]
+        self._held = data[cut:]  # data[:cut] is no copy when nothing is held
         if cut:
             self._block(data[:cut], dotted=dot >= 0)
         if not self.done:
@@ -156,14 +158,16 @@ class DataReader:
 
     def _block(self, block: bytes, *, dotted: bool) -> None:
         """Judge and keep complete lines; ``dotted`` if one of them may start with a dot."""
-        if _BARE_CR.search(block) is not None:
-            self._fail(Fault.BARE_CR)
-            return
-        # Every CR is followed by LF, so there are more LFs than CRs exactly if one is bare.
-        touched = block.count(b"\n") != block.count(b"\r")
-        if touched and not self._normalise:
-            self._fail(Fault.BARE_LF)
-            return
+        touched = False
+        if not uniform_lines(block):
+            if _BARE_CR.search(block) is not None:
+                self._fail(Fault.BARE_CR)
+                return
+            # Every CR is followed by LF, so there are more LFs than CRs exactly if one is bare.
+            touched = block.count(b"\n") != block.count(b"\r")
+            if touched and not self._normalise:
+                self._fail(Fault.BARE_LF)
+                return
         self._at_line_start = block.endswith(b"\r\n")
         self.size_bytes += len(block)
         if self.size_bytes > self._limit:
@@ -212,6 +216,26 @@ class DataReader:
             self._fail(Fault.BODY_LINE)
             return
         self.body.append(block)
+
+
+def uniform_lines(block: bytes) -> bool:
+    """Whether ``block`` is surely nothing but CRLF lines of one length, the last one perhaps shorter.
+
+    Ten times as fast as looking at every line end: the line ends are taken by their distance, and in a copy without
+    them no CR or LF may be left. False says nothing: the lines may be of several lengths, or an end be wrong.
+    """
+    width = block.find(b"\n") + 1
+    lines = len(block) // width if width > 1 else 0
+    if lines < UNIFORM_MIN_LINES or not block.endswith(b"\r\n"):
+        return False
+    copy = bytearray(block)
+    for start, end in ((width - 2, b"\r"), (width - 1, b"\n")):
+        if block[start : width * lines : width] != end * lines:
+            return False
+        copy[start : width * lines : width] = b" " * lines
+    if len(block) > width * lines:
+        copy[-2:] = b"  "
+    return b"\r" not in copy and b"\n" not in copy
 
 
 def longest_exceeds(block: bytes, limit: int) -> bool:

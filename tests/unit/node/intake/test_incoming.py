@@ -9,6 +9,7 @@ from node.intake.incoming import (
     DataReader,
     Fault,
     longest_exceeds,
+    uniform_lines,
 )
 
 
@@ -119,3 +120,26 @@ def test_longest_line(length):
     for before in (b"", b"ab\r\n" * 7, b"123456789\r\n" * 3):
         assert longest_exceeds(before + b"x" * length + b"\r\n", 10) == (length > 10)
         assert longest_exceeds(b"x" * length + b"\r\n" + before, 10) == (length > 10)
+
+
+def test_lines_of_one_length_are_seen_at_once_and_every_stray_octet_is_found():
+    block = b"abc\r\n" * 70 + b"ab\r\n"
+    assert uniform_lines(block)
+    assert uniform_lines(block[:-4])
+    for at in range(len(block)):
+        for octet in (b"\r", b"\n", b"x"):
+            spoiled = block[:at] + octet + block[at + 1 :]
+            changed = spoiled != block and (octet != b"x" or block[at : at + 1] in b"\r\n")
+            assert uniform_lines(spoiled) is not changed, (at, octet)
+
+
+@pytest.mark.parametrize("block", [b"", b"\n" * 200, b"\r\n" * 63, b"a\r\n" * 80 + b"a", b"a\r\n" * 80 + b"\n"])
+def test_what_is_not_of_one_length_is_left_to_the_longer_look(block):
+    assert not uniform_lines(block)
+
+
+def test_a_stray_octet_in_an_attachment_is_refused():
+    line = b"A" * 76 + b"\r\n"
+    for stray, fault in ((b"A" * 75 + b"\n\r\n", Fault.BARE_LF), (b"A" * 75 + b"\r\r\n", Fault.BARE_CR)):
+        reader, _, _ = read(b"A: b\r\n\r\n" + line * 300 + stray + line * 300 + b".\r\n", cuts=[5000])
+        assert reader.fault is fault
