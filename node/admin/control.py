@@ -77,11 +77,11 @@ class Control(Protocol):
         """Give every account and path with its standing."""
         ...
 
-    def park(self, account: str, why: str, actor: str) -> bool:
+    async def park(self, account: str, why: str, actor: str) -> bool:
         """Take an account or a scope (``client/NAME``, ``path/TENANT/KIND`` ...) out of use; False: no such thing."""
         ...
 
-    def resume(self, account: str, why: str, actor: str) -> bool:
+    async def resume(self, account: str, why: str, actor: str) -> bool:
         """Put it back into use, whatever parked it."""
         ...
 

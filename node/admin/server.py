@@ -190,7 +190,7 @@ class AdminServer:
         if action not in acts:
             raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
         account, why = text_of(body, "account", required=True), text_of(body, "reason")
-        if not acts[action](account, why, _actor(request)):
+        if not await acts[action](account, why, _actor(request)):
             return _json({"error": f"account: there is no account or scope {account!r}"}, 404)
         _log.warning(
             "account changed", extra={"action": action, "account": account, "actor": _actor(request), "why": why}

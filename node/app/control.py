@@ -8,15 +8,17 @@ from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
 from node.delivery.clock import steady_ms, wall_ms
 from node.intake.door import Sight
+from node.policy.envelope import RecipientState
 from node.policy.explain import Question, RouteAnswer
 from node.policy.scopes import account_scope_name
 from node.policy.standing import HEALTHY
+from node.spool.contract import Filter, Spool
 from node.telemetry.exposition import exposition
 
 if TYPE_CHECKING:
     from node.app.node import Node
-    from node.spool.contract import Spool
 
+RELEASE_BATCH = 1_000
 WEAK = (Sight.OLD_TLS, Sight.CLEAR_AUTH, Sight.BARE_LF, Sight.LENIENT)
 
 
@@ -35,6 +37,8 @@ class NodeControl:
             reasons.append("stopping")
         if self._node.intake is None:
             reasons.append("not listening yet")
+        if self._node.spool.broken:
+            reasons.append(f"spool: {self._node.spool.broken}")
         state = self._node.door.state()
         if not state.accepting:
             reasons.append(f"door shut: {state.reason}")
@@ -99,7 +103,7 @@ class NodeControl:
             )
         return views
 
-    def park(self, account: str, why: str, actor: str) -> bool:
+    async def park(self, account: str, why: str, actor: str) -> bool:
         """Take an account, or a scope as listed, out of use."""
         scope = self._scope(account)
         if scope is None or self._node.delivery is None:
@@ -107,12 +111,19 @@ class NodeControl:
         self._node.delivery.park(scope, reason=why or "parked by an operator", by=actor)
         return True
 
-    def resume(self, account: str, why: str, actor: str) -> bool:  # noqa: ARG002 - logged by the caller
-        """Put it back into use."""
+    async def resume(self, account: str, why: str, actor: str) -> bool:
+        """Put it back into use, and make due now what was put off for the reason it rested for."""
         scope = self._scope(account)
-        if scope is None or self._node.delivery is None:
+        delivery = self._node.delivery
+        if scope is None or delivery is None:
             return False
-        self._node.delivery.resume(scope)
+        standing = delivery.state().standings.get(scope, HEALTHY)
+        delivery.resume(scope)
+        if standing.reason:
+            waiting = Filter(states=(RecipientState.DEFERRED,), reason=standing.reason, limit=RELEASE_BATCH)
+            while await self.spool.release(waiting, actor, why or f"{scope} resumed", wall_ms()):
+                pass
+        delivery.wake()
         return True
 
     def route(self, question: Question) -> RouteAnswer:

@@ -99,7 +99,6 @@ def test_a_wrong_secret_bounces_nothing_shows_and_heals_without_a_restart(tmp_pa
             secret.write_text(SECRET)
             # By itself the path is tried again five minutes after the refusal; an operator need not wait for it.
             node.ctl("account", "resume", PATH, "--reason", "new secret")
-            node.ctl("queue", "retry", "--why", "app_refused", "--reason", "new secret")
             for queue_id in queue_ids:
                 found = wait_state(node, queue_id, "delivered")
                 assert "bounced" not in events(found)

@@ -61,12 +61,12 @@ class SmallControl:
             for name in sorted(self.accounts)
         ]
 
-    def park(self, account: str, why: str, actor: str) -> bool:
+    async def park(self, account: str, why: str, actor: str) -> bool:
         if account in self.accounts:
             self.parked[account] = (why, actor)
         return account in self.accounts
 
-    def resume(self, account: str, why: str, actor: str) -> bool:
+    async def resume(self, account: str, why: str, actor: str) -> bool:
         self.parked.pop(account, None)
         return account in self.accounts
 
