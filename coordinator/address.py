@@ -115,6 +115,8 @@ class Facts:
     """Place among the candidates; 0 is preferred."""
     yields: bool = False
     """A preferred candidate is there and waiting, or an operator moves the address away from us."""
+    allowance_ms: int = KERNEL_ALLOWANCE_MS
+    """How late the kernel may be: KERNEL_ALLOWANCE_V6_MS for an IPv6 address."""
     unanimity: bool = True
     """Whether the address may be kept by promises while the store is silent."""
 
@@ -159,12 +161,12 @@ def authority_ms(address: Address, facts: Facts) -> int:
 
 def lifetime_s(authority: int, facts: Facts) -> int:
     """Whole seconds the kernel may keep the address from now: ``floor(sent + T − 1 s − now)`` (§2)."""
-    return max(0, (limit_ms(authority, facts.timing) - facts.now_ms) // 1_000)
+    return max(0, (limit_ms(authority, facts) - facts.now_ms) // 1_000)
 
 
-def limit_ms(authority: int, timing: Timing) -> int:
+def limit_ms(authority: int, facts: Facts) -> int:
     """When the kernel must have been told to let go by: ``sent + T − 1 s``."""
-    return authority + timing.margin_ms - KERNEL_ALLOWANCE_MS
+    return authority + facts.timing.margin_ms - facts.allowance_ms
 
 
 def promising(address: Address, facts: Facts) -> bool:
@@ -201,7 +203,7 @@ def _while_bound(address: Address, facts: Facts, authority: int) -> Next:
         return Next(todo=Todo.REMOVE)
     if may_take(address, facts):  # kept by promises, and the store is back
         return Next(todo=Todo.TAKE)
-    too_long = address.bound_until_ms > limit_ms(authority, facts.timing) + LATE_MS
+    too_long = address.bound_until_ms > limit_ms(authority, facts) + LATE_MS
     if too_long and life_s < LIFETIME_MIN_S:
         return Next(todo=Todo.REMOVE)
     gained = facts.now_ms + life_s * 1_000 >= address.bound_until_ms + 1_000

@@ -12,7 +12,9 @@ TTL_MIN_MS: Final = 3_000
 MARGIN_MIN_MS: Final = 500
 """Drift of clocks (500 ppm × T), the kernel's lateness with address lifetimes (≤ 350 ms), and the time to stop."""
 KERNEL_ALLOWANCE_MS: Final = 1_000
-"""Taken off an address's lifetime for the kernel's lateness."""
+"""Taken off an IPv4 address's lifetime for the kernel's lateness (measured ≤ 350 ms)."""
+KERNEL_ALLOWANCE_V6_MS: Final = 2_000
+"""The kernel looks at IPv6 lifetimes at most once a second (addrconf_verify; measured up to 720 ms late)."""
 
 
 class UnsafeTiming(ValueError):  # noqa: N818 - names a property

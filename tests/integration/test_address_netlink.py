@@ -11,6 +11,7 @@ from coordinator.drivers.contract import DriverError
 from coordinator.drivers.frames import claim_of
 from coordinator.drivers.neighbours import Neighbours
 from coordinator.drivers.netlink import NetlinkDriver
+from coordinator.timing import KERNEL_ALLOWANCE_MS, KERNEL_ALLOWANCE_V6_MS
 from tests.support.namespaces import Lan, sh
 
 VIPS = ["10.9.0.100", "fd09::100"]
@@ -36,13 +37,14 @@ def test_bound_with_a_lifetime_and_gone_by_itself(lan, vip):
         begun = time.monotonic()
         await driver.bind(1)
         while await driver.left_s() is not None:
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 10
             await asyncio.sleep(0.02)
         lasted = time.monotonic() - begun
         await driver.close()
         return lasted
 
-    assert 0.9 <= lan.run(0, main) <= 1.4, "the kernel may be late by 350 ms (coordination-review §1)"
+    late_s = lan.run(0, main) - 1
+    assert -0.1 <= late_s < (KERNEL_ALLOWANCE_V6_MS if ":" in vip else KERNEL_ALLOWANCE_MS) / 1_000
     assert "10.9.0.1/24" in lan.addresses(0), "the host's own address stays"
 
 

@@ -200,6 +200,13 @@ class World:
                 end = self.now + length * self.random.uniform(0.5, 1)
                 self.cut[each, "etcd"] = self.cut["etcd", each] = end
 
+    def _sever(self, name, host, length) -> None:
+        """One host keeps the store; the others keep one another and reach neither."""
+        for each in self.hosts:
+            if each != name:
+                for other in (name, "etcd"):
+                    self.cut[each, other] = self.cut[other, each] = self.now + length
+
     def _etcd_leader(self, name, host, length) -> None:
         gap = self.random.uniform(0.3, 2.0)
         self.etcd.down_until = max(self.etcd.down_until, self.now + gap)

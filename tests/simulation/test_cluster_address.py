@@ -94,6 +94,14 @@ def test_one_kernel_at_most_without_fallback(block):
         simulate(seed, timing=no_fallback(), unanimity=False)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(20))
+def test_one_kernel_at_most_in_two_thousand_seeds(block):
+    for seed in range(20_000 + block * 100, 20_100 + block * 100):
+        simulate(seed)
+        simulate(seed, timing=no_fallback(), unanimity=False)
+
+
 def test_a_seed_replays_exactly():
     first, second = simulate(7), simulate(7)
     assert first.log == second.log

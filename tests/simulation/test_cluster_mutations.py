@@ -69,15 +69,13 @@ def lifetime_rounded_up(patch):
     patch.setattr(
         addresses,
         "lifetime_s",
-        lambda authority, facts: max(
-            0, math.ceil((addresses.limit_ms(authority, facts.timing) - facts.now_ms) / 1_000)
-        ),
+        lambda authority, facts: max(0, math.ceil((addresses.limit_ms(authority, facts) - facts.now_ms) / 1_000)),
     )
     patch.setattr(addresses, "LATE_MS", 10_000)
 
 
 def no_allowance_for_the_kernel(patch):
-    patch.setattr(addresses, "KERNEL_ALLOWANCE_MS", 0)
+    patch.setattr(addresses, "limit_ms", lambda authority, facts: authority + facts.timing.margin_ms)
 
 
 def no_look_at_the_clock_after_a_call(patch):
