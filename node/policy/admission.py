@@ -10,6 +10,7 @@ import msgspec
 from node.policy.addresses import AddressError, parse_address
 from node.policy.clients import ClientRule, To
 from node.policy.envelope import Direction, Notify, Priority, Recipient
+from node.policy.memory import repeatable
 from node.policy.parameters import (
     ParameterError,
     check_auth_parameter,
@@ -67,6 +68,9 @@ class MailWords(msgspec.Struct, frozen=True, kw_only=True):
     mt_priority: int | None = None
 
 
+_NO_WORDS = MailWords()
+
+
 def check_mail(
     rules: IntakeRules,
     client: ClientRule | None,
@@ -83,25 +87,29 @@ def check_mail(
     """
     if client is None:
         return no_rule(peer, auth_possible=auth_possible)
+    head, _, rest = argument.partition(" ")
+    known = rules.senders.recall(client, head, lenient=lenient)
+    if known is not None and not rest:
+        return known
     try:
-        path, parameters = split_path(argument, lenient=lenient)
-        words = _mail_words(parse_parameters(parameters)) if parameters else MailWords()
+        path, parameters = (head, rest.strip(" ")) if known else split_path(argument, lenient=lenient)
+        words = _mail_words(parse_parameters(parameters)) if parameters else _NO_WORDS
     except ParameterError as error:
         return _syntax(error)
     except KeyError as error:
         return _not_offered(error)
-    try:
-        named = parse_address(path, rules.grammar(lenient=lenient, utf8=words.smtputf8)) if path else ""
-    except AddressError as error:
-        return _bad_address(error, "5.1.7", words, path)
-    sender = rules.rewriter.sender(named)[0] if named else ""
-    denial = sender_denial(client, sender, "sender") or size_denial(rules, client, words.size_bytes)
-    if denial is not None:
-        return denial
-    return MailFrom(
-        address=sender,
-        original=named,
-        tenant=rules.domains.tenant_of(sender),
+    judged = known or _sender(rules, client, path, words, lenient=lenient)
+    if isinstance(judged, Denial):
+        return judged
+    if known is None and repeatable(head, path):
+        rules.senders.keep(client, head, judged, lenient=lenient)
+    return judged if words is _NO_WORDS else _with_words(rules, client, judged, words)
+
+
+def _with_words(rules: IntakeRules, client: ClientRule, judged: MailFrom, words: MailWords) -> MailFrom | Denial:
+    """Add what the parameters of MAIL say."""
+    return size_denial(rules, client, words.size_bytes) or msgspec.structs.replace(
+        judged,
         declared_bytes=words.size_bytes,
         eight_bit=words.eight_bit,
         smtputf8=words.smtputf8,
@@ -109,6 +117,20 @@ def check_mail(
         envid=words.envid,
         priority=_priority(client, words.mt_priority),
     )
+
+
+def _sender(rules: IntakeRules, client: ClientRule, path: str, words: MailWords, *, lenient: bool) -> MailFrom | Denial:
+    """Judge the path of MAIL alone."""
+    try:
+        named = parse_address(path, rules.grammar(lenient=lenient, utf8=words.smtputf8)) if path else ""
+    except AddressError as error:
+        return _bad_address(error, "5.1.7", words, path)
+    sender = rules.rewriter.sender(named)[0] if named else ""
+    denial = sender_denial(client, sender, "sender")
+    if denial is not None:
+        return denial
+    tenant = rules.domains.tenant_of(sender)
+    return MailFrom(address=sender, original=named, tenant=tenant, priority=client.priority)
 
 
 def check_recipient(
@@ -124,10 +146,15 @@ def check_recipient(
     if accepted >= client.max_recipients:
         text = f"client {client.name!r} may name {client.max_recipients} recipients in one message"
         return Denial(code=452, enhanced="4.5.3", text=text, reason="too_many_recipients")
+    head, _, rest = argument.partition(" ")
+    if not rest:
+        known = rules.recipients.recall(client, head, mail.tenant, lenient=lenient)
+        if known is not None:
+            return known
     words = _read_recipient(rules, mail, argument, lenient=lenient)
     if isinstance(words, Denial):
         return words
-    named, address, notify, orcpt = words
+    path, named, address, notify, orcpt = words
     direction = rules.domains.direction(address, mail.tenant)
     denial = recipient_denial(client, address, direction)
     if denial is not None:
@@ -135,13 +162,16 @@ def check_recipient(
     if client.redirect:
         address, direction = client.redirect, rules.domains.direction(client.redirect, mail.tenant)
     original = named if named != address else ""
-    return Recipient(address=address, direction=direction, original=original, orcpt=orcpt, notify=notify)
+    recipient = Recipient(address=address, direction=direction, original=original, orcpt=orcpt, notify=notify)
+    if not rest and repeatable(head, path):
+        rules.recipients.keep(client, head, recipient, mail.tenant, lenient=lenient)
+    return recipient
 
 
 def _read_recipient(
     rules: IntakeRules, mail: MailFrom, argument: str, *, lenient: bool
-) -> tuple[str, str, int, str] | Denial:
-    """Give the address named, the one meant, NOTIFY and ORCPT."""
+) -> tuple[str, str, str, int, str] | Denial:
+    """Give the path, the address named, the one meant, NOTIFY and ORCPT."""
     try:
         path, parameters = split_path(argument, lenient=lenient)
         notify, orcpt = _recipient_words(parse_parameters(parameters)) if parameters else NO_DSN
@@ -155,7 +185,7 @@ def _read_recipient(
         return _bad_address(error, "5.1.3", mail, path)
     if "@" not in address:
         return Denial(code=550, enhanced="5.1.3", text="the recipient has no domain", reason="recipient_no_domain")
-    return named, address, notify, orcpt
+    return path, named, address, notify, orcpt
 
 
 def no_rule(peer: str, *, auth_possible: bool) -> Denial:

@@ -40,6 +40,21 @@ class _RefusedError(Exception):
 
 def judge_originators(found: list[tuple[int, Field]], facts: Facts, *, reply_to: bool) -> Originators | Denial:
     """Judge the originator fields found, with their indexes; ``reply_to``: a Reply-To field is there already."""
+    lone = found[0][1] if len(found) == 1 and found[0][1].name == b"from" else None
+    if lone is None:
+        return _judged(found, facts, reply_to=reply_to)
+    memory, utf8 = facts.rules.authors, facts.mail.smtputf8
+    known = memory.recall(facts.client, lone.value, lenient=facts.lenient, utf8=utf8)
+    if known is not None:
+        return known
+    outcome = _judged(found, facts, reply_to=reply_to)
+    if isinstance(outcome, Originators) and not outcome.replaced and not outcome.added:
+        # Left as it was, so nothing but its own text, the client and the grammar had a say in it.
+        memory.keep(facts.client, lone.value, outcome, lenient=facts.lenient, utf8=utf8)
+    return outcome
+
+
+def _judged(found: list[tuple[int, Field]], facts: Facts, *, reply_to: bool) -> Originators | Denial:
     try:
         return _judge(found, facts, reply_to=reply_to)
     except _RefusedError as refused:

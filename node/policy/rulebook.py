@@ -3,15 +3,24 @@
 Built by settings/rules.py, asked by admission and finish. Knows nothing of listeners, sockets or files.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from node.policy.addresses import Grammar, domain_of
 from node.policy.clients import ClientIndex, MiB
 from node.policy.domains import canonical_domain
-from node.policy.envelope import Direction
+from node.policy.envelope import Direction, Recipient
+from node.policy.memory import Memory
 from node.policy.rewrite import Rewriter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from node.policy.admission import MailFrom
+    from node.policy.originators import Originators
 
 HOPS = 50
 OWN_HOPS = 2
@@ -67,6 +76,18 @@ class IntakeRules(msgspec.Struct, frozen=True, kw_only=True):
     strict_utf8: Grammar = Grammar(bare=True, utf8=True)
     lenient: Grammar = Grammar(bare=True, lenient=True)
     lenient_utf8: Grammar = Grammar(bare=True, lenient=True, utf8=True)
+
+    senders: Memory[MailFrom] = Memory()
+    """What MAIL agreed on for a path without parameters."""
+    recipients: Memory[Recipient] = Memory()
+    """What RCPT agreed on for a path without parameters."""
+    authors: Memory[Originators] = Memory()
+    """A lone From that was allowed and stays as it is."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing in memory, also as the changed copy of other rules."""
+        for name in ("senders", "recipients", "authors"):
+            msgspec.structs.force_setattr(self, name, Memory())
 
     def grammar(self, *, lenient: bool, utf8: bool) -> Grammar:
         """The address grammar of a session and transaction."""

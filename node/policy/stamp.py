@@ -33,8 +33,13 @@ def received_field(facts: Facts) -> bytes:
     by = f"by {rules.hostname} ({rules.marker}) with {facts.protocol}\r\n\tid {facts.id}; {mail_date(facts.now_ms)}\r\n"
     if not rules.received_full:
         return f"Received: {by}".encode("ascii")
-    tls = f"\r\n\t(using {facts.tls})" if _TLS.fullmatch(facts.tls) else ""
-    return f"Received: from {_helo(facts.helo)}{_peer(facts.peer)}{tls}\r\n\t{by}".encode("ascii")
+    return f"Received: {_from(facts.helo, facts.peer, facts.tls)}\r\n\t{by}".encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _from(helo: str, peer: str, tls: str) -> str:
+    using = f"\r\n\t(using {tls})" if _TLS.fullmatch(tls) else ""
+    return f"from {_helo(helo)}{_peer(peer)}{using}"
 
 
 def is_own(rules: IntakeRules, value: bytes) -> bool:
