@@ -9,7 +9,13 @@ from typing import Final
 from node.intake.replies import Say
 
 
-class Phase(Enum):
+class _Word(Enum):
+    """Members are single, so they may be hashed by identity; the library's hash is a call in Python, many a message."""
+
+    __hash__ = object.__hash__
+
+
+class Phase(_Word):
     """How far a session has come."""
 
     NEW = "new"  # no HELO or EHLO yet
@@ -18,7 +24,7 @@ class Phase(Enum):
     RCPT = "rcpt"  # at least one recipient is accepted
 
 
-class Mode(Enum):
+class Mode(_Word):
     """What the next octets are."""
 
     COMMAND = "command"
@@ -28,7 +34,7 @@ class Mode(Enum):
     CLOSE = "close"  # the last reply is given
 
 
-class Event(Enum):
+class Event(_Word):
     """What moves a session on."""
 
     GREETED = "greeted"

@@ -24,6 +24,7 @@ from node.spool.contract import Accepted
 from node.telemetry.contract import FinishedSpan, TraceContext
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Awaitable, Callable
 
     from node.intake.conversation import Conversation
@@ -169,32 +170,61 @@ class Transfer:
         denial = self.denial or size_denial(self.session.house.rules, self.client, reader.size_bytes)
         if denial is not None:
             return self._refuse(self.session.deny(denial))
-        return self._commit()
+        return self._commit() if self._spill is None else self._commit_file(self._spill)
 
     def _refuse(self, reply: bytes) -> bytes:
         self.abandon()
         return reply
 
-    async def _commit(self) -> bytes:
-        """Make the message durable; the reply is 250 only then (I1)."""
-        house = self.session.house
+    def _commit(self) -> bytes | Awaitable[bytes]:
+        """Make the message durable; the reply is 250 only then (I1). Futures alone: a task costs as much as a step."""
+        message, context = self._message()
+        try:
+            durable = self.session.house.door.append(Accepted(message=message, body=b"".join(self._inline)))
+        except (RelayError, OSError) as error:
+            return self._not_stored(error)
+        reply: Future[bytes] = durable.get_loop().create_future()
+
+        def answer(done: Future[None]) -> None:
+            if done.cancelled():
+                reply.cancel()
+                return
+            error = done.exception()
+            if error is None:
+                reply.set_result(self._queued())
+                self._stored(message, context)
+            elif isinstance(error, RelayError | OSError):
+                reply.set_result(self._not_stored(error))
+            else:
+                reply.set_exception(error)
+
+        durable.add_done_callback(answer)
+        return reply
+
+    async def _commit_file(self, spill: Spill) -> bytes:
+        """The same for a body in a file, which must be whole on disk before."""
         try:
             message, context = self._message()
-            body = await self._spill.finish() if self._spill is not None else b"".join(self._inline)
-            self._spill_taken()
-            await house.door.append(Accepted(message=message, body=body))
+            body = await spill.finish()
+            self._spill = None  # from here on the file is the spool's
+            await self.session.house.door.append(Accepted(message=message, body=body))
         except (RelayError, OSError) as error:
-            self.abandon()
-            self.session.refused_reason = "not_stored"
-            log.warning("message %s from client %s not stored: %s", self.id, self.client.name, type(error).__name__)
-            return Say.NOT_STORED
+            return self._not_stored(error)
+        self._stored(message, context)
+        return self._queued()
+
+    def _stored(self, message: NewMessage, context: TraceContext) -> None:
         self._settle(used=len(self.recipients))
         self._report(message, context)
+
+    def _queued(self) -> bytes:
         return b"250 2.0.0 Ok: queued as " + self.id.encode() + b"\r\n"
 
-    def _spill_taken(self) -> None:
-        """From here on the file is the spool's."""
-        self._spill = None
+    def _not_stored(self, error: Exception) -> bytes:
+        self.abandon()
+        self.session.refused_reason = "not_stored"
+        log.warning("message %s from client %s not stored: %s", self.id, self.client.name, type(error).__name__)
+        return Say.NOT_STORED
 
     def _message(self) -> tuple[NewMessage, TraceContext]:
         finished, facts, reader, session = self._finished, self._facts, self.reader, self.session

@@ -126,11 +126,9 @@ def _sender(rules: IntakeRules, client: ClientRule, path: str, words: MailWords,
     except AddressError as error:
         return _bad_address(error, "5.1.7", words, path)
     sender = rules.rewriter.sender(named)[0] if named else ""
-    denial = sender_denial(client, sender, "sender")
-    if denial is not None:
-        return denial
     tenant = rules.domains.tenant_of(sender)
-    return MailFrom(address=sender, original=named, tenant=tenant, priority=client.priority)
+    agreed = MailFrom(address=sender, original=named, tenant=tenant, priority=client.priority)
+    return sender_denial(client, sender, "sender") or agreed
 
 
 def check_recipient(
