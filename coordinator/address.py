@@ -227,10 +227,11 @@ def may_take(address: Address, facts: Facts) -> bool:
         return False
     if address.nodes and facts.me not in address.nodes:
         return False
-    if now_ms - facts.started_ms < facts.timing.ttl_ms or (facts.paused and not address.clean):
+    in_turn_ms = now_ms - facts.rank * RANK_MS
+    if in_turn_ms - facts.started_ms < facts.timing.ttl_ms or (facts.paused and not address.clean):
         return False
     wait_ms = 0 if address.clean or keeps(address, facts) else takeover_wait_ms(facts)
-    return delay_over(address.gone_ms, session.began_ms, wait_ms, now_ms - facts.rank * RANK_MS)
+    return delay_over(address.gone_ms, session.began_ms, wait_ms, in_turn_ms)
 
 
 def takeover_wait_ms(facts: Facts) -> int:

@@ -1,0 +1,166 @@
+"""Three hosts' keepers on one store in virtual time, with the load balancer's driver: who answers, when it moves."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from coordinator.drivers.probe import ProbeDriver
+from coordinator.keeper import AddressKeeper, Place
+from coordinator.keys import Keys, Role
+from coordinator.members import MemberRecord
+from coordinator.runner import Self, SessionRunner
+from coordinator.runtime import HeldLease
+from coordinator.store.contract import Indefinite, Put
+from coordinator.store.memory import MemoryStore
+from coordinator.timing import FAST
+from tests.support.virtual_loop import run_virtual
+
+KEYS = Keys(cluster="c")
+NODES = ("a", "b", "c")
+
+
+class Silenced(MemoryStore):
+    """A store that can fall silent for everybody: no call is answered and no watch told."""
+
+    silent = False
+    deaf = frozenset()
+
+    async def _answer(self, call, timeout_s):
+        if self.silent:
+            call.close()
+            await asyncio.sleep(timeout_s)
+            raise Indefinite("unavailable")
+        return await call
+
+    async def get(self, key, *, timeout_s):
+        return await self._answer(super().get(key, timeout_s=timeout_s), timeout_s)
+
+    async def list(self, prefix, *, timeout_s):
+        return await self._answer(super().list(prefix, timeout_s=timeout_s), timeout_s)
+
+    async def txn(self, compares, writes, *, timeout_s):
+        return await self._answer(super().txn(compares, writes, timeout_s=timeout_s), timeout_s)
+
+    async def grant(self, ttl_s, *, timeout_s):
+        return await self._answer(super().grant(ttl_s, timeout_s=timeout_s), timeout_s)
+
+    async def renew(self, lease, *, timeout_s):
+        return await self._answer(super().renew(lease, timeout_s=timeout_s), timeout_s)
+
+    async def revoke(self, lease, *, timeout_s):
+        return await self._answer(super().revoke(lease, timeout_s=timeout_s), timeout_s)
+
+
+class House:
+    """One host: session, keeper, driver."""
+
+    def __init__(self, loop, store, name, path, ask):
+        self.ready, self.driver = True, ProbeDriver("smtp", loop.time)
+        record = MemberRecord(node=name, boot_id=name, process_id=name)
+        me = Self(key=KEYS.member(Role.COORDINATOR, name), record=record, held=HeldLease(path / name, name),
+                  progress_ms=loop.now_ms)  # fmt: skip
+        self.held, self.alarms = me.held, []
+        self.session = SessionRunner(store, FAST, me, now_ms=loop.now_ms)
+        place = Place(name="smtp", node=name, nodes=NODES, ready=lambda: self.ready, rank=lambda: NODES.index(name),
+                      alarm=self.alarms.append, ask=ask)  # fmt: skip
+        self.keeper = AddressKeeper(place, self.driver, store, self.session, KEYS, now_ms=loop.now_ms)
+        self.tasks = [asyncio.ensure_future(self.session.run()), asyncio.ensure_future(self.keeper.run())]
+
+
+@pytest.fixture
+def world(tmp_path):
+    def run(scenario):
+        async def main(loop):
+            store = Silenced(loop.time)
+
+            async def ask_as(asker, node, _):
+                return node not in store.deaf and houses[node].keeper.asked(asker)
+
+            houses = {name: House(loop, store, name, tmp_path, partial(ask_as, name)) for name in NODES}
+            try:
+                await scenario(loop, store, houses)
+            finally:
+                for house in houses.values():
+                    for task in house.tasks:
+                        task.cancel()
+                    await asyncio.gather(*house.tasks, return_exceptions=True)
+                    house.held.close()
+
+        run_virtual(main)
+
+    return run
+
+
+def holders(houses):
+    return [name for name, house in houses.items() if house.driver.held]
+
+
+async def until(loop, houses, wanted, within_s):
+    end = loop.time() + within_s
+    while holders(houses) != wanted:
+        assert loop.time() < end, (holders(houses), [h.keeper.address for h in houses.values()])
+        assert len(holders(houses)) < 2
+        await asyncio.sleep(0.01)
+    return loop.time()
+
+
+def test_the_first_in_rank_takes_it_and_a_holder_not_ready_hands_it_over_at_once(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        houses["a"].ready = False
+        begun = loop.time()
+        assert await until(loop, houses, ["b"], 5) - begun < 0.5
+        houses["a"].ready = True
+        await asyncio.sleep(30)
+        assert holders(houses) == ["b"], "no fail-back of its own accord"
+        assert not any(house.alarms for house in houses.values())
+
+    world(scenario)
+
+
+def test_a_killed_coordinators_address_ends_by_itself_and_moves_after_the_lease(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        houses["a"].keeper._driver = ProbeDriver("none")  # a killed process removes nothing
+        for task in houses["a"].tasks:
+            task.cancel()
+        begun = loop.time()
+        ended = await until(loop, houses, [], 10) - begun
+        moved = await until(loop, houses, ["b"], 20) - begun
+        assert ended <= FAST.ttl_ms / 1_000 - 1
+        assert FAST.ttl_ms / 1_000 - FAST.renew_ms / 1_000 <= moved <= FAST.ttl_ms / 1_000 + 3 + 0.5
+
+    world(scenario)
+
+
+def test_a_stranger_in_the_key_space_and_garbage_under_the_key_are_a_holder(world):
+    async def scenario(loop, store, houses):
+        await store.txn([], [Put(key=KEYS.address("smtp"), value=b"\xff")], timeout_s=1)
+        await store.txn([], [Put(key=KEYS.root + "whatever", value=b"\x00")], timeout_s=1)
+        await asyncio.sleep(20)
+        assert holders(houses) == []
+
+    world(scenario)
+
+
+def test_the_address_stays_through_a_silence_by_everybodys_word_and_not_without_one(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        store.silent = True
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            assert holders(houses) == ["a"]
+        store.silent = False
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            assert holders(houses) == ["a"]
+        store.silent, store.deaf = True, frozenset({"c"})
+        begun = loop.time()
+        assert await until(loop, houses, [], 10) - begun < FAST.ttl_ms / 1_000
+        await asyncio.sleep(20)
+        assert holders(houses) == []
+        store.silent = False
+        await until(loop, houses, ["a"], 20)
+
+    world(scenario)
