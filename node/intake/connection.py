@@ -17,6 +17,7 @@ from node.intake.replies import Say
 from node.intake.sequence import Mode
 
 log = logging.getLogger(__name__)
+_COMMAND, _DATA, _SASL, _TLS, _CLOSE = Mode  # a member asked of its class costs ten times a name, at every line
 PENDING_MAX_BYTES: Final = 64 << 10
 """Pipelined input kept while an answer is awaited; beyond, reading pauses."""
 LINE_SKIP_MAX_BYTES: Final = 256 << 10
@@ -133,7 +134,7 @@ class Connection(Link):
         at, size = 0, len(data)
         out: list[bytes] = []
         while at < size:
-            if talk.mode is Mode.DATA:
+            if talk.mode is _DATA:
                 answer = talk.data(data[at:] if at else data)
                 self._pace(size - at)
                 data, at = talk.leftover, 0
@@ -150,39 +151,39 @@ class Connection(Link):
             elif answer is not None:
                 self._await(cast("Awaitable[bytes]", answer))
                 break
-            if talk.mode is Mode.CLOSE or talk.mode is Mode.TLS:
+            if talk.mode is _CLOSE or talk.mode is _TLS:
                 break
         self._after(talk, data[at:] if at else data, out)
 
     def _after(self, talk: Conversation, rest: bytes, out: list[bytes]) -> None:
         """Send the replies, keep what is left, and do what the last answer asks for."""
-        if talk.mode is Mode.TLS:
+        if talk.mode is _TLS:
             self._pause()  # before 220 is out: what follows it is the handshake
             self._start_tls(b"".join(out))
             return
         if out:
             self.transport.write(b"".join(out) if len(out) > 1 else out[0])
-        if talk.mode is Mode.CLOSE and self._awaited is None:
+        if talk.mode is _CLOSE and self._awaited is None:
             self._finish(linger=not out[-1].startswith(b"221"))
             return
         if rest:
             self._rest(talk, rest)
-        elif talk.mode is Mode.DATA and talk.transfer is not None and talk.transfer.busy:
+        elif talk.mode is _DATA and talk.transfer is not None and talk.transfer.busy:
             self._pause()
 
     def _rest(self, talk: Conversation, rest: bytes) -> None:
         """An unfinished line, or input that came while an answer is awaited."""
-        bound = MAX_AUTH_OCTETS if talk.mode is Mode.SASL or rest[:5].upper() == b"AUTH " else MAX_COMMAND_OCTETS
+        bound = MAX_AUTH_OCTETS if talk.mode is _SASL or rest[:5].upper() == b"AUTH " else MAX_COMMAND_OCTETS
         if self._awaited is not None or len(rest) <= bound + 2:
             self._keep(rest)
             return
         if not self._skipping:
-            reply = talk.refused(Say.AUTH_LINE_TOO_LONG if talk.mode is Mode.SASL else Say.LINE_TOO_LONG)
+            reply = talk.refused(Say.AUTH_LINE_TOO_LONG if talk.mode is _SASL else Say.LINE_TOO_LONG)
             self.transport.write(reply)
             talk.sasl = None
-            talk.mode = Mode.COMMAND if talk.mode is Mode.SASL else talk.mode
+            talk.mode = _COMMAND if talk.mode is _SASL else talk.mode
         self._skipping += len(rest)
-        if self._skipping > LINE_SKIP_MAX_BYTES or talk.mode is Mode.CLOSE:
+        if self._skipping > LINE_SKIP_MAX_BYTES or talk.mode is _CLOSE:
             self._finish(linger=True)
 
     def _line(self, talk: Conversation, line: bytes) -> Answer:
@@ -190,15 +191,15 @@ class Connection(Link):
             self._skipping = 0
             return None
         self.deadline_s = self.house.clock_s + self.house.limits.idle
-        if talk.mode is not Mode.SASL:
+        if talk.mode is not _SASL:
             answer = talk.line(line)
         elif len(line) > MAX_AUTH_OCTETS:
             talk.sasl = None
-            talk.mode = Mode.COMMAND
+            talk.mode = _COMMAND
             answer = talk.refused(Say.AUTH_LINE_TOO_LONG)
         else:
             answer = talk.sasl_line(line)
-        if talk.mode is Mode.DATA:
+        if talk.mode is _DATA:
             self._progress = 0
             self.deadline_s = self.house.clock_s + self.house.limits.data_idle
         return answer
@@ -229,13 +230,13 @@ class Connection(Link):
             return
         self.deadline_s = self.house.clock_s + self.house.limits.idle
         self.transport.write(talk.judged(reply))
-        if talk.mode is Mode.CLOSE or (self.house.draining and talk.transfer is None):
+        if talk.mode is _CLOSE or (self.house.draining and talk.transfer is None):
             self._leave(talk)
             return
         self._go_on()
 
     def _leave(self, talk: Conversation) -> None:
-        if talk.mode is not Mode.CLOSE:
+        if talk.mode is not _CLOSE:
             self.transport.write(Say.SHUTTING_DOWN)
         self._finish(linger=bool(self._buffer))
 
@@ -281,7 +282,7 @@ class Connection(Link):
         elif now_s >= self.ends_s:
             self._say_last(talk, Say.SESSION_TOO_LONG)
         else:
-            self._say_last(talk, Say.TOO_SLOW if talk.mode is Mode.DATA else Say.IDLE)
+            self._say_last(talk, Say.TOO_SLOW if talk.mode is _DATA else Say.IDLE)
 
     def drain(self) -> None:
         """Say goodbye unless a transaction is under way."""

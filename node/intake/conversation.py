@@ -34,6 +34,7 @@ class Conversation:
         "_names",
         "_rule",
         "_rule_known",
+        "_tables",
         "auth_tries",
         "barred",
         "commands",
@@ -84,7 +85,8 @@ class Conversation:
         """What followed a final dot: the next commands, for the protocol to take back."""
         self.when_free = when_free
         self.refused_reason = ""
-        self.barred = gate.barred(Phase.NEW, tls_on=False, authenticated=False)
+        self._tables = gate.barred(tls_on=False, authenticated=False)
+        self.barred = self._tables[Phase.NEW]
 
     def line(self, line: bytes) -> Answer:
         """Answer one command line, CRLF included."""
@@ -154,13 +156,14 @@ class Conversation:
 
     def move(self, event: Event) -> None:
         """Go on to the next phase."""
-        self.phase = step(self.phase, event)
-        self._set_barred()
+        self.phase = phase = step(self.phase, event)
+        self.barred = self._tables[phase]
 
     def _set_barred(self) -> None:
-        self.barred = self.gate.barred(
-            self.phase, tls_on=bool(self.tls_version), authenticated=not self.gate.auth_required or self.authenticated
-        )
+        """After sign-in or encryption; within one state of both only the phase decides."""
+        authenticated = not self.gate.auth_required or self.authenticated
+        self._tables = self.gate.barred(tls_on=bool(self.tls_version), authenticated=authenticated)
+        self.barred = self._tables[self.phase]
 
     @property
     def authenticated(self) -> bool:

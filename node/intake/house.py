@@ -84,20 +84,22 @@ class Gate:
         self.proxy_from = listener.proxy_from
         self.banner = f"220 {house.rules.hostname} ESMTP m365-relay\r\n".encode("ascii", "replace")
         self._barred = {
-            (phase, tls_on, authenticated): barred(
-                phase,
-                tls_missing=self.tls_required and not tls_on,
-                auth_missing=self.auth_required and not authenticated,
-            )
-            for phase in Phase
+            (tls_on, authenticated): {
+                phase: barred(
+                    phase,
+                    tls_missing=self.tls_required and not tls_on,
+                    auth_missing=self.auth_required and not authenticated,
+                )
+                for phase in Phase
+            }
             for tls_on in (False, True)
             for authenticated in (False, True)
         }
         self._ehlo: dict[tuple[bool, bool, int, int], bytes] = {}
 
-    def barred(self, phase: Phase, *, tls_on: bool, authenticated: bool) -> dict[bytes, bytes]:
-        """Verbs refused in this state of a session."""
-        return self._barred[(phase, tls_on, authenticated)]
+    def barred(self, *, tls_on: bool, authenticated: bool) -> dict[Phase, dict[bytes, bytes]]:
+        """Verbs refused in this state of a session, by its phase."""
+        return self._barred[(tls_on, authenticated)]
 
     def auth_offered(self, *, tls_on: bool) -> bool:
         """Whether AUTH works here now: never in clear but on a legacy listener (operations §5)."""

@@ -43,7 +43,8 @@ class WorkerTelemetry:
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         """See the contract."""
         self._counts[(name, tuple(labels.items()))] += amount
-        self._arm()
+        if self._timer is None:
+            self._arm()
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """See the contract."""
@@ -51,15 +52,14 @@ class WorkerTelemetry:
         self._gathered += 1
         if self._gathered >= VALUES_MAX:
             self.flush()
-        else:
+        elif self._timer is None:
             self._arm()
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """See the contract; a worker has no gauge to report."""
 
     def _arm(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(EVERY_S, self.flush)
+        self._timer = self._loop.call_later(EVERY_S, self.flush)
 
     def flush(self) -> None:
         """Send what was gathered."""

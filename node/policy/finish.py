@@ -4,6 +4,8 @@ Every field not named here keeps its octets and its place. Knows nothing of the 
 """
 
 import re
+from enum import Enum
+from functools import lru_cache
 
 import msgspec
 
@@ -37,6 +39,8 @@ NOTED = ORIGINATORS | {
     b"x-auto-response-suppress",
 }
 TRACESTATE_CHARS = 512
+KNOWN_NAME_BYTES = 64
+"""Names up to here are remembered once judged: mail repeats the same few dozen."""
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(r"[ -~]*")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,980}>")
@@ -67,6 +71,16 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str
     """Valid context of a trusted client, else empty."""
     tracestate: str
+
+
+class _Kind(Enum):
+    NOTED = "noted"
+    DROPPED = "dropped"
+    LIST = "list"
+    OTHER = "other"
+
+
+_NOTED, _DROPPED, _LIST, _OTHER = _Kind  # a member asked of its class costs ten times a name
 
 
 class _Survey(msgspec.Struct):
@@ -167,20 +181,33 @@ def _needs_smtputf8(facts: Facts, finished: Finished) -> bool:
     return finished.eight_bit or not all(address.isascii() for address in addresses)
 
 
+def _kind(written: bytes) -> tuple[bytes, "_Kind"]:
+    """The name to compare, and what the survey does with its field."""
+    name = written.lower()
+    if name in NOTED:
+        return name, _NOTED
+    if name in DROPPED or name.startswith(DROPPED_PREFIXES):
+        return name, _DROPPED
+    return name, _LIST if name.startswith(b"list-") else _OTHER
+
+
+_known_kind = lru_cache(maxsize=1024)(_kind)
+
+
 def _survey(header: Header) -> _Survey:
     pieces: list[bytes] = []
     noted: dict[bytes, list[tuple[int, Field]]] = {}
     dropped: dict[bytes, list[Field]] = {}
     listed = False
     for index, (raw, written, space, value) in enumerate(header.rows):
-        name = written.lower()
-        if name in NOTED:
+        name, kind = _known_kind(written) if len(written) <= KNOWN_NAME_BYTES else _kind(written)
+        if kind is _NOTED:
             noted.setdefault(name, []).append((index, Field(name, raw, value)))
-        elif name in DROPPED or name.startswith(DROPPED_PREFIXES):
+        elif kind is _DROPPED:
             dropped.setdefault(name, []).append(Field(name, raw, value))
             pieces.append(b"")
             continue
-        elif name.startswith(b"list-"):
+        elif kind is _LIST:
             listed = True
         # "Name :" came through on a legacy listener; it leaves in the one form every reader understands.
         pieces.append(written + b":" + value if space else raw)
