@@ -37,6 +37,19 @@ class BudgetLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Fixed share of each day limit that only urgent mail may use."""
 
 
+DRIFT_PARTS = 1_000
+"""Our windows are longer than the upstream's by one part of this many."""
+
+
 def whole_ms(seconds: float) -> int:
     """Milliseconds, rounded up: a window must never come out shorter than it is."""
     return -int(-seconds * 1000 // 1)
+
+
+def window_ms(seconds: float) -> int:
+    """A window of the upstream's by our clock: one in a thousand longer, for two clocks that run apart.
+
+    NTP slews at up to 500 ppm on either side (coordination-review §1); without it a permit comes back some 30 ms early.
+    """
+    plain_ms = whole_ms(seconds)
+    return plain_ms - (-plain_ms // DRIFT_PARTS)

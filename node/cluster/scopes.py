@@ -9,7 +9,7 @@ from coordinator.budget.gcra import Gcra
 from coordinator.budget.reserve import ElasticPermits, share_of
 from coordinator.budget.slots import Slots
 from node.cluster.contract import Limits
-from node.cluster.limits import BudgetLimits, ClientLimits, whole_ms
+from node.cluster.limits import BudgetLimits, ClientLimits, whole_ms, window_ms
 
 UNLIMITED = 1 << 40
 
@@ -21,8 +21,8 @@ class Account:
 
     def __init__(self, limits: Limits, shared: BudgetLimits) -> None:
         settle_ms = whole_ms(shared.settle_s)
-        window_ms = whole_ms(limits.window_s) or 1
-        self.permits = ElasticPermits(limit=0, window_ms=window_ms, settle_ms=settle_ms)
+        permit_ms = window_ms(limits.window_s) or 1
+        self.permits = ElasticPermits(limit=0, window_ms=permit_ms, settle_ms=settle_ms)
         self.day = DayCounter(limit=UNLIMITED, settle_ms=settle_ms)
         self.slots = Slots(limit=1, linger_ms=whole_ms(shared.linger_s))
         self.day_kept = 0
@@ -34,7 +34,7 @@ class Account:
         self.limited = limits.messages > 0
         if self.limited:
             reserve = share_of(limits.messages, shared.urgent_percent)
-            self.permits.resize(limits.messages, whole_ms(limits.window_s), now_ms, reserve=reserve)
+            self.permits.resize(limits.messages, window_ms(limits.window_s), now_ms, reserve=reserve)
         self.day.limit = limits.recipients_24h or UNLIMITED
         self.day_kept = share_of(limits.recipients_24h, shared.urgent_day_percent)
         self.slots.limit = limits.sessions or UNLIMITED
@@ -69,5 +69,5 @@ class Client:
 
 
 def _recipients(limits: ClientLimits) -> DayCounter:
-    window_ms = whole_ms(limits.recipients_window_s)
-    return DayCounter(limit=limits.recipients or UNLIMITED, settle_ms=0, window_ms=window_ms)
+    day_ms = whole_ms(limits.recipients_window_s)
+    return DayCounter(limit=limits.recipients or UNLIMITED, settle_ms=0, window_ms=day_ms)
