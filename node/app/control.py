@@ -118,6 +118,7 @@ class NodeControl:
         if scope is None or delivery is None:
             return False
         standing = delivery.state().standings.get(scope, HEALTHY)
+        self._node.tokens.ask_again()
         delivery.resume(scope)
         if standing.reason:
             waiting = Filter(states=(RecipientState.DEFERRED,), reason=standing.reason, limit=RELEASE_BATCH)

@@ -147,6 +147,12 @@ class TokenSource:
         flow.stale = flow.stale or self._now_ms() >= flow.not_before_ms
         return flow.stale
 
+    def ask_again(self) -> None:
+        """Forget the waits after failures: an operator says that something was mended."""
+        for flow in self._flows.values():
+            if flow.error is not None:
+                flow.not_before_ms = 0
+
     def states(self) -> list[TokenState]:
         """Every tenant's state; cheap enough for every scrape."""
         return [self._state(tenant, flow) for tenant, flow in self._flows.items()]

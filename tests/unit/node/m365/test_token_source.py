@@ -200,6 +200,17 @@ async def test_a_permanent_refusal_is_parked_until_the_file_changes_or_ten_minut
     assert (await source.token("t")).value == "c-3"
 
 
+async def test_an_operators_word_ends_the_wait_at_once(source, told, clock):
+    told.error = TokenRefused(AlertReason.SECRET_EXPIRED, "expired")
+    with pytest.raises(TokenRefused):
+        await source.token("t")
+    told.error = None
+    with pytest.raises(TokenRefused):
+        await source.token("t")
+    source.ask_again()
+    assert (await source.token("t")).value == "c-2"
+
+
 async def test_calling_a_token_stale_asks_once_a_minute_at_most(source, told, clock):
     first = await source.token("t")
     assert not source.invalidate("t"), "it was fetched this minute"
