@@ -71,6 +71,7 @@ class Node:
         self.control = NodeControl(self)
         self.admin = AdminServer(self.control)
         self.draining = False
+        self._stop_by_s = 0.0
         self._stop = asyncio.Event()
 
     # -- life
@@ -102,7 +103,7 @@ class Node:
         self.health = self.keeping.standings()
         self.delivery = self._delivery()
         await self.delivery.start()
-        stack.push_async_callback(self.delivery.close, settings.stop_timeout)
+        stack.push_async_callback(self._end_delivery)
         await self.admin.start_socket(settings.runtime / "admin.sock")
         await self.admin.start_port(str(settings.admin.address), settings.admin.port)
         if settings.telemetry.prometheus is not None:
@@ -112,7 +113,7 @@ class Node:
         self.intake = self._intake()
         await self.intake.start()
         stack.push_async_callback(self.intake.close)
-        stack.push_async_callback(self.intake.drain, settings.stop_timeout)
+        stack.push_async_callback(self._end_intake)
 
     async def _serve(self) -> None:
         standing = [
@@ -158,6 +159,21 @@ class Node:
         self.levels.marks = marks_of(settings, memory_limit_bytes())
         self.settings, self.loaded = settings, loaded
         return waiting
+
+    async def _end_intake(self) -> None:
+        """Sessions get half of the time to stop, so that attempts under way are left the other half."""
+        if self.intake is not None:
+            await self.intake.drain(self._left_s() / 2)
+
+    async def _end_delivery(self) -> None:
+        if self.delivery is not None:
+            await self.delivery.close(self._left_s())
+
+    def _left_s(self) -> float:
+        """What is left of ``stop_timeout``, counted from the first call; never less than a second."""
+        now_s = asyncio.get_running_loop().time()
+        self._stop_by_s = self._stop_by_s or now_s + self.settings.stop_timeout
+        return max(1.0, self._stop_by_s - now_s)
 
     # -- parts
 
