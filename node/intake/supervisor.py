@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 import sys
 from typing import Final
@@ -23,6 +24,13 @@ FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 5.0
 STEADY_S: Final = 30.0
 """A worker that lived this long is restarted at once again."""
+MEMORY: Final = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+}
+"""Large bodies pass through buffers of 256 KiB; by default glibc maps and unmaps each one, and the kernel clears every
+page of it anew: half of a worker's time on 1 MB messages. Bounded by what is kept untrimmed. The environment wins."""
 START_S: Final = 30.0
 STOP_S: Final = 5.0
 """From asking a worker to end to killing it, beyond the drain's own bound."""
@@ -89,6 +97,7 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "node.intake.worker", *arguments, "--processes", str(self._processes)),
                 pass_fds=[theirs.fileno(), *descriptors.values()],
+                env={**MEMORY, **os.environ},
                 stdin=asyncio.subprocess.DEVNULL,
             )
         except BaseException:
