@@ -10,13 +10,13 @@ from node.cli import common, status, trace
 from node.cli.clients import client_app
 from node.cli.config import config_app
 from node.cli.init import init
+from node.cli.output import SYSTEM_FILE
 from node.cli.passwords import hash_password
 from node.cli.queue import queue_app
 from node.cli.route import route_app
 from node.errors import RelayError
 from node.rehearsal.commands import rehearse_app
 
-DEFAULT_CONFIG = Path("/etc/m365-relay/relay.yaml")
 NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node in the configuration.")]
 
 app = typer.Typer(
@@ -86,7 +86,7 @@ def relay_node() -> None:
     """Run the daemon: ``relay-node [CONFIG] [--node NAME]``."""
 
     def daemon(
-        config: Annotated[Path, typer.Argument(help="Configuration.")] = DEFAULT_CONFIG, node: NodeOption = None
+        config: Annotated[Path, typer.Argument(help="Configuration.")] = SYSTEM_FILE, node: NodeOption = None
     ) -> None:
         raise typer.Exit(_run_node(config, node))
 

@@ -14,15 +14,14 @@ from node.app.inflow import Inflow
 from node.app.keeping import Keeping
 from node.app.levels import LevelWatch, memory_limit_bytes
 from node.app.limits import budget_limits
-from node.app.parts import apps_of, marks_of, plans_of, processes_of
+from node.app.parts import apps_of, marks_of, plans_of
 from node.cluster.budgets import EmbeddedBudgets
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
 from node.intake.authentication import Authenticator
 from node.intake.door import DoorState
+from node.intake.front import Front, make_front
 from node.intake.local import LocalDoor
-from node.intake.server import IntakeServer
-from node.intake.supervisor import Supervisor
 from node.m365.entra import Entra
 from node.m365.tokens import TokenSource, TokenState
 from node.policy.health import Change, HealthBook
@@ -62,7 +61,7 @@ class Node:
         self.health = HealthBook()
         self._plans = plans_of(settings, self.hostname)
         self.delivery: Delivery | None = None
-        self.intake: IntakeServer | Supervisor | None = None
+        self.intake: Front | None = None
         inflow = Inflow(self.spool, self._wake)
         self.door = LocalDoor(inflow, self.budgets, verifier=self.authenticator)
         self.levels = LevelWatch(
@@ -110,7 +109,7 @@ class Node:
             await self.admin.start_port("127.0.0.1", settings.telemetry.prometheus)
         stack.push_async_callback(self.admin.close)
         await self.levels.measure(wall_ms())
-        self.intake = self._intake()
+        self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
         await self.intake.start()
         stack.push_async_callback(self.intake.close)
         stack.push_async_callback(self._end_intake)
@@ -146,12 +145,10 @@ class Node:
         assert self.intake is not None  # noqa: S101 - reload is only called while running
         assert self.delivery is not None  # noqa: S101 - as above
         waiting = compare(self.settings, settings).needs_restart
-        plans, rules, apps = plans_of(settings, self.hostname), intake_rules(settings, self.hostname), apps_of(settings)
+        plans, apps = plans_of(settings, self.hostname), apps_of(settings)
+        intake_rules(settings, self.hostname)  # a fault in them must be told before anything has changed
         limits, passwords = budget_limits(settings), users(settings)
-        if isinstance(self.intake, Supervisor):
-            self.intake.reload(settings)
-        else:
-            self.intake.reload(settings, rules)
+        self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
         self.budgets.reload(limits, steady_ms())
@@ -188,12 +185,6 @@ class Node:
             digest=digest_with(key_in(self.settings.spool / "kept")),
         )
         return Delivery(self._plans, wiring)
-
-    def _intake(self) -> IntakeServer | Supervisor:
-        processes = processes_of(self.settings)
-        if processes > 1:
-            return Supervisor(self.settings, self.door, self.telemetry, hostname=self.hostname, processes=processes)
-        return IntakeServer(self.settings, intake_rules(self.settings, self.hostname), self.door, self.telemetry)
 
     # -- news between parts
 

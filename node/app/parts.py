@@ -1,7 +1,5 @@
 """Builds the parts of one node from its settings; opens nothing. Raises ConfigurationError with its faults."""
 
-import os
-
 from node.delivery.assembly import checked, endpoints_of, reporting_of
 from node.delivery.service import Plans
 from node.m365.app import TenantApp, tenant_app
@@ -11,7 +9,6 @@ from node.settings.model import Settings
 from node.settings.replies import reply_rows
 from node.settings.ways import directory_of
 
-PROCESSES_MAX = 4
 MEMORY_SHUT_PERCENT = 85
 
 
@@ -45,8 +42,3 @@ def marks_of(settings: Settings, memory_limit_bytes: int) -> Marks:
         memory_shut_bytes=memory_limit_bytes * MEMORY_SHUT_PERCENT // 100,
         queue_shut=limits.queue,
     )
-
-
-def processes_of(settings: Settings) -> int:
-    """Give the number of intake processes: as configured, else one per core up to four."""
-    return settings.intake.processes or min(os.cpu_count() or 1, PROCESSES_MAX)

@@ -2,7 +2,7 @@
 
 from node.telemetry import context as trace_context
 from node.telemetry.contract import FinishedSpan, TraceContext
-from node.telemetry.numbers import Changes, Numbers
+from node.telemetry.numbers import Numbers
 from node.telemetry.spans import SpanQueue
 
 
@@ -39,16 +39,3 @@ class RelayTelemetry:
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
         self.numbers.gauge(name, value, labels)
-
-    def take(self) -> Changes:
-        """Give what was counted since the last call (a worker hands it to the core)."""
-        return self.numbers.take()
-
-    def merge(self, changes: Changes) -> None:
-        """Add what a worker counted."""
-        self.numbers.merge(changes)
-
-
-def silent() -> RelayTelemetry:
-    """Give a telemetry object that only counts; for tools and tests."""
-    return RelayTelemetry(Numbers(), None)

@@ -73,13 +73,6 @@ class ServerTls:
             return False
         return True
 
-    def expires_ms(self) -> int:
-        """When the listener's own certificate ends, epoch milliseconds; 0 for a self-signed one."""
-        if self._certificate is None:
-            return 0
-        parsed = x509.load_pem_x509_certificate(self._certificate.certificate.read_bytes())
-        return int(parsed.not_valid_after_utc.timestamp() * 1000)
-
     def _files(self) -> list[Path]:
         own = [c for c in (self._certificate, *self._sni.values()) if c is not None]
         files = [certificate.certificate for certificate in own]
