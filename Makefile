@@ -36,9 +36,9 @@ bench: $(VENV)/.dev  ## the table of docs/performance.md; installs Postfix if it
 
 lock: $(VENV)/.dev  ## resolve anew within the ranges of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --no-annotate --no-header \
 	  pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --no-annotate --no-header \
 	  pyproject.toml --group dev -o requirements-dev.lock
 
 clean:
