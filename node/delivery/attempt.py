@@ -16,7 +16,7 @@ from node.delivery.job import Job
 from node.delivery.letter import Letter
 from node.delivery.settle import Settler
 from node.delivery.tracing import Tracer
-from node.delivery.transaction import Course, Transaction
+from node.delivery.transaction import Course, Fence, Transaction, always
 from node.errors import RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.envelope import OnUnknown
@@ -26,12 +26,15 @@ from node.spool.contract import AttemptStart, Spool
 class Runner:
     """Runs jobs, each in its own task."""
 
-    def __init__(self, spool: Spool, budgets: Budgets, settler: Settler, tracer: Tracer) -> None:
+    def __init__(
+        self, spool: Spool, budgets: Budgets, settler: Settler, tracer: Tracer, may_send: Fence = always
+    ) -> None:
         """Keep what attempts need."""
         self._spool = spool
         self._budgets = budgets
         self._settler = settler
         self._tracer = tracer
+        self._may_send = may_send
         self._settling: set[asyncio.Future[None]] = set()
 
     async def run(self, job: Job) -> None:
@@ -104,7 +107,8 @@ class Runner:
         async def intend() -> None:
             await self._spool.intend(job.attempt_id, wall_ms())
 
-        transaction = Transaction(connection, letter, intend if careful else None)
+        transaction = Transaction(connection, letter, intend if careful else None, self._may_send)
+        job.course = transaction.course
         start_ns = wall_ns()
         try:
             await transaction.run()

@@ -188,6 +188,13 @@ class Dispatcher:
         while self.jobs or self._side:
             await asyncio.wait([*self.jobs, *self._side])
 
+    def fence(self) -> None:
+        """Start nothing; cut what has not sent its final dot. What has may still hear its answer (I3)."""
+        self.stopped = True
+        for task, job in self.jobs.items():
+            if not job.past_the_dot:
+                task.cancel()
+
     def abandon(self) -> None:
         """Cut every attempt: before the final dot nothing happened, after it the outcome is unknown."""
         for task in [*self.jobs, *self._side]:

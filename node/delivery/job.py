@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from node.cluster.contract import Grant
 from node.delivery.pool import Place
+from node.delivery.transaction import Course
 from node.policy.envelope import Direction, NewMessage
 from node.policy.reply import Reply, Stage
 from node.policy.route import Way
@@ -29,11 +30,18 @@ class Job:
     """When the recipients became due, for ``relay.queue``."""
     permit_ns: int = 0
     """How long due mail of this lane waited for a permit or a place."""
+    course: Course | None = None
+    """How the conversation stands, once there is one."""
 
     @property
     def message(self) -> NewMessage:
         """The message."""
         return self.due.message
+
+    @property
+    def past_the_dot(self) -> bool:
+        """Whether the final dot was sent: from then on only the answer tells what became of it."""
+        return self.course is not None and self.course.dot_said
 
     @property
     def indexes(self) -> tuple[int, ...]:

@@ -51,6 +51,8 @@ class Pool:
         self.waited_for = False
         """Somebody else waits for a slot of this account: connections are given up early."""
         self.limit = endpoint.connections
+        self.shut = False
+        """No connection is kept for another attempt: this node may not send now."""
         self.opened = 0
 
     @property
@@ -149,7 +151,7 @@ class Pool:
         else:
             now_s = asyncio.get_running_loop().time()
             connection.idle_since_s = 0.0
-            if connection.fit(now_s, waited_for=self.waited_for) and self._live < self.limit:
+            if connection.fit(now_s, waited_for=self.waited_for) and self._live < self.limit and not self.shut:
                 connection.idle_since_s = now_s
                 self._idle.append((connection, lease))
             else:

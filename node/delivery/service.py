@@ -25,6 +25,7 @@ from node.delivery.settle import Settler
 from node.delivery.state import DeliveryState, describe
 from node.delivery.sweep import Sweeper
 from node.delivery.tracing import Digest, Tracer
+from node.delivery.transaction import Fence, always
 from node.delivery.ways import Ways
 from node.policy.classify import Classifier
 from node.policy.health import Change, HealthBook
@@ -53,6 +54,8 @@ class Wiring:
     unit_random: Callable[[], float] = random.random
     digest: Digest | None = None
     """Keyed hash for Message-IDs in spans."""
+    may_send: Fence = always
+    """Whether this node may still send, asked last before each final dot (I3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,7 @@ class Delivery:
         self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, plans.reporting, tracer, self._woken)
         self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
-        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer)
+        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, wiring.may_send)
         fair = Fair()
         self._lanes = Lanes(wiring.spool, fair, self._kick)
         self._settler.lanes = self._lanes
@@ -124,6 +127,27 @@ class Delivery:
     def drain(self) -> None:
         """Start no further attempt; those under way go on. ``close`` ends it, ``start`` undoes it."""
         self._dispatcher.stopped = True
+
+    def fence(self) -> None:
+        """Past the session's deadline: no new attempt, cut those before the final dot, close idle connections (I3).
+
+        ``part`` gives up the rest; ``unfence`` goes on.
+        """
+        self._dispatcher.fence()
+        for pool in (*self._pools.values(), *self._retired):
+            pool.shut = True
+            pool.close_idle()
+
+    def part(self) -> None:
+        """Give up waiting for answers: what was past the final dot is unknown, and no connection stays open."""
+        self._dispatcher.abandon()
+
+    def unfence(self) -> None:
+        """Go on."""
+        for pool in (*self._pools.values(), *self._retired):
+            pool.shut = False
+        self._dispatcher.stopped = False
+        self._lanes.stir()
 
     async def close(self, timeout_s: float = 30.0) -> None:
         """Stop: attempts get ``timeout_s`` to finish, the rest is cut (unknown only if past the dot). Idempotent."""

@@ -22,6 +22,13 @@ _UNSAFE = Reply(code=501, enhanced="5.1.3", text="the address cannot be said in 
 
 Intend = Callable[[], Awaitable[None]]
 """Makes the intent durable; awaited after the body and before the final dot."""
+Fence = Callable[[], bool]
+"""Whether this node may still send: asked last before the final dot (I3)."""
+
+
+def always() -> bool:
+    """Answer for a node that shares with nobody."""
+    return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,13 +59,14 @@ class Course:
 class Transaction:
     """Runs one letter over one connection; never raises for what the server does: the course tells."""
 
-    def __init__(self, connection: Connection, letter: Letter, intend: Intend | None) -> None:
+    def __init__(self, connection: Connection, letter: Letter, intend: Intend | None, may_send: Fence = always) -> None:
         """Prepare; ``intend`` None: the claim serves as intent and the dot goes out with the body."""
         self._connection = connection
         self._wire = connection.wire
         self._timings = connection.endpoint.timings
         self._letter = letter
         self._intend = intend
+        self._may_send = may_send
         self._data_answer: Answer | None = None
         self.course = Course()
 
@@ -186,6 +194,8 @@ class Transaction:
             await self._wire.drained()
         if self._intend is not None:
             await self._intend()
+        if not self._may_send():
+            raise WireBroken("closed", "fenced: this node may not send any more")
         self._wire.owe()
         self.course.stage, self.course.dot_said = Stage.DOT, True
         self._wire.put(ending)

@@ -230,6 +230,7 @@ async def _room(
     poll_s: float = 0.2,
     dialer: Dialer | None = None,
     unit_random: Callable[[], float] = lambda: 0.5,
+    may_send: Callable[[], bool] = lambda: True,
 ):
     plans = {"standard": Plan(retry=retry or Retry(delays=(60.0,)), outside_tenant=True)}
     accounts = {one.account: UNLIMITED for one in endpoints} | (limits or {})
@@ -264,6 +265,7 @@ async def _room(
             health=health,
             dialer=dialer or Dialer(),
             unit_random=unit_random,
+            may_send=may_send,
         ),
     )
     holder.append(delivery)

@@ -14,6 +14,8 @@ CUT = b"<cut>"
 """Instead of a reply: close the connection at once."""
 HANG = b"<hang>"
 """Instead of a reply: say nothing any more."""
+GATE = b"<gate>"
+"""Instead of a reply: the usual one, once the script's gate is open."""
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Script:
 
     steps: dict[str, list[bytes | None]] = field(default_factory=dict)
     take: bool = True
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     def next(self, step: str) -> bytes | None:
         waiting = self.steps.get(step)
@@ -121,6 +124,9 @@ class Session:
         reply = usual if scripted is None else scripted
         if reply == HANG:
             await asyncio.Event().wait()
+        if reply == GATE:
+            await self.up.script.gate.wait()
+            reply = usual
         text = reply.removesuffix(CUT)
         if text:
             self.writer.write(text)

@@ -1,0 +1,99 @@
+"""A node past its session's deadline: no new attempt, no final dot any more, and those after it are waited for."""
+
+import asyncio
+
+from node.policy.envelope import RecipientState
+from node.settings.mail import Retry
+from tests.support.delivery_room import FAST, room, smarthost
+from tests.support.smtp_upstream import GATE, HANG, Script, Upstream
+
+S = RecipientState
+QUICK = Retry(delays=(0.05,), jitter=0.0)
+
+
+async def until(check, bound_s=5.0):
+    async with asyncio.timeout(bound_s):
+        while not check():  # noqa: ASYNC110 - what is waited for happens at the other end of a socket
+            await asyncio.sleep(0.005)
+
+
+def said(upstream, verb):
+    return any(one.startswith(verb) for one in upstream.commands)
+
+
+def all_closed(back):
+    return not any(way.connections_open for way in back.delivery.state().ways)
+
+
+async def test_nothing_starts_behind_the_fence_and_all_goes_on_after_it(tmp_path):
+    async with Upstream() as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
+        first = await back.submit("before@example.com")
+        await back.until(first, S.DELIVERED)
+        back.delivery.fence()
+        await until(lambda: all_closed(back))  # idle ones are closed too: somebody else may take their slots now
+        second = await back.submit("after@example.com")
+        assert await back.states(second) == [S.QUEUED]
+        assert back.delivery.state().attempts_total == 0
+        back.delivery.unfence()
+        await back.until(second, S.DELIVERED)
+
+
+async def test_an_attempt_before_the_dot_is_cut_and_costs_nothing(tmp_path):
+    script = Script({"data": [HANG]})
+    async with Upstream(script, extensions=()) as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
+        message = await back.submit("bob@example.com")
+        await until(lambda: said(up, "DATA"))
+        back.delivery.fence()
+        view = await back.until(message, S.DEFERRED, S.QUEUED)
+        assert view.recipients[0].attempts == 0
+        assert up.taken == 0
+        await until(lambda: all_closed(back))
+        back.delivery.unfence()
+        await back.until(message, S.DELIVERED)
+        assert up.received("bob@example.com") == 1
+
+
+async def test_the_last_look_before_the_dot_stops_it(tmp_path):
+    """The deadline may pass between two turns of the loop, so the fence is asked, not only told."""
+    allowed = True
+    async with (
+        Upstream(extensions=()) as up,
+        room(tmp_path, smarthost(up.port), retry=QUICK, may_send=lambda: allowed) as back,
+    ):
+        allowed = False
+        message = await back.submit("bob@example.com")
+        await until(lambda: said(up, "DATA"))
+        view = await back.until(message, S.DEFERRED, S.QUEUED)
+        assert view.recipients[0].attempts == 0 or view.recipients[0].last_reason
+        back.delivery.fence()
+        assert up.taken == 0
+        allowed = True
+        back.delivery.unfence()
+        await back.until(message, S.DELIVERED)
+        assert up.received("bob@example.com") == 1
+
+
+async def test_past_the_dot_the_answer_may_still_come(tmp_path):
+    script = Script({"dot": [GATE]})
+    async with Upstream(script) as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
+        message = await back.submit("bob@example.com")
+        await until(lambda: up.taken)
+        back.delivery.fence()
+        script.gate.set()
+        await back.until(message, S.DELIVERED)
+        await until(lambda: all_closed(back))  # it is not kept for another
+
+
+async def test_parting_leaves_what_was_past_the_dot_unknown(tmp_path):
+    script = Script({"dot": [HANG]})
+    slow = FAST.__class__(connect_s=2, banner_s=2, command_s=2, data_s=2, dot_s=30)
+    async with Upstream(script) as up, room(tmp_path, smarthost(up.port, timings=slow), retry=QUICK) as back:
+        message = await back.submit("bob@example.com")
+        await until(lambda: up.taken)
+        back.delivery.fence()
+        await asyncio.sleep(0)
+        assert await back.states(message) == [S.IN_FLIGHT]
+        back.delivery.part()
+        await until(lambda: all_closed(back))
+        view = await back.until(message, S.DEFERRED, S.QUEUED, S.UNKNOWN)
+        assert "unknown" in [line.event for line in view.lines]
