@@ -1,35 +1,26 @@
-"""What every part of the settings shares: frozen, unknown keys refused; secrets are references, never values."""
+"""Forms of domains, addresses and patterns; the base of every part comes from the coordinator's settings."""
 
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BeforeValidator
 
+from coordinator.settings.base import FilePath, Name, Part, SecretRef
 from node.policy.addresses import AddressError, Grammar, parse_address
 from node.policy.domains import DomainError, canonical_domain
 from node.policy.patterns import normal_pattern
 
+__all__ = (
+    "AddressPattern",
+    "Domain",
+    "FilePath",
+    "Mailbox",
+    "Name",
+    "OwnedDomain",
+    "Part",
+    "RewriteTarget",
+    "SecretRef",
+)
 _MAILBOX = Grammar(utf8=True)
-
-
-class Part(BaseModel):
-    """A part of the configuration: immutable once read, every key known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Read a relative path as lying beside the configuration file, wherever the program was started."""
-    return info.context["base"] / path if info.context else path
 
 
 def _text(value: Any, form: str) -> str:
@@ -76,29 +67,8 @@ def _pattern(value: Any) -> str:
         raise ValueError(f"expected {form}, not {value!r}: {error}") from None
 
 
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-"""A path; relative ones lie beside the configuration file."""
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-"""A name given by the administrator; it becomes part of metric labels, lanes and file names."""
 Domain = Annotated[str, BeforeValidator(_domain, json_schema_input_type=str)]
 OwnedDomain = Annotated[str, BeforeValidator(_owned_domain, json_schema_input_type=str)]
 Mailbox = Annotated[str, BeforeValidator(_mailbox, json_schema_input_type=str)]
 RewriteTarget = Annotated[str, BeforeValidator(_rewrite_target, json_schema_input_type=str)]
 AddressPattern = Annotated[str, BeforeValidator(_pattern, json_schema_input_type=str)]
-
-
-class SecretRef(Part):
-    """Where a secret lies: a file, a systemd credential, or (development only) an environment variable."""
-
-    file: FilePath | None = None
-    """File holding the secret; one newline at its end does not count."""
-    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$")
-    """Name of a systemd credential, read from ``$CREDENTIALS_DIRECTORY``."""
-    env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """Name of an environment variable; readable by others, so for development only."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if sum(place is not None for place in (self.file, self.credential, self.env)) != 1:
-            raise ValueError("name exactly one of file, credential or env")
-        return self

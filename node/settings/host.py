@@ -1,56 +1,29 @@
-"""The parts of the settings that speak of machines: cluster, listeners, limits, egress, telemetry, admin."""
+"""The parts of the settings that speak of machines: listeners, limits, egress, telemetry, admin; and the cluster's."""
 
 from ipaddress import IPv4Address
 from typing import Literal
 
 from pydantic import Field
 
-from node.settings.base import FilePath, Name, Part, SecretRef
-from node.settings.nets import Address, Network
+from coordinator.settings.base import Address, FilePath, Part, SecretRef
+from coordinator.settings.cluster import Cluster, CoordinatorPart, Node, VirtualAddress
+from node.settings.nets import Network
 from node.settings.units import Bytes, Seconds
 
-
-class Node(Part):
-    """One member of the cluster."""
-
-    site: Name
-    """Data centre it stands in."""
-    address: Address
-    """Address the other nodes reach it at."""
-
-
-class Cluster(Part):
-    """Several nodes that share budgets, addresses and second copies."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """Same on every node; part of keys and certificates."""
-    nodes: dict[Name, Node] = Field(min_length=1)
-    """Members by host name."""
-    etcd: tuple[str, ...] = Field(min_length=1)
-    """Members of etcd, host or host:port."""
-    pki: FilePath
-    """Directory with ca.pem, node.pem and node.key, for peers and etcd."""
-    copies: Literal["required", "preferred", "one"] = "preferred"
-    """required: 451 without a second copy; preferred: 250 and flagged; one: none."""
-    timing: Literal["steady", "fast"] = "steady"
-    """Lease of 10 s (steady) or 5 s (fast)."""
-    prefix: str = "/m365-relay"
-    """First part of every key in etcd."""
-
-
-class VirtualAddress(Part):
-    """An address that follows a lease."""
-
-    address: Address
-    """The address clients use."""
-    site: Name | None = None
-    """Only nodes of this data centre may hold it."""
-    nodes: tuple[str, ...] = ()
-    """Only these nodes may hold it."""
-    prefer: str | None = None
-    """Node that holds it when it can."""
-    driver: Literal["netlink", "probe", "hook"] = "netlink"
-    """How it is moved: bound here, shown to a load balancer, or by a program."""
+__all__ = (
+    "Admin",
+    "Certificate",
+    "Cluster",
+    "CoordinatorPart",
+    "Egress",
+    "Intake",
+    "Limits",
+    "Listener",
+    "Node",
+    "Oidc",
+    "TelemetrySettings",
+    "VirtualAddress",
+)
 
 
 class Certificate(Part):

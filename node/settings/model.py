@@ -4,11 +4,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from coordinator.settings.cluster import RUNTIME
 from node.settings.base import Domain, FilePath, Name, Part
 from node.settings.host import (
     Admin,
     Certificate,
     Cluster,
+    CoordinatorPart,
     Egress,
     Intake,
     Limits,
@@ -30,8 +32,10 @@ class Settings(Part):
     """Several nodes; a single one needs none."""
     spool: FilePath = Path("/var/lib/m365-relay")
     """Directory of this node's spool (node's own part: left out of the cluster-wide hash)."""
-    runtime: FilePath = Path("/run/m365-relay")
+    runtime: FilePath = RUNTIME
     """Sockets and lease ids (node's own part)."""
+    coordinator: CoordinatorPart = CoordinatorPart()
+    """State of relay-coordinator (node's own part)."""
     hostname: str | None = None
     """Name announced in banner, EHLO and Received; the host's own when absent (node's own part)."""
     virtual_addresses: dict[Name, VirtualAddress] = Field(default_factory=dict)

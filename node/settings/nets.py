@@ -1,23 +1,17 @@
-"""Addresses, networks and days as the configuration writes them; each refusal says what was expected."""
+"""Networks and days as the configuration writes them; each refusal says what was expected."""
 
 import re
 from datetime import date
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from coordinator.settings.base import Address
+
+__all__ = ("Address", "Day", "Network", "parse_day", "parse_network")
+
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-
-
-def parse_address(value: Any) -> IPv4Address | IPv6Address:
-    """Read one IP address; ValueError naming the form expected."""
-    if isinstance(value, IPv4Address | IPv6Address):
-        return value
-    try:
-        return ip_address(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError(f"expected an IP address such as 10.1.0.10 or fd00::10, not {value!r}") from None
 
 
 def parse_network(value: Any) -> IPv4Network | IPv6Network:
@@ -43,6 +37,5 @@ def parse_day(value: Any) -> date:
         raise ValueError(f"expected a day such as 2027-01-31, not {value!r}") from None
 
 
-Address = Annotated[IPv4Address | IPv6Address, BeforeValidator(parse_address, json_schema_input_type=str)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(parse_network, json_schema_input_type=str)]
 Day = Annotated[date, BeforeValidator(parse_day)]

@@ -25,7 +25,7 @@ from node.settings.shape import validate
 from node.settings.sources import Source, client_files, read_source
 from node.settings.yamltree import Tree, read_yaml
 
-NODES_OWN = frozenset({"spool", "runtime", "hostname", "intake"})
+NODES_OWN = frozenset({"spool", "runtime", "hostname", "intake", "coordinator"})
 """Keys that may differ between the nodes of one cluster; left out of the cluster's hash (operations M5)."""
 
 

@@ -11,6 +11,7 @@ RESTART: dict[KeyPath, str] = {
     ("cluster",): "membership is taken up at start",
     ("spool",): "the spool is opened at start",
     ("runtime",): "sockets are opened at start",
+    ("coordinator",): "relay-coordinator reads it at its start",
     ("hostname",): "the name is announced and kept from start",
     ("virtual_addresses",): "addresses are taken up at start",
     ("listeners", "*", "port"): "ports are opened at start",
