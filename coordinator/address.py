@@ -8,11 +8,11 @@ silent. The kernel gets a lifetime that ends before that, so it lets go even of 
 Promises are in ``promises.py``.
 """
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
+from coordinator.address_facts import IDLE, Address, Facts, Key, Next, Todo
 from coordinator.session import Session, delay_over
-from coordinator.timing import KERNEL_ALLOWANCE_MS, Timing
+from coordinator.timing import Timing
 
 LIFETIME_MIN_S = 1
 """Never bound with less: the kernel's seconds are too coarse."""
@@ -20,110 +20,6 @@ LATE_MS = 150
 """A lifetime set this much later than it was decided is still within the allowance (kernel ≤ 350 ms late)."""
 RANK_MS = 150
 """How much longer each less preferred candidate waits, so that the preferred one usually finds the key absent."""
-
-
-class Todo(StrEnum):
-    """What to do next."""
-
-    NOTHING = "nothing"
-    TAKE = "take"
-    """Transaction: key absent, list unchanged, my session → put the key with my lease."""
-    PROBE = "probe"
-    """Ask the network whether somebody answers for the address."""
-    BIND = "bind"
-    """Add or refresh it in the kernel with ``lifetime_s``."""
-    REMOVE = "remove"
-    """Remove it from the kernel and read back that it is gone."""
-    DELETE = "delete"
-    """Transaction: key still as I wrote it, my session → delete it (clean resign)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Next:
-    """A thing to do."""
-
-    todo: Todo
-    lifetime_s: int = 0
-
-
-IDLE = Next(todo=Todo.NOTHING)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """The address's key as last known."""
-
-    holder: str
-    lease: int
-    revision: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """One round of asking everybody on the list for a promise."""
-
-    sent_ms: int
-    answered: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """What one coordinator knows of one address; times on its boot-time clock."""
-
-    key: Key | None = None
-    revision: int = 0
-    """Newest revision at which the key's state is known."""
-    gone_ms: int = 0
-    """When we learnt that the key is absent."""
-    clean: bool = False
-    """Whether it was deleted by a holder that had removed the address before."""
-    nodes: tuple[str, ...] = ()
-    """The list stored with the address: who may ever hold it, and whose promises count."""
-    taking: bool = False
-    """A transaction on the key is under way, or its answer was lost and nothing was read since."""
-    given_up: int = 0
-    """Revision of a key whose deletion was sent: it may go any moment, so it is no authority ever again."""
-    bound: bool = False
-    bound_until_ms: int = 0
-    """When the kernel lets go by itself, at the earliest."""
-    held_since_ms: int = 0
-    probed: bool = False
-    conflict_until_ms: int = 0
-    promised_to: str = ""
-    promised_until_ms: int = 0
-    """Until then we neither transact on the key nor bind, for we said so to ``promised_to``."""
-    rounds: tuple[Round, ...] = ()
-    kept_until_ms: int = 0
-    """Authority from the newest complete round of others' promises."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What else a decision looks at."""
-
-    me: str
-    session: Session
-    now_ms: int
-    started_ms: int
-    """When this process began: it may have forgotten a promise made before."""
-    ready: bool
-    """The local node said within the last second that it can commit."""
-    eligible: bool = True
-    """The address's site is ours and we are not draining."""
-    paused: bool = False
-    rank: int = 0
-    """Place among the candidates; 0 is preferred."""
-    yields: bool = False
-    """A preferred candidate is there and waiting, or an operator moves the address away from us."""
-    allowance_ms: int = KERNEL_ALLOWANCE_MS
-    """How late the kernel may be: KERNEL_ALLOWANCE_V6_MS for an IPv6 address."""
-    unanimity: bool = True
-    """Whether the address may be kept by promises while the store is silent."""
-
-    @property
-    def timing(self) -> Timing:
-        """The session's durations."""
-        return self.session.timing
 
 
 def mine(address: Address, facts: Facts) -> bool:
@@ -209,13 +105,19 @@ def _while_bound(address: Address, facts: Facts, authority: int) -> Next:
     gained = facts.now_ms + life_s * 1_000 >= address.bound_until_ms + 1_000
     if too_long or (gained and life_s >= LIFETIME_MIN_S):
         return Next(todo=Todo.BIND, lifetime_s=life_s)
-    return IDLE
+    return Next(todo=Todo.LIST) if relists(address, facts) else IDLE
+
+
+def relists(address: Address, facts: Facts) -> bool:
+    """Whether a holder changes the list: it alone does, while the store answers, and never to leave itself out."""
+    differs = bool(address.nodes and facts.wanted) and frozenset(address.nodes) != frozenset(facts.wanted)
+    return differs and mine(address, facts) and facts.me in facts.wanted
 
 
 def leaves(address: Address, facts: Facts) -> bool:
     """Whether a holder gives the address up of its own accord."""
     rested = facts.now_ms - address.held_since_ms >= facts.timing.hold_ms
-    return not facts.ready or not facts.eligible or (facts.yields and rested)
+    return not facts.ready or not facts.eligible or facts.moved or (facts.yields and rested)
 
 
 def may_take(address: Address, facts: Facts) -> bool:
@@ -225,7 +127,7 @@ def may_take(address: Address, facts: Facts) -> bool:
         return False
     if not (facts.ready and facts.eligible) or promising(address, facts):
         return False
-    if address.nodes and facts.me not in address.nodes:
+    if address.nodes and facts.me not in address.nodes and not facts.replaces:
         return False
     in_turn_ms = now_ms - facts.rank * RANK_MS
     if in_turn_ms - facts.started_ms < facts.timing.ttl_ms or (facts.paused and not address.clean):
@@ -275,10 +177,22 @@ def on_delete_sent(address: Address) -> Address:
 
 
 def on_taken(address: Address, key: Key, now_ms: int) -> Address:
-    """Our transaction put the key."""
+    """Our transaction put the key. After a clean end nobody answers for the address: it was read back as gone."""
     if key.revision < address.revision:
         return replace(address, taking=False)
-    return replace(address, key=key, revision=key.revision, taking=False, held_since_ms=now_ms, probed=address.bound)
+    probed = address.bound or address.clean
+    address = replace(address, key=key, revision=key.revision, taking=False, held_since_ms=now_ms, listing=())
+    return replace(address, probed=probed)
+
+
+def on_list_sent(address: Address, nodes: tuple[str, ...]) -> Address:
+    """Remember, before it is sent, that the list may change any moment."""
+    return replace(address, listing=nodes)
+
+
+def on_list(address: Address, nodes: tuple[str, ...]) -> Address:
+    """Take the list as it certainly stands after a transaction on it was answered."""
+    return replace(address, nodes=nodes, listing=())
 
 
 def on_probe(address: Address, now_ms: int, *, answered: bool, timing: Timing) -> Address:

@@ -6,42 +6,24 @@ Decides nothing; every answer goes back into the value and the next decision loo
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from coordinator import address as addresses
 from coordinator import promises
-from coordinator.address import Address, Facts, Key, Next, Todo
+from coordinator.address_facts import Address, Facts, Key, Next, Todo
+from coordinator.address_writes import key_of, names_of, to_delete, to_list, to_take
+from coordinator.asking import ask_in_silence
+from coordinator.candidates import RESIGNED_MS
 from coordinator.drivers.contract import Driver, DriverError
 from coordinator.errors import NotAMember
-from coordinator.keys import Keys, Role, decode, encode
+from coordinator.feed import Feed
+from coordinator.keys import Keys, Role, encode
 from coordinator.members import Membership
+from coordinator.place import Place
 from coordinator.runner import SessionRunner, boottime_ms
-from coordinator.store.contract import Change, Compare, Delete, Field, Item, Put, Seen, Store, StoreError, Write, absent
-from coordinator.timing import KERNEL_ALLOWANCE_MS
+from coordinator.store.contract import Compare, Item, Outcome, Seen, Store, StoreError, Write
 
 BEAT_S = 0.1
-ASK_S = 0.2
-ANSWER_S = 1.0
-POLL_S = 5.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Place:
-    """What the keeper is told from outside; the functions are asked at every decision."""
-
-    name: str
-    node: str
-    nodes: Sequence[str]
-    """Configured nodes: the list written when none is stored with the address yet."""
-    ready: Callable[[], bool]
-    eligible: Callable[[], bool] = lambda: True
-    rank: Callable[[], int] = lambda: 0
-    yields: Callable[[], bool] = lambda: False
-    paused: Callable[[], bool] = lambda: False
-    ask: Callable[[str, str], Awaitable[bool]] | None = None
-    """Ask a node over the authenticated channel to promise an address; None: no promises, no keeping in silence."""
-    allowance_ms: int = KERNEL_ALLOWANCE_MS
-    alarm: Callable[[str], None] = field(default=lambda _: None)
 
 
 class AddressKeeper:
@@ -53,54 +35,73 @@ class AddressKeeper:
         driver: Driver,
         store: Store,
         session: SessionRunner,
+        feed: Feed,
         keys: Keys,
         *,
         now_ms: Callable[[], int] = boottime_ms,
     ) -> None:
         """Do nothing yet. ``driver.clean`` must have run before ``session`` begins."""
         self.address = Address()
-        self._place, self._driver, self._store, self._session, self._keys = place, driver, store, session, keys
+        self.place, self.todo, self.moves = place, Todo.NOTHING, 0
+        self.progress_ms = now_ms()
+        """When the loop last moved; a loop that hangs must not go on being renewed."""
+        self._driver, self._store, self._session, self._feed, self._keys = driver, store, session, feed, keys
         self._now_ms, self._started_ms = now_ms, now_ms()
         self._members = Membership(keys.member(Role.COORDINATOR, ""), known=(), now_ms=now_ms())
         self._list: Item | None = None
-        self._news = asyncio.Event()
-        self._asking: set[asyncio.Task[None]] = set()
+        self._resigned, self._resigned_ms, self._unfit_until_ms, self._leaving = "", 0, 0, False
+        self._news, self._left = asyncio.Event(), asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Keep the address until cancelled; then it is removed here, and its key is left to the session's end."""
-        beside = [asyncio.create_task(self._watch()), asyncio.create_task(self._ask_in_silence())]
+        unsubscribe = self._feed.subscribe(self.feed)
+        if self.place.ask is not None:
+            self._start(ask_in_silence(self, self.place.name, self.place.ask))
         try:
             while True:
-                if self.address.taking:  # the answer was lost, and the reading after it too
-                    await self._settle()
-                todo = addresses.decide(self.address, self.facts())
-                if todo.todo is Todo.NOTHING:
-                    await self._wait()
-                    continue
-                try:
-                    await self._do(todo)
-                except (DriverError, StoreError, NotAMember) as error:
-                    self._place.alarm(f"{self._place.name}: {todo.todo.value}: {error}")
-                    await asyncio.sleep(BEAT_S)
+                await self._beat()
         finally:
-            for task in (*beside, *self._asking):
+            unsubscribe()
+            for task in self._beside:
                 task.cancel()
-            await asyncio.gather(*beside, *self._asking, return_exceptions=True)
+            await asyncio.gather(*self._beside, return_exceptions=True)
             await self._driver.remove()
+
+    def wake(self) -> None:
+        """Look again now: something the place tells has changed."""
+        self._news.set()
+
+    async def leave(self, timeout_s: float) -> bool:
+        """Give the address up for good, cleanly; whether that was done in time (``run`` must be running)."""
+        self._leaving = True
+        self.wake()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._left.wait()
+        return self._left.is_set()
 
     def facts(self) -> Facts:
         """Gather what a decision looks at, now."""
-        place = self._place
+        place, now_ms = self.place, self._now_ms()
+        session = self._session.session
+        if place.timing is not None:
+            session = replace(session, timing=place.timing)
+        fit = not self._leaving and now_ms >= self._unfit_until_ms
+        part = place.standing(self.address, self._resigned if now_ms - self._resigned_ms < RESIGNED_MS else "")
         return Facts(
             me=place.node,
-            session=self._session.session,
-            now_ms=self._now_ms(),
+            session=session,
+            now_ms=now_ms,
             started_ms=self._started_ms,
             ready=place.ready(),
-            eligible=place.eligible(),
+            eligible=part.eligible and fit,
             paused=place.paused(),
-            rank=place.rank(),
-            yields=place.yields(),
+            rank=part.rank,
+            yields=part.yields,
+            moved=part.moved,
+            wanted=part.wanted,
+            replaces=part.replaces,
             unanimity=place.ask is not None,
             allowance_ms=place.allowance_ms,
         )
@@ -112,7 +113,7 @@ class AddressKeeper:
 
     def feed(self, seen: Seen) -> None:
         """Take what the watch told, all changes of one revision together: a lease's end takes several keys at once."""
-        vip, now_ms = self._keys.address(self._place.name), self._now_ms()
+        vip, now_ms = self._keys.address(self.place.name), self._now_ms()
         if seen.resync and vip not in {change.key for change in seen.changes}:
             self.address = addresses.on_key(self.address, None, seen.revision, now_ms)
         if seen.resync:
@@ -122,13 +123,21 @@ class AddressKeeper:
             self._members.feed(Seen(changes=changes, revision=revision), now_ms)
             for change in changes:
                 if change.key == vip:
-                    clean = change.item is None and self._holder_is_there()
-                    key = self._key_of(change.item)
-                    self.address = addresses.on_key(self.address, key, revision, now_ms, clean=clean)
-                elif change.key == self._keys.address_nodes(self._place.name) and change.item is not None:
-                    self._list = change.item
-                    self.address = replace(self.address, nodes=tuple(decode(change.item.value, list) or ()))
+                    self._on_key(change.item, revision, clean=change.item is None and self._holder_is_there())
+                elif change.key == self._keys.address_nodes(self.place.name):
+                    self._on_list(change.item)
         self._news.set()
+
+    def _on_key(self, item: Item | None, revision: int, *, clean: bool = False) -> None:
+        holder = self.address.key.holder if self.address.key is not None else ""
+        if item is None and clean:
+            self._resigned, self._resigned_ms = holder, self._now_ms()
+        self.address = addresses.on_key(self.address, key_of(item), revision, self._now_ms(), clean=clean)
+
+    def _on_list(self, item: Item | None) -> None:
+        if item is not None and (self._list is None or item.mod_revision >= self._list.mod_revision):
+            self._list = item
+            self.address = replace(self.address, nodes=names_of(item))
 
     def _holder_is_there(self) -> bool:
         """A key deleted while its holder's session lives was resigned, after the address had been removed."""
@@ -136,105 +145,138 @@ class AddressKeeper:
         member = self._members.get(key.holder) if key is not None else None
         return key is not None and member is not None and member.lease == key.lease
 
-    def _key_of(self, item: Item | None) -> Key | None:
-        """A value that cannot be read is a holder nobody knows: taken all the same."""
-        if item is None:
-            return None
-        holder = decode(item.value, str)
-        return Key(holder=holder or "?", lease=item.lease, revision=item.mod_revision)
+    async def _beat(self) -> None:
+        self.progress_ms = self._now_ms()
+        if self.address.taking:  # the answer was lost, and the reading after it too
+            await self._settle()
+        facts = self.facts()
+        todo = addresses.decide(self.address, facts)
+        self.todo = todo.todo
+        if self._leaving and not self.address.bound and not addresses.mine(self.address, facts):
+            self._left.set()
+        if todo.todo is Todo.NOTHING:
+            await self._wait()
+            return
+        try:
+            await self._do(todo)
+        except DriverError as error:
+            self._unfit_until_ms = self._now_ms() + facts.timing.ttl_ms  # another host may fare better
+            await self._failed(todo, error)
+        except (StoreError, NotAMember) as error:
+            await self._failed(todo, error)
 
-    async def _watch(self) -> None:
-        async for seen in self._store.watch(self._keys.root, poll_s=POLL_S):
-            self.feed(seen)
+    async def _failed(self, todo: Next, error: Exception) -> None:
+        self.place.alarm(f"{self.place.name}: {todo.todo.value}: {error}")
+        await asyncio.sleep(BEAT_S)
 
     async def _wait(self) -> None:
-        self._news.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(BEAT_S):
                 await self._news.wait()
+        self._news.clear()
 
     async def _do(self, todo: Next) -> None:
         if todo.todo is Todo.TAKE:
             await self._take()
         elif todo.todo is Todo.DELETE:
             await self._delete()
+        elif todo.todo is Todo.LIST:
+            await self._change_list()
         elif todo.todo is Todo.PROBE:
-            answered = await self._driver.probe()
-            if answered:
-                self._place.alarm(f"{self._place.name}: somebody else answers for the address")
-            facts = self.facts()
-            self.address = addresses.on_probe(self.address, facts.now_ms, answered=answered, timing=facts.timing)
+            answered = await self._anybody()
+            self.address = addresses.on_probe(
+                self.address, self._now_ms(), answered=answered, timing=self._session.session.timing
+            )
         elif todo.todo is Todo.BIND:
-            await self._driver.bind(todo.lifetime_s)
-            self.address = addresses.on_bound(self.address, todo.lifetime_s, self._now_ms())
+            await self._bind(todo.lifetime_s)
         else:
             await self._driver.remove()
             self.address = addresses.on_removed(self.address)
+            self.place.event("removed")
+
+    async def _bind(self, lifetime_s: int) -> None:
+        fresh = not self.address.bound
+        await self._driver.bind(lifetime_s)
+        self.address = addresses.on_bound(self.address, lifetime_s, self._now_ms())
+        if fresh:
+            self.place.event("bound")
+            self._start(self._look_beside())
+
+    async def _anybody(self) -> bool:
+        answered = await self._driver.probe()
+        if answered:
+            self.place.alarm(f"{self.place.name}: somebody else answers for the address")
+        return answered
+
+    async def _look_beside(self) -> None:
+        """Ask once more when it is bound: after a clean end nobody was asked before, and a stranger may be there."""
+        try:
+            await self._anybody()
+        except DriverError as error:
+            self.place.alarm(f"{self.place.name}: probe: {error}")
 
     async def _take(self) -> None:
-        vip, nodes = self._keys.address(self._place.name), self._keys.address_nodes(self._place.name)
-        lease = self._session.session.lease
-        writes: list[Write] = [Put(key=vip, value=encode(self._place.node), lease=lease)]
-        if self._list is None:
-            stored = absent(nodes)
-            writes.append(Put(key=nodes, value=encode(list(self._place.nodes))))
-        else:
-            stored = Compare(key=nodes, field=Field.MOD, equals=self._list.mod_revision)
+        facts, name, node = self.facts(), self.place.name, self.place.node
+        lease = facts.session.lease
         self.address = addresses.on_take_sent(self.address)
-        outcome = await self._guarded([absent(vip), stored], writes)
-        if outcome:
-            key = Key(holder=self._place.node, lease=lease, revision=outcome)
+        change = to_take(self._keys, name, node, lease=lease, stored=self._list, wanted=facts.wanted)
+        outcome = await self._guarded(*change)
+        if outcome is not None and outcome.succeeded:
+            key = Key(holder=node, lease=lease, revision=outcome.revision)
             self.address = addresses.on_taken(self.address, key, self._now_ms())
+            self.moves += 1
+            self.place.event("taken")
 
     async def _delete(self) -> None:
-        vip, key = self._keys.address(self._place.name), self.address.key
-        if key is None:
+        if self.address.key is None:
             return
+        change = to_delete(self._keys, self.place.name, self.address.key)
         self.address = addresses.on_delete_sent(self.address)
-        outcome = await self._guarded([Compare(key=vip, field=Field.MOD, equals=key.revision)], [Delete(key=vip)])
-        if outcome:
-            self.address = addresses.on_key(self.address, None, outcome, self._now_ms(), clean=True)
+        outcome = await self._guarded(*change)
+        if outcome is not None and outcome.succeeded:
+            self._on_key(None, outcome.revision, clean=True)
+            self.place.event("resigned")
 
-    async def _guarded(self, compares: Sequence[Compare], writes: Sequence[Write]) -> int:
-        """Make one transaction, never repeat it: whatever came of it, the key is read back unless it succeeded."""
+    async def _change_list(self) -> None:
+        wanted, stored = self.facts().wanted, self._list
+        if self.address.key is None or stored is None:
+            return
+        change = to_list(self._keys, self.place.name, self.address.key, stored=stored, wanted=wanted)
+        self.address = addresses.on_list_sent(self.address, wanted)
+        outcome = await self._guarded(*change)
+        if outcome is None:
+            return
+        if outcome.succeeded:
+            self._on_list(replace(stored, value=encode(list(wanted)), mod_revision=outcome.revision))
+            self.place.event(f"list {', '.join(wanted)}")
+        self.address = addresses.on_list(self.address, names_of(self._list))
+
+    async def _guarded(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Outcome | None:
+        """Make one transaction, never repeat it; without an answer (None) or success the keys are read back."""
         timeout_s = self._session.session.timing.timeout_ms / 1_000
+        outcome = None
         with suppress(StoreError):
             outcome = await self._session.guarded(compares, writes, timeout_s=timeout_s)
-            if outcome.succeeded:
-                return outcome.revision
-        self.feed(await self._read_back(timeout_s))
-        self.address = replace(self.address, taking=False)
-        return 0
+        self.progress_ms = self._now_ms()
+        if outcome is None or not outcome.succeeded:
+            await self._read_back(timeout_s)
+        return outcome
 
     async def _settle(self) -> None:
         try:
-            self.feed(await self._read_back(self._session.session.timing.timeout_ms / 1_000))
-            self.address = replace(self.address, taking=False)
+            await self._read_back(self._session.session.timing.timeout_ms / 1_000)
         except StoreError:
             await asyncio.sleep(BEAT_S)
 
-    async def _ask_in_silence(self) -> None:
-        """Begin a round of questions every 200 ms while the store is silent and the address is bound here."""
-        while self._place.ask is not None:
-            facts = self.facts()
-            if promises.wants_promises(self.address, facts):
-                self.address = promises.on_round(self.address, facts)
-                for node in promises.asked_nodes(self.address, facts):
-                    task = asyncio.create_task(self._ask_one(node, facts.now_ms))
-                    self._asking.add(task)
-                    task.add_done_callback(self._asking.discard)
-            await asyncio.sleep(ASK_S)
+    async def _read_back(self, timeout_s: float) -> None:
+        """Read the address's keys as they are now; a key found absent counts as an unclean end."""
+        listing = await self._store.list(f"{self._keys.root}vip", timeout_s=timeout_s)
+        found = {item.key: item for item in listing.items}
+        self._on_list(found.get(self._keys.address_nodes(self.place.name)))
+        self._on_key(found.get(self._keys.address(self.place.name)), listing.revision)
+        self.address = replace(self.address, taking=False)
 
-    async def _ask_one(self, node: str, sent_ms: int) -> None:
-        if self._place.ask is None:
-            return
-        with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(ANSWER_S):
-                if await self._place.ask(node, self._place.name):
-                    self.address = promises.on_promise(self.address, self.facts(), sent_ms, node)
-                    self._news.set()
-
-    async def _read_back(self, timeout_s: float) -> Seen:
-        listing = await self._store.list(self._keys.root, timeout_s=timeout_s)
-        changes = tuple(Change(key=item.key, item=item, revision=item.mod_revision) for item in listing.items)
-        return Seen(changes=changes, revision=listing.revision, resync=True)
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)

@@ -6,7 +6,8 @@ on the key nor to bind. A complete round is as good as a renewal sent when the r
 
 from dataclasses import replace
 
-from coordinator.address import Address, Facts, Round, mine, promising
+from coordinator.address import mine, promising
+from coordinator.address_facts import Address, Facts, Round
 
 ROUNDS_MAX = 16
 """Rounds remembered while their answers come in."""
@@ -48,7 +49,7 @@ def on_promise(address: Address, facts: Facts, sent_ms: int, giver: str) -> Addr
 
 def asked_nodes(address: Address, facts: Facts) -> frozenset[str]:
     """Everybody whose promise is needed: the list stored with the address, never our own configuration (§5)."""
-    return frozenset(address.nodes) - {facts.me}
+    return frozenset((*address.nodes, *address.listing)) - {facts.me}
 
 
 def complete(answered: frozenset[str], asked: frozenset[str]) -> bool:

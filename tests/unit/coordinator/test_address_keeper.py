@@ -5,10 +5,14 @@ from functools import partial
 
 import pytest
 
+from coordinator import candidates
+from coordinator.candidates import Field
 from coordinator.drivers.probe import ProbeDriver
-from coordinator.keeper import AddressKeeper, Place
+from coordinator.feed import Feed
+from coordinator.keeper import AddressKeeper
 from coordinator.keys import Keys, Role
 from coordinator.members import MemberRecord
+from coordinator.place import Place
 from coordinator.runner import Self, SessionRunner
 from coordinator.runtime import HeldLease
 from coordinator.store.contract import Indefinite, Put
@@ -57,15 +61,24 @@ class House:
 
     def __init__(self, loop, store, name, path, ask):
         self.ready, self.driver = True, ProbeDriver("smtp", loop.time)
+        self.prefer, self.wish, self.listed, self.agreed = "a", "", NODES, True
         record = MemberRecord(node=name, boot_id=name, process_id=name)
         me = Self(key=KEYS.member(Role.COORDINATOR, name), record=record, held=HeldLease(path / name, name),
                   progress_ms=loop.now_ms)  # fmt: skip
         self.held, self.alarms = me.held, []
         self.session = SessionRunner(store, FAST, me, now_ms=loop.now_ms)
-        place = Place(name="smtp", node=name, nodes=NODES, ready=lambda: self.ready, rank=lambda: NODES.index(name),
+        self.feed = Feed(store, KEYS)
+        place = Place(name="smtp", node=name, ready=lambda: self.ready, standing=self.standing,
                       alarm=self.alarms.append, ask=ask)  # fmt: skip
-        self.keeper = AddressKeeper(place, self.driver, store, self.session, KEYS, now_ms=loop.now_ms)
-        self.tasks = [asyncio.ensure_future(self.session.run()), asyncio.ensure_future(self.keeper.run())]
+        self.keeper = AddressKeeper(place, self.driver, store, self.session, self.feed, KEYS, now_ms=loop.now_ms)
+        running = (self.session.run(), self.feed.run(), self.keeper.run())
+        self.tasks = [asyncio.ensure_future(each) for each in running]
+
+    def standing(self, address, resigned):
+        ready = [name for name, house in self.everybody.items() if house.ready]
+        field = Field(name="smtp", me=self.keeper.place.node, listed=self.listed, ready=ready, prefer=self.prefer,
+                      wish=self.wish, agreed=self.agreed)  # fmt: skip
+        return candidates.standing(field, address, resigned=resigned)
 
 
 @pytest.fixture
@@ -78,6 +91,7 @@ def world(tmp_path):
                 return node not in store.deaf and houses[node].keeper.asked(asker)
 
             houses = {name: House(loop, store, name, tmp_path, partial(ask_as, name)) for name in NODES}
+            House.everybody = houses
             try:
                 await scenario(loop, store, houses)
             finally:
@@ -110,10 +124,10 @@ def test_the_first_in_rank_takes_it_and_a_holder_not_ready_hands_it_over_at_once
         await until(loop, houses, ["a"], 10)
         houses["a"].ready = False
         begun = loop.time()
-        assert await until(loop, houses, ["b"], 5) - begun < 0.5
+        assert await until(loop, houses, ["c"], 5) - begun < 0.5
         houses["a"].ready = True
         await asyncio.sleep(30)
-        assert holders(houses) == ["b"], "no fail-back of its own accord"
+        assert holders(houses) == ["c"], "no fail-back before the hold time"
         assert not any(house.alarms for house in houses.values())
 
     world(scenario)
@@ -127,7 +141,7 @@ def test_a_killed_coordinators_address_ends_by_itself_and_moves_after_the_lease(
             task.cancel()
         begun = loop.time()
         ended = await until(loop, houses, [], 10) - begun
-        moved = await until(loop, houses, ["b"], 20) - begun
+        moved = await until(loop, houses, ["c"], 20) - begun
         assert ended <= FAST.ttl_ms / 1_000 - 1
         assert FAST.ttl_ms / 1_000 - FAST.renew_ms / 1_000 <= moved <= FAST.ttl_ms / 1_000 + 3 + 0.5
 
@@ -162,5 +176,75 @@ def test_the_address_stays_through_a_silence_by_everybodys_word_and_not_without_
         assert holders(houses) == []
         store.silent = False
         await until(loop, houses, ["a"], 20)
+
+    world(scenario)
+
+
+def test_a_clean_hand_over_waits_for_nobodys_turn(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        houses["a"].ready = houses["c"].ready = False
+        houses["a"].keeper.wake()
+        begun = loop.time()
+        assert await until(loop, houses, ["b"], 5) - begun < 0.05, "b is first among those who are ready"
+
+    world(scenario)
+
+
+def test_it_goes_home_after_the_hold_time_and_at_once_by_an_operators_wish_but_never_to_nobody(world):
+    async def scenario(loop, store, houses):
+        everybody = houses.values()
+        await until(loop, houses, ["a"], 10)
+        houses["a"].ready = False
+        await until(loop, houses, ["c"], 5)
+        taken = loop.time()
+        houses["a"].ready = True
+        assert await until(loop, houses, ["a"], 90) - taken >= FAST.hold_ms / 1_000 - 0.1
+        for house in everybody:
+            house.wish = "b"
+        houses["b"].ready = False
+        await asyncio.sleep(5)
+        assert holders(houses) == ["a"], "nobody gives it to a node that is not ready"
+        houses["b"].ready = True
+        begun = loop.time()
+        assert await until(loop, houses, ["b"], 5) - begun < 0.3
+        await asyncio.sleep(100)
+        assert holders(houses) == ["b"], "the wish stands above the preference"
+        for house in everybody:
+            house.wish = ""
+        await until(loop, houses, ["a"], 5)
+
+    world(scenario)
+
+
+def test_the_list_grows_at_once_and_shrinks_when_all_agree(world):
+    async def scenario(loop, store, houses):
+        for house in houses.values():
+            house.listed = ("a", "b")
+        await until(loop, houses, ["a"], 10)
+        assert houses["c"].keeper.address.nodes == ("a", "b")
+        for house in houses.values():
+            house.listed, house.agreed = ("a", "c"), False
+        await asyncio.sleep(1)
+        assert {house.keeper.address.nodes for house in houses.values()} == {("a", "b", "c")}
+        for house in houses.values():
+            house.agreed = True
+        await asyncio.sleep(1)
+        assert {house.keeper.address.nodes for house in houses.values()} == {("a", "c")}
+        houses["a"].ready = False
+        await until(loop, houses, ["c"], 5)
+
+    world(scenario)
+
+
+def test_leaving_gives_it_up_cleanly(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        assert await houses["a"].keeper.leave(1)
+        assert holders(houses) != ["a"]
+        begun = loop.time()
+        await until(loop, houses, ["c"], 1)
+        assert loop.time() - begun < 0.05
+        assert await houses["a"].keeper.leave(1), "one that holds nothing has left already"
 
     world(scenario)

@@ -1,0 +1,29 @@
+"""What an address's keeper is told from outside: who we are, whether the node is ready, what our part is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from coordinator.address_facts import Address
+from coordinator.asking import Ask
+from coordinator.candidates import Standing
+from coordinator.timing import KERNEL_ALLOWANCE_MS, Timing
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """What the keeper is told from outside; the functions are asked at every decision."""
+
+    name: str
+    node: str
+    ready: Callable[[], bool]
+    standing: Callable[[Address, str], Standing]
+    """This node's part, given the address and who has just resigned from it (``candidates.standing``)."""
+    paused: Callable[[], bool] = lambda: False
+    ask: Ask | None = None
+    """Ask a node over the authenticated channel to promise an address; None: no promises, no keeping in silence."""
+    timing: Timing | None = None
+    """The session's durations with this address's own hold time; None: the session's."""
+    allowance_ms: int = KERNEL_ALLOWANCE_MS
+    alarm: Callable[[str], None] = field(default=lambda _: None)
+    event: Callable[[str], None] = field(default=lambda _: None)
+    """Told what has just been done, in words: ``taken``, ``bound`` …"""
