@@ -17,8 +17,8 @@ READY_BOUND_S = 30.0
 class RelayProcess:
     """``relayctl run`` on a configuration given as a dictionary; spool and socket below ``home``."""
 
-    def __init__(self, home: Path, config: dict):
-        self.home = home
+    def __init__(self, home: Path, config: dict, *options: str):
+        self.home, self.options = home, options
         home.mkdir(parents=True, exist_ok=True)
         self.config = {"spool": str(home / "spool"), "runtime": str(home / "run"), **config}
         self.config.setdefault("admin", {"port": 0})
@@ -34,7 +34,7 @@ class RelayProcess:
         self.file.write_text(yaml.safe_dump(self.config))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "node", "run", str(self.file)],
+                [sys.executable, "-m", "node", "run", str(self.file), *self.options],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},
