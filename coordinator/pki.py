@@ -1,0 +1,78 @@
+"""The directory with this host's place in the cluster: ``ca.pem``, ``node.pem``, ``node.key`` (operations §5).
+
+``ca.pem`` may hold several authorities, so that they can be changed one after the other. Whoever uses the files asks
+``stamp`` whether they changed and takes the new ones for new connections.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coordinator.errors import CoordinatorError
+
+FILE_BYTES_MAX: Final = 256 << 10
+"""A chain with its key stays below 64 KiB."""
+Stamp = tuple[tuple[int, int, int], ...]
+"""Inode, size and time of change of each file."""
+
+
+class PkiUnusable(CoordinatorError):  # noqa: N818 - a state of affairs
+    """A file of the directory is missing, cannot be read or does not fit the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pem:
+    """The three files' content."""
+
+    ca: bytes
+    certificate: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        """Hide the key."""
+        return "Pem(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Pki:
+    """The directory."""
+
+    directory: Path
+
+    @property
+    def ca(self) -> Path:
+        """The authorities trusted, and no others."""
+        return self.directory / "ca.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate of this node."""
+        return self.directory / "node.pem"
+
+    @property
+    def key(self) -> Path:
+        """Its private key."""
+        return self.directory / "node.key"
+
+    def stamp(self) -> Stamp:
+        """Tell what changes whenever a file is changed or replaced. Raises PkiUnusable when one is not there."""
+        try:
+            found = [path.stat() for path in (self.ca, self.certificate, self.key)]
+        except OSError as error:
+            raise PkiUnusable(f"{error.filename}: {error.strerror}") from None
+        return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)
+
+    def read(self) -> Pem:
+        """Read the files. Raises PkiUnusable naming the one that cannot be read."""
+        return Pem(ca=_read(self.ca), certificate=_read(self.certificate), key=_read(self.key))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise PkiUnusable(f"{path}: {error.strerror or 'cannot be read'}") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise PkiUnusable(f"{path}: larger than {FILE_BYTES_MAX >> 10} KiB")
+    return data
