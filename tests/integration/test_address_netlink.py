@@ -64,7 +64,7 @@ def test_removed_means_read_back_as_gone(lan, vip):
 
 def test_a_successor_cleans_what_a_killed_process_left(lan):
     async def killed():
-        await NetlinkDriver(ip_address(VIPS[0]), "eth0")._call("replace", preferred=0, valid=60)
+        await NetlinkDriver(ip_address(VIPS[0]), "eth0")._replace(60)
 
     async def successor():
         driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
@@ -134,3 +134,38 @@ def test_clear_words_for_what_cannot_be(lan):
 )
 def test_broken_frames_claim_nothing(frame):
     assert claim_of(frame) is None
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_the_interface_is_the_one_whose_network_contains_the_address(lan, vip):
+    sh("ip", "-n", lan.hosts[0], "link", "add", "wide", "type", "veth", "peer", "name", "far")
+    sh("ip", "-n", lan.hosts[0], "link", "set", "wide", "up")
+    sh("ip", "-n", lan.hosts[0], "addr", "add", "10.0.0.1/8", "dev", "wide")
+    sh("ip", "-n", lan.hosts[0], "addr", "add", "fd00::1/8", "dev", "wide", "nodad")
+
+    async def main():
+        driver = NetlinkDriver(ip_address(vip))
+        await driver.bind(30)
+        interface = driver.interface
+        await driver.remove()
+        await driver.close()
+        stranger = NetlinkDriver(ip_address("192.0.2.1"))
+        await stranger.clean()
+        with pytest.raises(DriverError, match="no interface of this host"):
+            await stranger.bind(30)
+        return interface
+
+    assert lan.run(0, main) == "eth0"
+
+
+def test_what_a_predecessor_left_on_another_interface_goes_too(lan):
+    sh("ip", "-n", lan.hosts[0], "addr", "add", f"{VIPS[0]}/32", "dev", "lo")
+    sh("ip", "-n", lan.hosts[0], "addr", "add", f"{VIPS[1]}/128", "dev", "lo")
+
+    async def main():
+        for vip in VIPS:
+            driver = NetlinkDriver(ip_address(vip))
+            await driver.clean()
+            assert await driver.left_s() is None
+
+    lan.run(0, main)
