@@ -151,7 +151,7 @@ async def _addresses(route: Any) -> list[Any]:
 
 
 async def _name(route: Any, index: int) -> str:
-    for link in await route.get_links(index):
+    async for link in await route.get_links(index):
         return str(link.get("ifname"))
     raise DriverError(f"interface {index} is gone")
 
