@@ -65,7 +65,7 @@ def reserve(counts: Counts, *, limit: int, need: int, holders: int, now_ms: int,
     if need < 1 or units > left:
         return None
     start = quarter_of(now_ms)
-    return Reserved(counts=_added(counts, start, units, now_ms, settle_ms), lot=Lot(quarter_ms=start, units=units))
+    return Reserved(counts=added(counts, start, units, now_ms, settle_ms), lot=Lot(quarter_ms=start, units=units))
 
 
 def restamp(counts: Counts, lot: Lot, now_ms: int, settle_ms: int) -> Reserved:
@@ -73,7 +73,7 @@ def restamp(counts: Counts, lot: Lot, now_ms: int, settle_ms: int) -> Reserved:
     start = quarter_of(now_ms)
     moved = dict(counts)
     moved[str(lot.quarter_ms)] = max(0, moved.get(str(lot.quarter_ms), 0) - lot.units)
-    after = _added(moved, start, lot.units, now_ms, settle_ms)
+    after = added(moved, start, lot.units, now_ms, settle_ms)
     return Reserved(counts=after, lot=Lot(quarter_ms=start, units=lot.units))
 
 
@@ -83,8 +83,8 @@ def give_back(counts: Counts, lot: Lot) -> Counts:
     return {**counts, key: max(0, counts.get(key, 0) - lot.units)}
 
 
-def _added(counts: Counts, start: int, units: int, now_ms: int, settle_ms: int) -> Counts:
-    """Add, and forget quarters that left the window: a record has at most ``COUNTERS + 3`` entries."""
+def added(counts: Counts, start: int, units: int, now_ms: int, settle_ms: int) -> Counts:
+    """Add units, and forget quarters that left the window: a record has at most ``COUNTERS + 3`` entries."""
     edge_ms = now_ms - DAY_MS - settle_ms - EDGE_MS
     kept = {key: count for key, count in counts.items() if count and int(key) + QUARTER_MS > edge_ms}
     kept[str(start)] = kept.get(str(start), 0) + units

@@ -2,7 +2,8 @@
 
 A record holds ``limit``, ``pool``, ``share/<holder>`` and, in the order of asking, ``want/<holder>``, or
 ``urgent/<holder>`` for work that goes first; pool and shares add up to the record's own limit.
-``moved/<giver>/<taker>`` counts what two holders ever moved between them while the store was silent, so that either may write it down, once.
+``moved/<giver>/<taker>`` counts what two holders ever moved between them while the store was silent, so that either
+may write it down, once.
 Every function gives the record to write, or the same one when there is nothing to do; whoever writes compares the
 revision it read and its own membership. Only *free* permits ever move: one that is out stays counted where it is.
 """
