@@ -48,6 +48,19 @@ class Keys:
         """Give the key of the list of nodes that may ever hold the address; only its holder changes it."""
         return f"{self.root}vip-nodes/{name}"
 
+    def ready(self, node: str) -> str:
+        """Give the leased key a coordinator says its node's readiness under."""
+        return f"{self.root}ready/{node}"
+
+    def wanted(self, node: str) -> str:
+        """Give the leased key a node says under what its configuration wants of the whole cluster."""
+        return f"{self.root}wanted/{node}"
+
+    @property
+    def config(self) -> str:
+        """The values in force in the whole cluster."""
+        return f"{self.root}config"
+
     def budget(self, scope: str, kind: str) -> str:
         """Give the key of a shared limit."""
         return f"{self.root}budget/{scope}/{kind}"
