@@ -5,7 +5,10 @@ What to do next is ``session.py``; here are the calls, their bounds and the wait
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+import msgspec
 
 from coordinator.errors import NotAMember
 from coordinator.keys import encode
@@ -63,6 +66,7 @@ class SessionRunner:
         """Set and replaced whenever the phase changes."""
         self._store, self._me, self._now_ms = store, me, now_ms
         self._due_ms = 0
+        self._published = me.record
 
     async def run(self) -> None:
         """Hold a session until cancelled; ends nothing at the store when cancelled (``resign`` does)."""
@@ -85,6 +89,10 @@ class SessionRunner:
             self._take(Event.LOST, lease=session.lease)
             raise NotAMember(f"the session of {self._me.record.node} has ended")
         return outcome
+
+    def publish(self, *, config_hash: str) -> None:
+        """Show another configuration from now on: written within a renewal, and by every session to come."""
+        self._me.record = msgspec.structs.replace(self._me.record, config_hash=config_hash)
 
     async def resign(self) -> None:
         """End the session here and at the store; everything held by it must have been given up before."""
@@ -115,7 +123,8 @@ class SessionRunner:
         lease = await self._store.grant(self.session.timing.ttl_s, timeout_s=self._timeout_s())
         self._take(Event.HEARD)
         self._me.held.write(lease)
-        put = Put(key=self._me.key, value=encode(self._me.record), lease=lease)
+        record = self._me.record
+        put = Put(key=self._me.key, value=encode(record), lease=lease)
         try:
             outcome = await self._store.txn([absent(self._me.key)], [put], timeout_s=self._timeout_s())
             inc = outcome.revision if outcome.succeeded else 0
@@ -124,6 +133,7 @@ class SessionRunner:
             item = await self._store.get(self._me.key, timeout_s=self._timeout_s())
             inc = item.create_revision if item is not None and item.lease == lease else 0
         if inc:
+            self._published = record
             self._due_ms = sent_ms + self.session.timing.renew_ms
             self._take(Event.JOINED, sent_ms=sent_ms, lease=lease, inc=inc)
         return self.session.phase is Phase.LIVE
@@ -146,6 +156,8 @@ class SessionRunner:
         what = next_renewal(self.session, now_ms, due_ms=self._due_ms, progress_ms=self._me.progress_ms())
         if what is Renewal.SEND:
             await self._renew(now_ms)
+            if self._published != self._me.record and self.session.phase is Phase.LIVE:
+                await self._republish()
         else:
             self._take(Event.DEADLINE)
             wait_ms = RETRY_MS if what is Renewal.HUNG else self._due_ms - now_ms
@@ -164,6 +176,13 @@ class SessionRunner:
         except (StoreError, TimeoutError):
             self._take(Event.UNSURE)
             self._due_ms = self._now_ms() + RETRY_MS
+
+    async def _republish(self) -> None:
+        record, left_s = self._me.record, self.session.left_ms(self._now_ms()) / 2_000
+        put = Put(key=self._me.key, value=encode(record), lease=self.session.lease)
+        with suppress(StoreError, NotAMember):  # made again after the next renewal: it is the same word
+            await self.guarded([], [put], timeout_s=min(left_s, self._timeout_s()))
+            self._published = record
 
     def _take(self, event: Event, **about: int) -> None:
         before = self.session.phase
