@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test test-long lint bench lock clean
+.PHONY: run test test-long lint bench failover lock clean
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## the table of docs/performance.md; installs Postfix if it may
 	$(BIN)/python -m tests.bench
+
+failover: $(VENV)/.dev  ## the figures of docs/failover.md: takeover of a virtual address, beside keepalived's (root, about two hours)
+	$(BIN)/python -m tests.failover
 
 lock: $(VENV)/.dev  ## resolve anew within the ranges of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -1,0 +1,122 @@
+"""The tables of docs/failover.md, out of the kept runs: everything between two marks is written anew."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.failover.cases import CASES, Case
+from tests.failover.subjects import SUBJECTS, Variant
+
+BEGIN, END = "<!-- figures: written by python -m tests.failover --write-docs -->", "<!-- end of figures -->"
+Runs = dict[str, dict[str, list[dict]]]
+Cell = Callable[[Runs, Variant, Case], str]
+SCRIPT = "-script"
+
+
+def goal_s(case: Case, variant: Variant) -> float | None:
+    """Give the longest gap asked of the relay in a case."""
+    if case.goal_s is None or variant.kind != "relay":
+        return None
+    return case.goal_s + (variant.ttl_s if case.after_lease else 0.0)
+
+
+def measured(runs: Runs, variant: str, case: Case) -> list[dict]:
+    return [run for run in runs.get(variant, {}).get(case.name, []) if "error" not in run]
+
+
+def gap(runs: list[dict]) -> str:
+    """Median and worst gap, or that the service did not come back."""
+    gaps = [run["service"]["gap_s"] for run in runs]
+    lost = sum(not run["service"]["recovered"] for run in runs)
+    if lost:
+        return f"not within {min(gaps):.0f} s" + ("" if lost == len(runs) else f" ({lost} of {len(runs)})")
+    return f"{statistics.median(gaps):.2f} ({max(gaps):.2f})"
+
+
+def missed(runs: list[dict], goal: float | None) -> bool:
+    return goal is not None and any(r["service"]["gap_s"] > goal or not r["service"]["recovered"] for r in runs)
+
+
+def _gap_cell(runs: Runs, variant: Variant, case: Case) -> str:
+    own = measured(runs, variant.name, case)
+    if not own:
+        return "–" if variant.takes(case) else ""
+    text = gap(own) + (" **missed**" if missed(own, goal_s(case, variant)) else "")
+    watched = measured(runs, variant.name + SCRIPT, case)
+    return text + (f"; with script {gap(watched)}" if watched else "")
+
+
+def _overlap_cell(runs: Runs, variant: Variant, case: Case) -> str:
+    own = measured(runs, variant.name, case) + measured(runs, variant.name + SCRIPT, case)
+    if not own:
+        return "–" if variant.takes(case) else ""
+    worst = max(run["binding"]["overlap_s"] for run in own)
+    at_most = max(run["binding"]["overlap_most_s"] for run in own)
+    return f"{worst:.2f}" if worst else ("0" if at_most < 0.001 else f"0 (≤ {at_most:.3f})")
+
+
+def _client_cell(runs: Runs, variant: Variant, case: Case) -> str:
+    own = measured(runs, variant.name, case)
+    if not own:
+        return "–" if variant.takes(case) else ""
+    counts: dict[str, int] = {}
+    for run in own:
+        for outcome, count in run["service"]["failed"].items():
+            counts[outcome] = counts.get(outcome, 0) + count
+    failed = ", ".join(f"{count / len(own):.0f} {name}" for name, count in sorted(counts.items())) or "none"
+    wait = max(run["service"]["longest_wait_s"] for run in own)
+    return f"{failed}; {wait:.1f} s"
+
+
+def _goal(case: Case) -> str:
+    if case.goal_s is None:
+        return ""
+    return f"ttl + {case.goal_s:g}" if case.after_lease else f"{case.goal_s:g}"
+
+
+def table(runs: Runs, cell: Cell, *, goals: bool) -> str:
+    """Give one table: a row for each case, a column for each way of moving the address."""
+    columns = [variant for variant in SUBJECTS if not variant.name.endswith(SCRIPT)]
+    head = ["Case", *(["Goal"] if goals else []), *(variant.title for variant in columns)]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for case in CASES:
+        row = [case.title, *([_goal(case)] if goals else []), *(cell(runs, variant, case) for variant in columns)]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _about(every: list[dict], most_runs: int) -> str:
+    """Give the sentence on when, how often and how finely."""
+    dates = sorted(run["at"][:10] for run in every)
+    loads = [run["load"] for run in every]
+    looks = max((run["longest_look_s"] for run in every if "error" not in run), default=0.0)
+    return (
+        f"Measured {dates[0]} to {dates[-1]}, {most_runs} runs a case; load of the machine {min(loads):.1f} to"
+        f" {max(loads):.1f}; two looks at a kernel at most {looks * 1000:.0f} ms apart."
+    )
+
+
+def figures(runs: Runs) -> str:
+    """Give everything between the marks."""
+    named = [(f"{variant} {case}", found) for variant, cases in runs.items() for case, found in cases.items()]
+    every = [run for _, found in named for run in found]
+    errors = [f"- {name}: {run['error'].splitlines()[0]}" for name, found in named for run in found if "error" in run]
+    parts = [
+        _about(every, max((len(found) for _, found in named), default=0)),
+        "Gap in seconds, median (worst):",
+        table(runs, _gap_cell, goals=True),
+        "Longest time two living kernels had the address, in seconds, worst of all runs:",
+        table(runs, _overlap_cell, goals=False),
+        "Attempts without a 220 in a run, by how they ended; and the longest a served client waited:",
+        table(runs, _client_cell, goals=False),
+        *(["Runs that could not be measured:", "\n".join(errors)] if errors else []),
+    ]
+    return "\n\n".join(parts)
+
+
+def write(runs: Runs, target: Path) -> None:
+    """Put the figures between the marks of the document."""
+    text = target.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    target.write_text(f"{before}{BEGIN}\n\n{figures(runs)}\n\n{END}{after}")
