@@ -204,7 +204,9 @@ class Daemon:
             self._notifier.tell("STOPPING=1")
             await self._leave()
         finally:
-    XX            unsubscribe()
+            await _cancel(kept)
+            await _cancel([stopping, *tasks])
+            unsubscribe()
         for task in (*kept, *tasks):
             if not task.cancelled():
                 task.result()
