@@ -8,6 +8,7 @@ back is ignored. A wish is replaced by its end (``on`` False), never deleted by 
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -175,9 +176,14 @@ class WishBook:
         """Give every wish in force, by key."""
         return tuple(self._wishes[name] for name in sorted(self._wishes) if self._wishes[name].in_force(now_ms))
 
-    def next_sequence(self, kind: Kind, what: str, now_ms: int) -> int:
-        """Give the next wish's sequence: beyond all seen, and by the clock for a process that saw none."""
-        return max(self._floors.get(suffix_of(kind, what), 0) + 1, now_ms, 1)
+    def next_sequence(self, kind: Kind, what: str, now_ms: int, present: Item | None = None) -> int:
+        """Give the next wish's sequence: beyond all seen and ``present``, and by the clock for who saw none."""
+        name = suffix_of(kind, what)
+        floor = self._floors.get(name, 0)
+        if present is not None:
+            with suppress(BadWish):
+                floor = max(floor, self._checked(name, present).sequence)
+        return max(floor + 1, now_ms, 1)
 
     def _now(self, kind: Kind, what: str, now_ms: int) -> Wish | None:
         wish = self._wishes.get(suffix_of(kind, what))

@@ -3,6 +3,7 @@
 Healthy scopes have no entry, so a healthy relay pays one look at an empty dictionary. Scopes are named in ``scopes``.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -23,6 +24,8 @@ CORRELATE_MS: Final = 300_000
 """The same failure on two accounts within this is their path's (facts m365 §4.1, rule 6)."""
 WIDENED_REST_S: Final = (300.0,)
 """All accounts of an app fail: one probe per 5 min (facts m365 §4.3 row 1)."""
+PROBE_LOOK_MS: Final = 2_000
+"""When to look again at a scope somebody else may be probing."""
 
 
 class Availability(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,8 @@ class HealthBook:
         """Start empty or with the entries kept from before; ``site`` names where this node's connections leave."""
         self.site = site
         self.entries: dict[str, Standing] = dict(entries or {})
+        self.may_probe: Callable[[str], bool] = lambda _: True
+        """Asked before an attempt may be a scope's probe: in a cluster one node probes, the others wait."""
         self._broken: dict[str, int] = {}
         self._alike: dict[tuple[str, str], dict[str, int]] = {}
         self._worked: dict[str, dict[str, int]] = {}
@@ -83,10 +88,13 @@ class HealthBook:
             standing = self.entries.get(scope)
             if standing is None:
                 continue
+            probes = not standing.blocks(now_ms) and step(standing, Event.PROBED, now_ms).state is State.PROBING
             if standing.blocks(now_ms):
                 worst = _worse(worst, scope, standing)
+            elif probes and not self.may_probe(scope):
+                worst = _worse(worst, scope, msgspec.structs.replace(standing, until_ms=now_ms + PROBE_LOOK_MS))
             else:
-                probe = probe or step(standing, Event.PROBED, now_ms).state is State.PROBING
+                probe = probe or probes
         return Availability(probe=True) if probe and worst.ok else worst
 
     def begin(
@@ -139,6 +147,16 @@ class HealthBook:
         """End any rest of a scope at once, strikes forgotten."""
         self._broken.pop(scope, None)
         return self._set(scope, step(self.entries.get(scope, HEALTHY), Event.RESUME, now_ms))
+
+    def adopt(self, scope: str, standing: Standing) -> tuple[Change, ...]:
+        """Take over what another node found out about a scope."""
+        if standing.state is State.HEALTHY:
+            self._broken.pop(scope, None)
+        return self._set(scope, standing)
+
+    def worked_ms(self, path: str) -> int:
+        """Give the last time anything was delivered on a path (by its scope) since the start; 0: never."""
+        return max(self._worked.get(path, {}).values(), default=0)
 
     def encode(self) -> bytes:
         """Give the entries as JSON, to be kept or shown."""

@@ -1,0 +1,91 @@
+"""Standings, rights to probe and operators' wishes shared by three nodes over a real etcd."""
+
+import msgspec
+import pytest
+
+from coordinator.runner import boottime_ms
+from coordinator.store.channel import Credentials
+from coordinator.store.contract import StoreError
+from coordinator.store.etcd import EtcdStore
+from coordinator.wishes import Kind
+from node.policy.standing import State
+from tests.support.etcd_cluster import EtcdCluster
+from tests.support.health_cluster import DELIVERED, LOGIN, SharedNode, until, way
+from tests.support.wishes import NOW_MS
+
+A = way()
+ACCOUNT = "account/contoso/relay1@contoso.com"
+
+
+@pytest.fixture
+def etcd(tmp_path):
+    directory = tmp_path / "etcd"
+    directory.mkdir()
+    cluster = EtcdCluster(directory, size=1)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+async def nodes(etcd, tmp_path):
+    made = [
+        SharedNode(
+            name=name,
+            site="dc1",
+            store=EtcdStore(etcd.endpoints(), Credentials()),
+            home=tmp_path / name,
+            now_ms=boottime_ms,
+            epoch_ms=NOW_MS - boottime_ms(),
+        ).start()
+        for name in ("node-a", "node-b", "node-c")
+    ]
+    for node in made:
+        await node.joined()
+    yield made
+    for node in made:
+        await node.vanish()
+        await node.store.close()
+
+
+async def test_found_out_by_one_probed_by_one_free_for_all(nodes):
+    a, b, c = nodes
+    a.note(A, LOGIN)
+    await until(lambda: not b.may(A).ok and not c.may(A).ok)
+    for node in nodes:  # as if its quarter of an hour were over
+        rest = node.book.entries[ACCOUNT]
+        over = msgspec.structs.replace(rest, since_ms=rest.since_ms - 10**6, until_ms=rest.until_ms - 10**6)
+        node.book.entries[ACCOUNT] = over
+    for node in nodes:
+        assert not node.may(A).ok
+    await until(lambda: any(node.may(A).ok for node in nodes))
+    assert sum(node.may(A).ok for node in nodes) == 1
+    prober = next(node for node in nodes if node.may(A).ok)
+    prober.begin(A)
+    assert prober.book.entries[ACCOUNT].state is State.PROBING
+    prober.note(A, DELIVERED)
+    await until(lambda: all(ACCOUNT not in node.book.entries for node in nodes))
+    listing = await a.store.list(a.feed._keys.root, timeout_s=2)
+    await until(lambda: all(node.may(A).ok for node in nodes))
+    assert not [item.key for item in listing.items if "/health/" in item.key]
+
+
+async def test_a_wish_reaches_all_survives_a_restart_and_is_refused_while_etcd_is_away(nodes, etcd):
+    a, b, c = nodes
+    wish = await a.wishes.make(Kind.PAUSE, actor="alice", reason="storage", for_ms=3_600_000)
+    await a.wishes.make(Kind.PARK, ACCOUNT, actor="alice", reason="password")
+    await until(lambda: all(node.wishes.book.pause(node.wall_ms()) == wish for node in nodes))
+    await until(lambda: not any(node.may(A).ok for node in nodes))
+    kept = c.book
+    await c.vanish()
+    c.start(kept)
+    await b.wishes.make(Kind.PARK, ACCOUNT, on=False, actor="bob", reason="done")
+    await until(lambda: all(node.may(A).ok for node in nodes))
+    etcd.members[0].stop()
+    with pytest.raises(StoreError):
+        await a.wishes.make(Kind.PAUSE, on=False, actor="alice", reason="over")
+    etcd.members[0].start()
+    await until(lambda: etcd.members[0].healthy)
+    await a.wishes.make(Kind.PAUSE, on=False, actor="alice", reason="over")
+    await until(lambda: all(node.wishes.book.pause(node.wall_ms()) is None for node in nodes))
