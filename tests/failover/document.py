@@ -8,6 +8,7 @@ from tests.failover.cases import CASES, Case
 from tests.failover.subjects import SUBJECTS, Variant
 
 BEGIN, END = "<!-- figures: written by python -m tests.failover --write-docs -->", "<!-- end of figures -->"
+ROOT = Path(__file__).parents[2]
 Runs = dict[str, dict[str, list[dict]]]
 Cell = Callable[[Runs, Variant, Case], str]
 SCRIPT = "-script"
