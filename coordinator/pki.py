@@ -4,6 +4,7 @@
 ``stamp`` whether they changed and takes the new ones for new connections.
 """
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +66,32 @@ class Pki:
     def read(self) -> Pem:
         """Read the files. Raises PkiUnusable naming the one that cannot be read."""
         return Pem(ca=_read(self.ca), certificate=_read(self.certificate), key=_read(self.key))
+
+    def context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+        """Make a context that trusts these authorities alone and demands a certificate; names are not checked.
+
+        Raises PkiUnusable when a file is missing, is no PEM, or the key is locked or another certificate's.
+        """
+        context = ssl.SSLContext(protocol)
+        context.check_hostname = False  # between peers the URI is checked instead: a name in DNS proves nothing
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_verify_locations(self.ca)
+            context.load_cert_chain(self.certificate, self.key, password=_no_password)
+        except (OSError, ValueError) as error:
+            raise PkiUnusable(f"{self.directory}: {_said(error)}") from None
+        return context
+
+
+def _no_password() -> str:
+    """Refuse a locked key: OpenSSL would ask for its password on the terminal."""
+    raise ValueError("the private key is locked by a password")
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"the certificates are not usable or no pair ({error.reason or 'not PEM'})"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _read(path: Path) -> bytes:

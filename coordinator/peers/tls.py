@@ -48,7 +48,7 @@ class Contexts:
             if stamp == self._stamp:
                 return
             self._stamp = stamp  # files that do not fit are looked at again when one of them changes
-            server = self._loaded(ssl.PROTOCOL_TLS_SERVER)
+            server = _for_peers(self._pki, ssl.PROTOCOL_TLS_SERVER)
         except PkiUnusable as error:
             if self._server is None:
                 self._stamp = ()
@@ -59,21 +59,8 @@ class Contexts:
         self._server, self._clients, self._complaint = server, {}, ""
 
     def _client(self, wanted: Identity) -> ssl.SSLContext:
-        context = self._loaded(ssl.PROTOCOL_TLS_CLIENT)
+        context = _for_peers(self._pki, ssl.PROTOCOL_TLS_CLIENT)
         context.sslobject_class = _only(wanted)
-        return context
-
-    def _loaded(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
-        context = ssl.SSLContext(protocol)
-        context.check_hostname = False  # the URI is checked instead: a name in DNS proves nothing between peers
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.set_alpn_protocols(ALPN)
-        try:
-            context.load_verify_locations(self._pki.ca)
-            context.load_cert_chain(self._pki.certificate, self._pki.key, password=_no_password)
-        except (OSError, ValueError) as error:
-            raise PkiUnusable(f"{self._pki.directory}: {_said(error)}") from None
         return context
 
     def _complain(self, text: str) -> None:
@@ -82,15 +69,11 @@ class Contexts:
             self._alarm(text)
 
 
-def _no_password() -> str:
-    """Refuse a locked key: OpenSSL would ask for its password on the terminal."""
-    raise ValueError("the private key is locked by a password")
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"the certificates are not usable or no pair ({error.reason or 'not PEM'})"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+def _for_peers(pki: Pki, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    context = pki.context(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(ALPN)
+    return context
 
 
 def _only(wanted: Identity) -> type[ssl.SSLObject]:

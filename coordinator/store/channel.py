@@ -43,6 +43,8 @@ OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 TRY_MIN_S: Final = 0.2
+RETIRE_S: Final = 10.0
+"""No call lasts so long; a watch, which does, is then resumed on the new channel."""
 DEFAULT_PORT: Final = 2379
 REQUIRE_LEADER: Final = (("hasleader", "true"),)
 
@@ -100,6 +102,17 @@ _DEFINITE = frozenset(
 )
 
 
+def _given_up() -> Indefinite:
+    """Tell the end of a call whose channel was closed from the end of its caller, which is raised again.
+
+    grpc.aio cancels the calls of a channel that is closed, which must not end whoever waits for them.
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise asyncio.CancelledError
+    return Indefinite("the channel was given up")
+
+
 class Member:
     """One endpoint: its channel and the stubs on it."""
 
@@ -145,6 +158,8 @@ class Members:
                 return self.same_cluster(await method(member)(request, timeout=this_try, metadata=metadata))
             except grpc.aio.AioRpcError as error:
                 mapped = self._failed(member, error)
+            except asyncio.CancelledError:
+                mapped = _given_up()
             if isinstance(mapped, Unauthenticated) and self._credentials.user and logins:
                 logins -= 1
                 continue
@@ -179,6 +194,18 @@ class Members:
         except asyncio.InvalidStateError as error:
             # grpc.aio says so when the stream was already over; nothing is known about what was sent on it.
             raise Indefinite(str(error)) from None
+        except asyncio.CancelledError:
+            raise _given_up() from None
+
+    async def use(self, credentials: Credentials) -> None:
+        """Go on with other credentials: new channels at once; returns when the old ones are closed."""
+        old, self._credentials, self._token = self.all, credentials, ""
+        self.all = tuple(Member(member.endpoint, credentials) for member in old)
+        try:
+            await asyncio.sleep(RETIRE_S)
+        finally:
+            for member in old:
+                await member.channel.close()
 
     async def close(self) -> None:
         """Close every channel."""

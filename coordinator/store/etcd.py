@@ -113,6 +113,10 @@ class EtcdStore:
             except StoreError:
                 await asyncio.sleep(PAUSE_S)
 
+    async def use(self, credentials: Credentials) -> None:
+        """Go on with other credentials: certificates renewed, a password changed."""
+        await self._members.use(credentials)
+
     async def close(self) -> None:
         """See Store."""
         await self._members.close()

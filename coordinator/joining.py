@@ -1,0 +1,154 @@
+"""Takes a process into its cluster: the store, its session, the one watch, and what must survive a restart.
+
+Both processes of a host do this, each under its own role and with its own session (coordination-review §7).
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from coordinator.feed import POLL_S, Feed
+from coordinator.keys import Keys
+from coordinator.members import MemberRecord
+from coordinator.pki import Pki, PkiUnusable
+from coordinator.runner import Self, SessionRunner, boottime_ms
+from coordinator.runtime import HeldLease, KnownCluster, boot_id
+from coordinator.settings.cluster import Cluster, timing_of
+from coordinator.settings.errors import BadSettings
+from coordinator.settings.secrets import read_secret
+from coordinator.store.channel import Credentials
+from coordinator.store.contract import StoreError
+from coordinator.store.etcd import EtcdStore
+
+CREDENTIALS_S: Final = 5.0
+"""How often certificates and password are looked at for a change."""
+DISTRIBUTION: Final = "m365-relay"
+
+
+@dataclass(slots=True, kw_only=True)
+class Joined:
+    """A process's place in the cluster; ``run`` takes and keeps it, ``close`` gives it back."""
+
+    store: EtcdStore
+    keys: Keys
+    session: SessionRunner
+    feed: Feed
+    held: HeldLease
+    record: MemberRecord
+    credentials: Callable[[], Credentials]
+    """Reads them anew; raises PkiUnusable or BadSettings."""
+    alarm: Callable[[str], None]
+    used: Credentials
+    _complaint: str = field(default="", init=False)
+
+    async def run(self) -> None:
+        """Hold the session and follow the watch until cancelled; what ends one ends the other."""
+        async with asyncio.TaskGroup() as together:
+            together.create_task(self.session.run())
+            together.create_task(self.feed.run())
+            together.create_task(self._renew_credentials())
+
+    async def close(self, *, timeout_s: float) -> None:
+        """Resign if the store answers in time, else leave the lease to its end or the next life; then close all.
+
+        Whatever was held by the session must have been given up before, and ``run`` have ended.
+        """
+        try:
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self.session.resign()
+        finally:
+            await self.store.close()
+            self.held.close()
+
+    async def _renew_credentials(self) -> None:
+        while True:
+            await asyncio.sleep(CREDENTIALS_S)
+            try:
+                found = self.credentials()
+            except (PkiUnusable, BadSettings) as error:
+                self._complain(f"{error}; what was read before stays in use towards etcd")
+                continue
+            self._complaint = ""
+            if found != self.used:
+                self.used = found
+                await self.store.use(found)
+
+    def _complain(self, text: str) -> None:
+        if text != self._complaint:
+            self._complaint = text
+            self.alarm(text)
+
+
+def join(
+    cluster: Cluster,
+    *,
+    node: str,
+    role: str,
+    runtime: Path,
+    state: Path,
+    config_hash: str = "",
+    progress_ms: Callable[[], int] = boottime_ms,
+    poll_s: float = POLL_S,
+    environment: Mapping[str, str] = os.environ,
+    alarm: Callable[[str], None] = lambda _: None,
+) -> Joined:
+    """Prepare to join as *node*'s process of *role* (``keys.Role``); nothing is asked of etcd before ``run``.
+
+    *runtime* gets ``<role>.lease``, *state* ``<role>.known``. *progress_ms* tells when the work the session stands for
+    last moved. Raises AlreadyRunning beside a living process, ForeignCluster when *state* cannot be read, PkiUnusable
+    or BadSettings when there is nothing to show to etcd; OSError when a directory cannot be made.
+    """
+    credentials = _reader(cluster, environment)
+    used = credentials()
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    known = KnownCluster(state / f"{role}.known")
+    boot = boot_id()
+    keys = Keys(cluster=cluster.name, prefix=cluster.prefix)
+    member = cluster.nodes.get(node)
+    record = MemberRecord(
+        node=node,
+        boot_id=boot,
+        process_id=uuid4().hex,
+        site=member.site if member else "",
+        config_hash=config_hash,
+        address=str(member.address) if member else "",
+        version=metadata.version(DISTRIBUTION),
+    )
+    held = HeldLease(runtime / f"{role}.lease", boot)
+    store = EtcdStore([endpoint.target for endpoint in cluster.endpoints], used)
+    me = Self(key=keys.member(role, node), record=record, held=held, known=known, progress_ms=progress_ms)
+    return Joined(
+        store=store,
+        keys=keys,
+        session=SessionRunner(store, timing_of(cluster), me),
+        feed=Feed(store, keys, poll_s=poll_s),
+        held=held,
+        record=record,
+        credentials=credentials,
+        alarm=alarm,
+        used=used,
+    )
+
+
+def _reader(cluster: Cluster, environment: Mapping[str, str]) -> Callable[[], Credentials]:
+    """Make what reads the credentials: the certificate unless etcd is on this machine, the user if one is named."""
+    pki, login = Pki(cluster.pki), cluster.login
+
+    def read() -> Credentials:
+        user = login.user if login else ""
+        password = read_secret(login.password, environment).reveal() if login else ""
+        if cluster.plain_etcd:
+            return Credentials(user=user, password=password)
+        pki.context(ssl.PROTOCOL_TLS_CLIENT)  # refuses files that do not fit; grpc would only fail later
+        pem = pki.read()
+        return Credentials(ca=pem.ca, certificate=pem.certificate, key=pem.key, user=user, password=password)
+
+    return read
