@@ -85,8 +85,13 @@ class NetlinkDriver:
             if not self._named:
                 async with AsyncIPRoute() as route:
                     await self._index(route)
-            self._neighbours = Neighbours(self.interface, self._address, self._on_claim)
+            self._neighbours = Neighbours(self.interface, self._address, self._heard)
         return self._neighbours
+
+    def _heard(self, mac: bytes) -> None:
+        """Tell of a second claimant; while we are none, whoever announces the address is its holder."""
+        if self._bound and self._on_claim is not None:
+            self._on_claim(mac)
 
     async def _replace(self, lifetime_s: int) -> int | None:
         options: dict[str, Any] = {"preferred": 0, "valid": lifetime_s}
