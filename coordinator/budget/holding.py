@@ -147,6 +147,26 @@ def unanswered(holding: Holding) -> Holding:
     return holding if holding.sent is None else replace(holding, sent=None, doubt=holding.share)
 
 
+def refused(holding: Holding) -> Holding:
+    """The move was not carried out, and nothing is said of the key."""
+    return replace(holding, sent=None)
+
+
+def limited(holding: Holding, limit: int) -> Holding:
+    """Another limit is in force."""
+    return replace(holding, limit=limit)
+
+
+def encode(record: Record) -> bytes:
+    """A record as it is written."""
+    return msgspec.json.encode(record)
+
+
+def others(holding: Holding) -> frozenset[str]:
+    """Everybody else with a share or a place in the queue."""
+    return shares.holders(holding.record or {}) - {holding.holder}
+
+
 # -- what to do
 
 
@@ -181,7 +201,7 @@ def _own_part(holding: Holding, record: Record, now: Situation) -> Record:
     if over > 0:
         return shares.give_back(record, me, over).record
     if now.idle:
-        return shares.give_back(record, me, free).record
+        return _parted(record, me, free)
     given = _given(record, holding, now, free)
     if given is not record or shares.size_of(record, holding.limit) > holding.limit:
         return given
@@ -189,6 +209,17 @@ def _own_part(holding: Holding, record: Record, now: Situation) -> Record:
         taken = shares.take(record, me, holding.limit)
         return taken.record if taken.gained else shares.ask(taken.record, me, urgent=True).record
     return shares.take(record, me, holding.limit).record if now.wants and not free else record
+
+
+def _parted(record: Record, me: str, free: int) -> Record:
+    """All that is free: to who waits longest, else to the pool."""
+    record = shares.give_back(record, me, 0).record
+    waiting = shares.urgently_waiting(record) + shares.waiting(record)
+    return (
+        shares.hand(record, me, waiting[0], free).record
+        if waiting and free
+        else shares.give_back(record, me, free).record
+    )
 
 
 def _given(record: Record, holding: Holding, now: Situation, free: int) -> Record:

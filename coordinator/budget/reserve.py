@@ -55,6 +55,11 @@ class ElasticPermits:
         self._pools[Pool.RESERVE].resize(reserve, window_ms, now_ms)
         self._gap_ms = window_ms * LEND_PERCENT // (100 * reserve) if reserve else 0
 
+    @property
+    def window_ms(self) -> int:
+        """W."""
+        return self._window_ms
+
     def out(self, now_ms: int) -> int:
         """Permits of both pools that are out."""
         return self._pools[0].out(now_ms) + self._pools[1].out(now_ms)

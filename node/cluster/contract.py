@@ -6,6 +6,7 @@ conversation ended after MAIL) and ``cancelled`` (RSET before DATA, or never sta
 facts/coordination-review.md §4.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -76,6 +77,16 @@ class BudgetUse(msgspec.Struct, frozen=True, kw_only=True):
     """When the next unit comes free; 0 if some are free now."""
     exhausted_ms: int = 0
     """Day limits: when they will be used up at the pace of the last hour; 0 if not within 24 h."""
+    share: int = 0
+    """Shared limits: what this node has of it, used or free; for day limits what it has at hand unused."""
+    shares: Mapping[str, int] = {}
+    """Shared limits: what each node has of it, this one too."""
+    unshared: int = 0
+    """Shared limits: what nobody has."""
+    waiting: tuple[str, ...] = ()
+    """Nodes that wait for some of it, first come first."""
+    fault: str = ""
+    """Why nobody moves anything of this limit: its record cannot be believed."""
 
 
 class Budgets(Protocol):

@@ -1,0 +1,169 @@
+"""The part a node has of an account's message permits, or of a client's arrivals: a share that moves by demand.
+
+Composes the share (coordinator/budget/holding.py) with what counts the permits under it. The urgent reserve of the
+limit is spread over the shares, rounded up: each share lends its part of it in spaced loans as a single node does
+(reserve.py), and urgent work that finds nothing here puts itself first in the cluster's queue, so it gets the next
+permit that comes free on any node. A share of one permit thus loses nothing: its loan is never too early.
+"""
+
+from collections.abc import Callable
+
+from coordinator.budget import holding as holdings
+from coordinator.budget.holding import IDLE_MS, Holding, Situation
+from coordinator.budget.reserve import ElasticPermits, Pool
+from coordinator.budget.shares import reclaim_delay_ms
+from coordinator.store.contract import Compare, Field, Item, Put
+from node.cluster.parts import Moment, Proposal
+
+CALM_MS = 2_000
+"""Permits lying free for so long show that there is no more work than permits."""
+REST_MS = 1_000
+"""Between two moves of one limit that nobody waits for urgently."""
+URGENT_MS = 5_000
+"""How long a refused urgent need keeps its place at the head of the queue."""
+
+
+class PermitPart:
+    """Permits of one account on this node."""
+
+    prefixes: tuple[str, ...] = ()
+
+    def __init__(
+        self, key: str, holder: str, permits: ElasticPermits, *, settle_ms: int, on_more: Callable[[], None]
+    ) -> None:
+        """``on_more`` is called when the share has grown."""
+        self.keys = (key,)
+        self.holding = Holding(holder=holder, limit=0)
+        self.permits = permits
+        self.reserve = 0
+        """Of the whole limit."""
+        self.window_ms = 1
+        self.slotless_since_ms: int | None = None
+        """Since when there has been no connection to use permits with."""
+        self.known_life = False
+        """What this life's predecessor had out is known; else its whole share counts as just used."""
+        self._settle_ms = settle_ms
+        self._on_more = on_more
+        self._asked_ms = self._refused_ms = self._urgent_ms = self._moved_ms = -(1 << 60)
+        self._free_since_ms: int | None = None
+        self._needs = False
+        self._seen: Item | None = None
+
+    # -- use
+
+    def resize(self, limit: int, window_ms: int, reserve: int, now_ms: int) -> None:
+        """Put the values in force into effect."""
+        self.reserve, self.window_ms = reserve, window_ms
+        self.holding = holdings.limited(self.holding, limit)
+        self.fit(now_ms)
+
+    def take(self, now_ms: int, *, urgent: bool) -> Pool | None:
+        """Take a permit of the share; a refusal is remembered as demand."""
+        self._asked_ms = now_ms
+        pool = self.permits.take(now_ms, urgent=urgent)
+        if pool is None:
+            self._needs, self._refused_ms = True, now_ms
+            self._urgent_ms = now_ms if urgent else self._urgent_ms
+        return pool
+
+    def free(self, now_ms: int) -> int:
+        """Permits of the share that are not out."""
+        return max(0, self.holding.share - self.permits.out(now_ms))
+
+    def fit(self, now_ms: int) -> None:
+        """Let as many be out as the share and those who wait elsewhere allow."""
+        usable = holdings.usable(self.holding, needs=self._needs)
+        if usable != self.permits.limit or self.window_ms != self.permits.window_ms:
+            more = usable > self.permits.limit
+            part = -(-self.reserve * usable // max(1, self.holding.limit))
+            self.permits.resize(usable, self.window_ms, now_ms, reserve=min(usable, part))
+            if more:
+                self._on_more()
+
+    @property
+    def adopted(self) -> int:
+        """The session under which the share was last read."""
+        return self.holding.inc
+
+    @property
+    def fault(self) -> str:
+        """See Part."""
+        return self.holding.fault
+
+    # -- the mover's side
+
+    def begin(self, at: Moment) -> None:
+        """See Part. Of a life nothing is known of, the whole share was just used."""
+        value, revision = (None, 0) if self._seen is None else (self._seen.value, self._seen.mod_revision)
+        self.holding = holdings.adopted(self.holding, at.session.inc, value, revision)
+        self.fit(at.now_ms)
+        if not self.known_life:
+            for _ in range(self.free(at.now_ms)):
+                self.permits.restore(at.now_ms, at.now_ms, vanished=True)
+        self.known_life = True
+
+    def news(self, key: str, item: Item | None, revision: int, at: Moment) -> None:  # noqa: ARG002 - one key only
+        """See Part."""
+        self._seen = item
+        value, revision = (None, revision) if item is None else (item.value, item.mod_revision)
+        if self.holding.inc:
+            self.holding = holdings.learned(self.holding, value, revision)
+        self.fit(at.now_ms)
+
+    def proposals(self, at: Moment) -> list[Proposal]:
+        """See Part."""
+        now_ms = at.now_ms
+        self._look(now_ms)
+        self.fit(now_ms)
+        urgent = self._needs and now_ms < self._urgent_ms + URGENT_MS
+        starved = self._needs and not self.free(now_ms)
+        if now_ms < self._moved_ms + REST_MS and not (urgent or starved) and self.holding.doubt is None:
+            return []
+        record = holdings.next_move(self.holding, self._situation(at, urgent=urgent))
+        if record is None:
+            return []
+        self._moved_ms = now_ms
+        holding = self.holding
+        compare = Compare(key=self.keys[0], field=Field.MOD, equals=holding.revision)
+        return [
+            Proposal(
+                compares=(compare,),
+                writes=(Put(key=self.keys[0], value=holdings.encode(record)),),
+                sending=lambda: self._become(holdings.sending(self.holding, record), at.now_ms),
+                done=lambda revision: self._become(holdings.done(self.holding, revision), at.now_ms),
+                undone=lambda found: self._undone(found.get(self.keys[0]), at.now_ms),
+                refused=lambda: self._become(holdings.refused(self.holding), at.now_ms),
+                unanswered=lambda: self._become(holdings.unanswered(self.holding), at.now_ms),
+            )
+        ]
+
+    def _situation(self, at: Moment, *, urgent: bool) -> Situation:
+        now_ms = at.now_ms
+        slotless = self.slotless_since_ms is not None and now_ms >= self.slotless_since_ms + REST_MS
+        delay_ms = reclaim_delay_ms(self._settle_ms, self.window_ms)
+        return Situation(
+            out=self.permits.out(now_ms),
+            wants=self._needs and not slotless,
+            urgent=urgent and not slotless,
+            idle=slotless or now_ms >= self._asked_ms + IDLE_MS,
+            gone=tuple(node for node in holdings.others(self.holding) if at.over(node, delay_ms)),
+        )
+
+    def _look(self, now_ms: int) -> None:
+        """Whether there is more work than permits: until some have lain free for a while."""
+        if not self.free(now_ms):
+            self._free_since_ms = None
+        elif self._free_since_ms is None:
+            self._free_since_ms = now_ms
+        elif now_ms >= max(self._free_since_ms, self._refused_ms) + CALM_MS:
+            self._needs = False
+        if now_ms >= self._asked_ms + IDLE_MS:
+            self._needs = False
+
+    def _become(self, holding: Holding, now_ms: int) -> None:
+        self.holding = holding
+        self.fit(now_ms)
+
+    def _undone(self, item: Item | None, now_ms: int) -> None:
+        value, revision = (None, 0) if item is None else (item.value, item.mod_revision)
+        self._become(holdings.undone(self.holding, value, revision), now_ms)

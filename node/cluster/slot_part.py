@@ -1,0 +1,224 @@
+"""The part a node has of an account's connections: leased slots in use, at hand, wanted, or on their way to another.
+
+A slot counts as ours once the watch shows its key under our lease; it is ours no more from the moment it is given up,
+before the transaction that does so is sent. Whoever wants one and finds none joins the queue; the holders' delivery is
+told after ``PATIENCE_MS`` that somebody waits, and gives its connection up by the rule of messages and seconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coordinator.budget import turns
+from coordinator.budget.turns import Me, Rules, Scene, Turn
+from coordinator.store.contract import Item
+from node.cluster.contract import SlotLease
+from node.cluster.parts import Moment, Proposal
+
+WANTED_MS = 5_000
+"""A refusal counts as demand for so long; who has mail asks again every second."""
+PATIENCE_MS = 5_000
+"""A turn lasts at least so long when somebody waits."""
+UNUSED_MS = 2_000
+"""A slot nobody opened a connection with goes to who waits after so long."""
+KEEP_MS = 15_000
+"""A slot nobody uses and nobody waits for stays at hand for so long."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Given:
+    """A slot given up and not yet seen to be gone."""
+
+    linger: bool
+    mod_revision: int
+
+
+class SlotPart:
+    """Connections of one account on this node."""
+
+    def __init__(
+        self,
+        account: str,
+        scene: Scene,
+        *,
+        node: str,
+        sessions: int,
+        linger_ms: int,
+        on_more: Callable[[], None],
+        on_wanted: Callable[[str, bool], None],
+    ) -> None:
+        """``on_wanted``: somebody else waits for a connection of this account, or no longer."""
+        self.account, self.scene, self.sessions, self._linger_ms = account, scene, sessions, linger_ms
+        self.keys = (scene.keys.record,)
+        self.prefixes = (scene.keys.slots, scene.keys.waits)
+        self.me = Me(node=node, inc=0, lease=0, boot="")
+        self.used: dict[int, SlotLease] = {}
+        self._given: dict[int, Given] = {}
+        self._unused_ms: dict[int, int] = {}
+        self._wanted_ms = self._asked_ms = -(1 << 60)
+        self._gap_ms = 0
+        self._busy = False
+        self._silent = False
+        """A connection of an earlier session may still be counted: it was never closed."""
+        self._others_since_ms: int | None = None
+        self._told = False
+        self._seen_revision = 0
+        self._written_revision = 0
+        self._on_more, self._on_wanted = on_more, on_wanted
+
+    @property
+    def fault(self) -> str:
+        """See Part."""
+        return self.scene.fault
+
+    # -- use
+
+    def at_hand(self) -> list[int]:
+        """Slots that are ours and without a connection."""
+        return sorted(self.scene.mine(self.me) - self.used.keys() - self._given.keys())
+
+    def held(self) -> int:
+        """Slots that are ours, used or at hand."""
+        return len(self.scene.mine(self.me) - self._given.keys())
+
+    def take(self, now_ms: int) -> SlotLease | None:
+        """Use a slot at hand; none is remembered as demand."""
+        free = self.at_hand()
+        if not free:
+            self._wanted_ms = now_ms
+            return None
+        lease = SlotLease(account=self.account, index=free[0])
+        self.used[lease.index] = lease
+        self._unused_ms.pop(lease.index, None)
+        return lease
+
+    def give_back(self, lease: SlotLease, now_ms: int, *, linger: bool) -> bool:
+        """The connection is closed; whether the slot is at hand again."""
+        if self.used.get(lease.index) is not lease:
+            self._silent = self._silent or linger
+            return False
+        del self.used[lease.index]
+        item = self.scene.slots.get(lease.index)
+        if lease.index not in self.scene.mine(self.me) or item is None:
+            return False
+        self._unused_ms[lease.index] = now_ms
+        if linger or self._somebody_else_waits():
+            self._given[lease.index] = Given(linger=linger, mod_revision=item.mod_revision)
+        return not linger
+
+    def _somebody_else_waits(self) -> bool:
+        return any(node != self.me.node for node in self.scene.waits)
+
+    # -- the mover's side
+
+    def begin(self, at: Moment) -> None:
+        """See Part. Connections of an earlier session are closed by now; their slots are no longer ours."""
+        session = at.session
+        self._silent = self._silent or any(given.linger for given in self._given.values())
+        self.me = Me(node=self.me.node, inc=session.inc, lease=session.lease, boot=at.boot)
+        self.used.clear()
+        self._given.clear()
+        self._unused_ms.clear()
+        self._busy = False
+
+    def news(self, key: str, item: Item | None, revision: int, at: Moment) -> None:
+        """See Part."""
+        before = self.at_hand()
+        self.scene.learned(key, item, at.boot_ms)
+        self._seen_revision = max(self._seen_revision, revision)
+        for index in [index for index, given in self._given.items() if self._gone(index, given)]:
+            del self._given[index]
+        if len(self.at_hand()) > len(before):
+            self._unused_ms |= dict.fromkeys(set(self.at_hand()) - set(before), at.now_ms)
+            self._on_more()
+
+    def _gone(self, index: int, given: Given) -> bool:
+        item = self.scene.slots.get(index)
+        return item is None or item.mod_revision != given.mod_revision
+
+    def tell(self, now_ms: int) -> None:
+        """Say whether somebody else has waited long enough for us to give a connection up."""
+        waits = self._somebody_else_waits() and bool(self.used)
+        if not waits:
+            self._others_since_ms = None
+        elif self._others_since_ms is None:
+            self._others_since_ms = now_ms
+        wanted = self._others_since_ms is not None and now_ms >= self._others_since_ms + PATIENCE_MS
+        if wanted != self._told:
+            self._told = wanted
+            self._on_wanted(self.account, wanted)
+
+    def proposals(self, at: Moment) -> list[Proposal]:
+        """See Part: one transaction at a time."""
+        self.tell(at.now_ms)
+        if self._busy or self._seen_revision < self._written_revision:
+            return []
+        rules = self._rules(at)
+        turn = self._giving(rules, at.now_ms) or self._taking(rules, at.now_ms)
+        return [] if turn is None else [self._proposal(turn)]
+
+    def _rules(self, at: Moment) -> Rules:
+        alive = set()
+        for index, gone_ms in self.scene.gone_ms.items():
+            node, _, rest = self.scene.record[f"{turns.HELD}{index}"].partition("/")
+            boot = rest.partition("/")[2]
+            ours = node == self.me.node and boot == self.me.boot
+            if (ours and not self._silent) or (not ours and at.host_lives(node, boot, gone_ms)):
+                alive.add(f"{node}/{boot}")
+        return Rules(
+            sessions=self.sessions,
+            linger_ms=self._linger_ms,
+            began_ms=at.session.began_ms,
+            now_ms=at.boot_ms,
+            alive=frozenset(alive),
+        )
+
+    def _giving(self, rules: Rules, now_ms: int) -> Turn | None:
+        for index in self.at_hand():
+            unused_ms = now_ms - self._unused_ms.setdefault(index, now_ms)
+            waited_for = self._somebody_else_waits() and unused_ms >= UNUSED_MS
+            if waited_for or unused_ms >= KEEP_MS:
+                item = self.scene.slots[index]
+                self._given[index] = Given(linger=False, mod_revision=item.mod_revision)
+        for index, given in sorted(self._given.items()):
+            turn = turns.give(self.scene, self.me, rules, index, linger=given.linger)
+            if turn is not None:
+                return turn
+        return None
+
+    def _taking(self, rules: Rules, now_ms: int) -> Turn | None:
+        if now_ms >= self._wanted_ms + WANTED_MS:
+            return turns.wait_no_more(self.scene, self.me)
+        mine = self.held()
+        if self.at_hand() or mine >= rules.usable or (mine and self.scene.waits):
+            return None
+        self._gap_ms = self._gap_ms or rules.now_ms
+        turn = turns.take(self.scene, self.me, rules, since_ms=self._gap_ms)
+        if turn is not None or mine:
+            return turn
+        full = len(self.scene.slots) >= rules.usable
+        self._gap_ms = 0 if full else self._gap_ms
+        return turns.wait(self.scene, self.me)
+
+    def _proposal(self, turn: Turn) -> Proposal:
+        return Proposal(
+            compares=turn.compares,
+            writes=turn.writes,
+            sending=self._sending,
+            done=self._done,
+            undone=lambda _: self._free(),
+            refused=self._free,
+            unanswered=self._free,
+        )
+
+    def _sending(self) -> None:
+        self._busy = True
+
+    def _done(self, revision: int) -> None:
+        self._busy = False
+        self._silent = False
+        self._gap_ms = 0
+        self._written_revision = revision
+
+    def _free(self) -> None:
+        """Nothing is assumed: what became of it comes with the watch, and every condition is of what was seen."""
+        self._busy = False

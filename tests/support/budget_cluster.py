@@ -1,0 +1,217 @@
+"""Nodes that share budgets over one store, each with a delivery that is nothing but its use of the budgets.
+
+The upstream counts each message at a moment of its choice between MAIL and the reply, and connections while it believes
+in them. Times are the loop's, virtual or real.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coordinator.feed import Feed
+from coordinator.keys import Keys, Role
+from coordinator.members import MemberRecord
+from coordinator.runner import Self, SessionRunner
+from coordinator.runtime import HeldLease
+from coordinator.session import Phase
+from coordinator.timing import FAST
+from node.cluster.contract import Grant, Limits, Need, Refusal
+from node.cluster.limits import BudgetLimits
+from node.cluster.shared import Place, SharedBudgets
+from node.policy.envelope import Priority
+
+KEYS = Keys(cluster="test")
+NAMES = ("a", "b", "c")
+EPOCH_MS = 1_800_000_000_000
+BOX = Limits(messages=30, window_s=60, recipients_24h=10_000, sessions=3)
+
+
+def limits(accounts=1, box=BOX, **more):
+    more.setdefault("urgent_percent", 0)
+    more.setdefault("urgent_day_percent", 0)
+    return BudgetLimits(accounts={f"t/{number}": box for number in range(accounts)}, **more)
+
+
+@dataclass
+class Upstream:
+    """What the other side sees of each account."""
+
+    random: random.Random
+    counted: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    units: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    open: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    most_open: int = 0
+
+    def message(self, account, begun, ended, recipients=1):
+        self.counted[account].append(self.random.choice((begun, ended, self.random.uniform(begun, ended))))
+        self.units[account] += recipients
+
+    def connected(self, account, change):
+        self.open[account] += change
+        self.most_open = max(self.most_open, self.open[account])
+
+    def worst(self, account, window_s=60.0):
+        times, first, worst = sorted(self.counted[account]), 0, 0
+        for last, time in enumerate(times):
+            while time - times[first] >= window_s:
+                first += 1
+            worst = max(worst, last - first + 1)
+        return worst
+
+    def used(self, account, limit, begin, end, window_s=60.0):
+        """Share of what the limit allowed between two times."""
+        sent = sum(begin <= at < end for at in self.counted[account])
+        return sent / (limit * (end - begin) / window_s)
+
+
+class Node:
+    """One node; ``start`` and ``kill`` are its process's."""
+
+    def __init__(self, name, store, home: Path, now_ms, wanted: BudgetLimits, *, names=NAMES, boot="boot", **place):
+        self.name, self.store, self.home, self.now_ms, self.names = name, store, home / name, now_ms, names
+        self.wanted, self.boot, self.place = wanted, boot, place
+        self.freed = asyncio.Event()
+        self.slot_wanted: set[str] = set()
+        self.tasks: list[asyncio.Task] = []
+        self.held = None
+        self.life = 0
+
+    def clock(self):
+        return EPOCH_MS + self.now_ms()
+
+    def start(self, *, run=True):
+        self.life += 1
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.held = HeldLease(self.home / "lease", self.boot)
+        me = Self(
+            key=KEYS.member(Role.NODE, self.name),
+            record=MemberRecord(node=self.name, boot_id=self.boot, process_id=f"p{self.life}"),
+            held=self.held,
+            progress_ms=self.now_ms,
+        )
+        self.session = SessionRunner(self.store, FAST, me, now_ms=self.now_ms)
+        self.feed = Feed(self.store, KEYS)
+        self.budgets = SharedBudgets(
+            self.wanted,
+            Place(
+                node=self.name, nodes=self.names, session=self.session, keys=KEYS, feed=self.feed, boot=self.boot,
+                clock=self.clock, boot_ms=self.now_ms, on_free=lambda _: self.freed.set(), on_slot_wanted=self._wanted,
+                **self.place,
+            ),
+            started_ms=self.clock(),
+        )  # fmt: skip
+        if run:
+            works = (self.session.run(), self.feed.run(), self.budgets.run())
+            self.tasks = [asyncio.create_task(work) for work in works]
+        return self
+
+    def _wanted(self, account, wanted):
+        (self.slot_wanted.add if wanted else self.slot_wanted.discard)(account)
+
+    async def live(self, within_s=30.0):
+        async with asyncio.timeout(within_s):
+            while self.session.session.phase is not Phase.LIVE or self.feed.revision < self.session.session.inc:
+                await asyncio.sleep(0.02)
+        return self
+
+    async def kill(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks = []
+        self.held.close()
+
+    async def until(self, check, within_s=30.0):
+        async with asyncio.timeout(within_s):
+            while not check():
+                await asyncio.sleep(0.01)
+
+    async def grant(self, within_s=10.0, **about) -> Grant:
+        """Ask until granted."""
+        about.setdefault("account", "t/0")
+        about.setdefault("recipients", 1)
+        async with asyncio.timeout(within_s):
+            while isinstance(answer := self.budgets.try_grant(Need(**about), self.clock()), Refusal):
+                await self._pause(answer.retry_ms)
+        return answer
+
+    async def slot(self, account="t/0", within_s=20.0):
+        async with asyncio.timeout(within_s):
+            while (lease := self.budgets.try_slot(account, self.clock())) is None:
+                await self._pause(self.clock() + 1_000)
+        return lease
+
+    async def _pause(self, until_ms):
+        self.freed.clear()
+        try:
+            async with asyncio.timeout(max(0.005, min(1.0, (until_ms - self.clock()) / 1_000))):
+                await self.freed.wait()
+        except TimeoutError:
+            pass
+
+
+class Sender:
+    """A full queue for one account on one node: opens connections, sends, yields when told, as delivery does."""
+
+    def __init__(self, node: Node, upstream: Upstream, account: str, dice: random.Random, *, recipients=1):
+        self.node, self.upstream, self.account, self.dice, self.recipients = node, upstream, account, dice, recipients
+        self.sent = 0
+        self.turns: list[tuple[float, float]] = []
+        self.urgent = False
+        self.stopped = False
+
+    def seconds(self):
+        return min(20.0, self.dice.lognormvariate(-0.51, 0.8))
+
+    async def run(self):
+        node, loop = self.node, asyncio.get_running_loop()
+        while not self.stopped:
+            lease = node.budgets.try_slot(self.account, node.clock())
+            if lease is None:
+                await node._pause(node.clock() + 1_000)
+                continue
+            self.upstream.connected(self.account, +1)
+            opened, used = loop.time(), 0
+            try:
+                while not self._yields(loop.time() - opened, used):
+                    used += await self._one(loop)
+            finally:
+                self.upstream.connected(self.account, -1)
+                self.turns.append((opened, loop.time()))
+                node.budgets.give_back(lease, node.clock())
+
+    def _yields(self, age_s, used):
+        wanted = self.account in self.node.slot_wanted and (used >= 10 or age_s >= 15)
+        return wanted or self.stopped or not self.node.budgets.may_send() or age_s > 600
+
+    async def _one(self, loop) -> int:
+        node = self.node
+        need = Need(
+            account=self.account, recipients=self.recipients, priority=Priority.URGENT if self.urgent else Priority.NORMAL
+        )
+        answer = node.budgets.try_grant(need, node.clock())
+        if isinstance(answer, Refusal):
+            await node._pause(answer.retry_ms)
+            return 0
+        begun = loop.time()
+        await asyncio.sleep(self.seconds())
+        node.budgets.settled(answer, node.clock())
+        self.upstream.message(self.account, begun, loop.time(), self.recipients)
+        self.sent += 1
+        return 1
+
+
+class Counted:
+    """A store that counts what it is asked, by kind; everything else is the store's own."""
+
+    def __init__(self, store):
+        self._store = store
+        self.calls: dict[str, int] = defaultdict(int)
+
+    def __getattr__(self, name):
+        found = getattr(self._store, name)
+        if name in ("get", "list", "txn", "grant", "renew", "revoke"):
+            self.calls[name] += 1
+        return found
