@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from coordinator.settings.shape import validate
 from node.errors import ConfigurationError
 from node.settings.checks import run_checks
 from node.settings.checks.scene import Scene
 from node.settings.model import Settings
 from node.settings.places import Finding, KeyPath, Place, Report
-from node.settings.shape import validate
+from node.settings.schema import keys_at
 from node.settings.sources import Source, client_files, read_source
 from node.settings.yamltree import Tree, read_yaml
 
@@ -76,7 +77,7 @@ def read(main: Source, *, base: Path, around: Surroundings, extra: Sequence[Sour
     data = _joined(tree, sources[1:], report)
     if data is None:
         raise ConfigurationError(report.lines(report.faults))
-    settings = validate(data, report, base)
+    settings = validate(Settings, data, report, base=base, keys_at=keys_at)
     node = node_of(settings, around) if settings else ""
     if settings is not None:
         run_checks(_scene(settings, data, report, around, node))

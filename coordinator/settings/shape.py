@@ -1,32 +1,33 @@
 """Holds plain values against the model; goes on behind faults so that the checks between parts can speak as well."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from node.settings.messages import wording
-from node.settings.model import Settings
-from node.settings.places import KeyPath, Report
+from coordinator.settings.base import Part
+from coordinator.settings.messages import KeysAt, wording
+from coordinator.settings.places import KeyPath, Report
 
+PartT = TypeVar("PartT", bound=Part)
 MAX_ROUNDS = 6
 """Leaving out a faulty value can leave its part incomplete, which is then left out too: once per level of the model."""
 
 
-def validate(data: dict[str, Any], report: Report, base: Path) -> Settings | None:
-    """Make the settings of *data*; relative paths lie in *base*.
+def validate(model: type[PartT], data: dict[str, Any], report: Report, *, base: Path, keys_at: KeysAt) -> PartT | None:
+    """Make the settings of *data*; relative paths lie in *base*, *keys_at* knows what may stand where.
 
     Every fault is reported once. With faults, the result lacks the faulty parts and serves only for further checks;
     None when nothing useful remains.
     """
     for round_ in range(MAX_ROUNDS):
         try:
-            return Settings.model_validate(data, context={"base": base})
+            return model.model_validate(data, context={"base": base})
         except ValidationError as error:
             details = error.errors(include_url=False)
         found = [(written_path(detail["loc"], data), detail) for detail in details]
         if round_ == 0:
-            _tell(found, report)
+            _tell(found, report, keys_at)
         doomed = {_doomed(path, missing=detail["type"] == "missing") for path, detail in found}
         if () in doomed:
             return None
@@ -35,7 +36,7 @@ def validate(data: dict[str, Any], report: Report, base: Path) -> Settings | Non
     return None
 
 
-def _tell(found: list[tuple[KeyPath, Any]], report: Report) -> None:
+def _tell(found: list[tuple[KeyPath, Any]], report: Report, keys_at: KeysAt) -> None:
     """Report each faulty value once; a list whose entries are faulty is not also called too short."""
     told: set[KeyPath] = set()
     for path, detail in found:
@@ -45,7 +46,7 @@ def _tell(found: list[tuple[KeyPath, Any]], report: Report) -> None:
         if path in told or empty_by_fault:
             continue
         told.add(path)
-        report.fault(path, wording(detail, path))
+        report.fault(path, wording(detail, path, keys_at))
         if detail["type"] != "extra_forbidden":
             report.misshapen.add(path)
 

@@ -2,10 +2,13 @@
 
 import difflib
 import re
+from collections.abc import Callable
 from typing import Any
 
-from node.settings.places import KeyPath
-from node.settings.schema import keys_at
+from coordinator.settings.places import KeyPath
+
+KeysAt = Callable[[KeyPath], tuple[str, ...]]
+"""Gives the keys known at a place."""
 
 MAX_SHOWN = 60
 """Characters of a wrong value that are repeated to the reader."""
@@ -33,7 +36,7 @@ _PATTERNS = {
 }
 
 
-def wording(error: Any, path: KeyPath) -> str:
+def wording(error: Any, path: KeyPath, keys_at: KeysAt) -> str:
     """Say what is wrong with the value at *path*, given one of pydantic's error details."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "missing":
