@@ -29,7 +29,7 @@ class Book:
     """What the writer remembers between batches: the next row number, the sequence, and the lanes' numbers."""
 
     def __init__(self, database: Database) -> None:
-        """Read all three from the database."""
+        """Read all of it from the database."""
         self.next_seq = int(database.cell("last_seq") or 0) + 1
         self.sequence = int(database.cell("get_meta", ("sequence",)) or 0)
         self.lanes: dict[str, int] = {str(name): int(number or 0) for name, number in database.rows("lane_ids")}
@@ -68,8 +68,11 @@ def _load_records(database: Database, work: Work, wanted: set[str]) -> None:
             by_seq[seq].entries[entry.index] = entry
 
 
-def save(database: Database, book: Book, work: Work) -> dict[str, int]:
-    """Write every change of the unit; the caller commits, and only then calls ``settle_book`` with the lanes given."""
+def save(database: Database, book: Book, work: Work, applied: int = 0) -> dict[str, int]:
+    """Write every change of the unit; the caller commits, and only then calls ``settle_book`` with the lanes given.
+
+    ``applied`` is the last batch of the journal among them, 0 if there is none.
+    """
     lanes = _lane_numbers(database, book, work)
     _save_appended(database, work, lanes)
     if work.moved:
@@ -93,6 +96,8 @@ def save(database: Database, book: Book, work: Work) -> dict[str, int]:
     if work.lines:
         database.bulk("add_lines", [(seq, sequence, lines_of(lines)) for seq, lines in work.lines.items()])
     _save_totals(database, work, lanes)
+    if applied:
+        database.run("set_meta", ("journal", applied))
     stamp(database, sequence)
     return lanes
 
@@ -110,7 +115,7 @@ def _save_appended(database: Database, work: Work, lanes: dict[str, int]) -> Non
     bodies: list[Row] = []
     for record, item, entries in work.appended:
         message = item.message
-        messages.append(message_row(record.seq, message))
+        messages.append(message_row(record.seq, message, work.facts.get(record.seq)))
         recipients += [
             recipient_row(record.seq, entry, lanes[entry.lane], recipient)
             for entry, recipient in zip(entries, message.recipients, strict=True)

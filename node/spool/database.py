@@ -5,11 +5,11 @@ It knows how to run a named query and what a failure means for the caller; it do
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from node.spool.checking import CheckClock, CheckCut
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.queries import BULK_ROWS, bulk, query
 from node.spool.rows import Cell
@@ -90,6 +90,7 @@ class Database:
     ) -> None:
         """Open; ``max_bytes`` bounds the database file (0: only the disk does). Raises SpoolBroken, SpoolFull."""
         self.path = path
+        self._max_pages = self._page_bytes = 0
         with mapped("open"):
             self._connection = sqlite3.connect(
                 path if writable else f"file:{path}?mode=ro",
@@ -128,8 +129,19 @@ class Database:
 
     def limit(self, max_bytes: int) -> None:
         """Bound the database file; SQLite answers SQLITE_FULL beyond it."""
-        page_bytes = self.number_text("PRAGMA page_size")
-        self.run_text(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}")
+        self._page_bytes = self.number_text("PRAGMA page_size")
+        self._max_pages = max(1, max_bytes // self._page_bytes)
+        self.run_text(f"PRAGMA max_page_count = {self._max_pages}")
+
+    @property
+    def limited(self) -> bool:
+        """Whether the file has a bound of its own."""
+        return self._max_pages > 0
+
+    def room_bytes(self) -> int:
+        """Pages a bounded file may still use."""
+        used = self.number_text("PRAGMA page_count") - self.number_text("PRAGMA freelist_count")
+        return (self._max_pages - used) * self._page_bytes
 
     def close(self) -> None:
         """Close; never raises: what was committed is safe, the rest was not promised."""
@@ -272,22 +284,6 @@ class Database:
         return [
             line for row in found for line in str(row[0]).splitlines() if line != "ok" and not line.startswith("***")
         ]
-
-
-class CheckCut(Exception):  # noqa: N818 - not an error: the check was only not finished
-    """The check ran out of its time; nothing was found so far."""
-
-
-class CheckClock:
-    """Says when a check has taken long enough: SQLite calls it between steps."""
-
-    def __init__(self, seconds: float) -> None:
-        """Count from now."""
-        self._end_s = time.monotonic() + seconds
-
-    def __call__(self) -> int:
-        """Non-zero stops the check."""
-        return int(time.monotonic() >= self._end_s)
 
 
 def _statements(text: str) -> Iterator[str]:

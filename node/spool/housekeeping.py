@@ -107,10 +107,8 @@ def set_aside(database: Database, book: Book, message_id: str, reason: str, asid
     rows = database.rows("facts", {"seqs": text_json([record.seq])})
     facts = rows[0][1] if rows else b""
     data = database.rows("body", (message_id,))
-    aside.note(message=message_id, why=reason)
-    aside.write(f"{message_id}.facts", facts if isinstance(facts, bytes) else str(facts).encode())
-    if data and isinstance(data[0][1], bytes):
-        aside.write(f"{message_id}.body", data[0][1])
+    stored = facts if isinstance(facts, bytes) else str(facts).encode()
+    aside.keep(message_id, reason, stored, data[0][1] if data else None)
     lose_body(message_id, reason, now_ms, work)
     save(database, book, work)
     try:

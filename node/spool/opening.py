@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from node.spool.database import CheckCut, Damaged, Database
+from node.spool.checking import CheckCut
+from node.spool.database import Damaged, Database
 from node.spool.errors import SpoolUnusable
 from node.spool.queries import migrations
 

@@ -1,4 +1,4 @@
-"""What is handed to the writer: operations that share a transaction, and maintenance that has its own."""
+"""What is handed to the spool's threads: messages to append, operations that share a transaction, and maintenance."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from node.spool.batch import Book
 from node.spool.database import Database
-from node.spool.work import Work
+from node.spool.work import Arrival, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class Step:
     attempts: Sequence[str] = ()
     fresh: Sequence[str] = ()
     """Ids of ``messages`` or ``attempts`` that should not exist yet: not looked for unless the database objects."""
+    whole: bool = False
+    """Fails if what was appended before cannot be put into the database first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,15 @@ class Alone:
 class Ticket:
     """An operation under way."""
 
-    operation: Step | Alone
+    operation: Arrival | Step | Alone
     future: "asyncio.Future[Any]"
     value: Any = None
     error: Exception | None = None
+
+
+def _nothing(_work: Work) -> None:
+    """Change nothing."""
+
+
+FLUSH = Step(apply=_nothing, whole=True)
+"""Done when everything appended before is in the database, for readers."""

@@ -39,6 +39,9 @@ FROM json_each(:ids) AS j JOIN attempts AS a ON a.id = j.value
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM messages
 
+-- name: last_id
+SELECT coalesce(max(id), '') FROM messages
+
 -- name: lane_ids
 SELECT name, id FROM lanes
 

@@ -62,11 +62,11 @@ def message_of(facts: bytes) -> NewMessage:
         raise Unreadable(f"stored facts of a message: {error}") from error
 
 
-def message_row(seq: int, message: NewMessage) -> tuple[Cell, ...]:
-    """Columns of ``messages`` for a new message."""
+def message_row(seq: int, message: NewMessage, facts: bytes | None = None) -> tuple[Cell, ...]:
+    """Columns of ``messages`` for a new message; ``facts`` if they are encoded already."""
     sender, env_sender = sender_keys(message)
     head = (seq, message.id, message.received_ms, message.expires_ms, message.client)
-    return (*head, sender, env_sender, facts_of(message))
+    return (*head, sender, env_sender, facts_of(message) if facts is None else facts)
 
 
 def recipient_row(seq: int, entry: Entry, lane: int, recipient: Recipient) -> tuple[Cell, ...]:

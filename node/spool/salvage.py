@@ -4,6 +4,7 @@ Nothing is deleted. A report beside the damaged files says what was found and wh
 put on hold for a person, never sent a second time by guess.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ _SMALL: tuple[tuple[str, str], ...] = (
 )
 """Tables read whole."""
 
-_KEPT_META = ("spool_id", "created_ms", "sequence")
+_KEPT_META = ("spool_id", "created_ms", "sequence", "journal")
 _SEQUENCE_JUMP = 1_000_000
 """Added to the last sequence read: the newest transactions may be among what was lost, and no number comes twice."""
 
@@ -82,7 +83,17 @@ class SetAside:
     def write(self, name: str, data: bytes) -> None:
         """Keep a row's bytes as a file."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(data)
+        with (self.folder / name).open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())  # where it came from may be written over before long
+
+    def keep(self, message_id: str, why: str, facts: bytes, body: object) -> None:
+        """Keep a message as files: its stored facts, and its body if that is at hand."""
+        self.note(message=message_id, why=why)
+        self.write(f"{message_id}.facts", facts)
+        if isinstance(body, bytes):
+            self.write(f"{message_id}.body", body)
 
 
 def salvage(directory: Path, connect: Callable[[], Database], aside: SetAside, now_ms: int, cause: str) -> Database:

@@ -97,4 +97,4 @@ CREATE TABLE tally (
   PRIMARY KEY (lane, state)
 ) WITHOUT ROWID;
 
-INSERT INTO meta (key, value) VALUES ('sequence', 0), ('body_bytes', 0);
+INSERT INTO meta (key, value) VALUES ('sequence', 0), ('body_bytes', 0), ('journal', 0);

@@ -1,4 +1,4 @@
-"""The spool on SQLite: the contract put together from writer, readers, body files and the check at start.
+"""The spool on SQLite: the contract put together from engine, body files and the check at start.
 
 It decides nothing about mail (``steps`` does) and holds no SQL (``queries.sql`` does).
 """
@@ -25,15 +25,19 @@ from node.spool.contract import (
     Settlement,
 )
 from node.spool.database import Database
+from node.spool.engine import Engine
 from node.spool.errors import SpoolUnusable
-from node.spool.filing import append_file
+from node.spool.filing import append_file, check_files
+from node.spool.journal import arrival_of
 from node.spool.opening import DATABASE, open_checked
 from node.spool.operations import Alone, Step
 from node.spool.operators import OperatorVerbs
+from node.spool.pending import Unapplied
 from node.spool.place import Place
-from node.spool.readers import Readers
+from node.spool.replaying import replay
 from node.spool.salvage import SetAside, salvage
-from node.spool.writer import Writer
+from node.spool.segments import Segments
+from node.spool.work import Arrival
 
 LEDGER_MS = 25 * 3_600_000
 """Attempts are kept this long: a day budget looks back 24 h, in quarter hours counted whole."""
@@ -54,11 +58,12 @@ class SqliteSpool(OperatorVerbs):
         max_bytes: int = 0,
         allow_network: bool = False,
         connect: Callable[..., Database] = Database,
+        journal: bool = True,
     ) -> None:
         """Name the directory; ``open`` does the rest.
 
         ``max_bytes`` bounds the database file (0: only the disk does). ``allow_network`` is for tests. ``connect``
-        makes connections as ``Database`` does.
+        makes connections as ``Database`` does. Without ``journal`` each append waits for the database.
         """
         self.directory = directory
         self.spool_id = ""
@@ -73,22 +78,27 @@ class SqliteSpool(OperatorVerbs):
         self._connect = connect
         self._place = Place(directory)
         self._bodies = Bodies(directory)
-        self._readers = Readers(partial(connect, directory / DATABASE, writable=False))
-        self._writer = Writer(self._connect_writer, self._discard)
+        connect_reader = partial(connect, directory / DATABASE, writable=False)
+        self._engine = Engine(
+            Segments(directory), connect_reader, self._connect_writer, self._discard, self._refuse, journal=journal
+        )
         self._aside = SetAside(directory, 0)
         self._open = False
 
     @property
     def broken(self) -> str:
         """Why nothing is written until the spool is opened anew; empty while all is well. For readiness."""
-        return self._writer.broken
+        return self._engine.broken
 
     def _connect_writer(self) -> Database:
         return self._connect(self.directory / DATABASE, writable=True, max_bytes=self._max_bytes)
 
     def _discard(self, files: list[str]) -> None:
         if files:
-            self._readers.later(partial(self._bodies.remove, files))
+            self._engine.readers.later(partial(self._bodies.remove, files))
+
+    def _refuse(self, arrival: Arrival, why: str) -> None:
+        self._aside.keep(arrival.item.message.id, f"the database refused it: {why}", arrival.facts, arrival.item.body)
 
     # ---- opening and closing -----------------------------------------------------------------------------------
 
@@ -96,18 +106,19 @@ class SqliteSpool(OperatorVerbs):
         """See the contract. Raises SpoolUnusable, SpoolFull, SpoolBroken; afterwards the directory is free again."""
         if self._open:
             raise SpoolUnusable(f"spool {self.directory}: is open already")
-        self._readers.start()
+        self._engine.readers.start()
         try:
-            database = await self._readers.run(partial(self._prepare, now_ms))
+            database, batches = await self._engine.readers.run(partial(self._prepare, now_ms))
         except BaseException:
-            await self._readers.stop()
+            await self._engine.readers.stop()
             self._place.leave()
             raise
-        self._writer.start(database)
         self._open = True
-        await self._check_files(now_ms)
+        await self._engine.start(database, batches)
+        lose = partial(self._set_aside, reason="body_missing", now_ms=now_ms)
+        await check_files(self._engine, self._bodies, self._aside, lose)
 
-    def _prepare(self, now_ms: int) -> Database:
+    def _prepare(self, now_ms: int) -> tuple[Database, list[Unapplied]]:
         self._place.enter(allow_network=self._allow_network)
         self._bodies.prepare()
         self._aside = SetAside(self.directory, now_ms)
@@ -116,30 +127,20 @@ class SqliteSpool(OperatorVerbs):
         database = open_checked(self._connect_writer, self.directory, now_ms, mend)
         self.spool_id = str(database.cell("get_meta", ("spool_id",)) or "")
         self.sequence_at_open = int(database.cell("get_meta", ("sequence",)) or 0)
-        return database
-
-    async def _check_files(self, now_ms: int) -> None:
-        """Rows without their file are dead; files without a row are set aside."""
-        rows = await self._readers.ask(reading.body_files)
-        lost = [message_id for message_id, file, size in rows if not self._bodies.fits(file, size)]
-        if self.notes:
-            # Only a salvage can lose a row of bodies; the look through all of them would cost a large spool its start.
-            lost += await self._readers.ask(reading.bodiless)
-        for message_id in lost:
-            await self._set_aside(message_id, "body_missing", now_ms)
-        strays = await self._readers.run(partial(self._bodies.strays, {file for _, file, _ in rows}))
-        for path in strays:
-            await self._readers.run(partial(self._aside.move, path, "no message names this file"))
+        try:
+            return database, replay(self._engine.segments, database, self._aside)
+        except BaseException:
+            database.close()
+            raise
 
     async def _set_aside(self, message_id: str, reason: str, now_ms: int) -> None:
         run = partial(housekeeping.set_aside, message_id=message_id, reason=reason, aside=self._aside, now_ms=now_ms)
-        await self._writer.do(Alone(run=run))
+        await self._engine.do(Alone(run=run))
 
     async def close(self) -> None:
         """See the contract."""
         self._open = False
-        await self._writer.stop()
-        await self._readers.stop()
+        await self._engine.stop()
         self._place.leave()
 
     # ---- taking in ---------------------------------------------------------------------------------------------
@@ -153,21 +154,20 @@ class SqliteSpool(OperatorVerbs):
 
         Bytes above 256 KiB are taken too, and put into a file.
         """
-        step = _inline(item)
-        if step is None:
-            await append_file(item, self._writer, self._readers, self._bodies)
+        arrival = _inline(item)
+        if arrival is None:
+            await append_file(item, self._engine, self._bodies)
         else:
-            await self._writer.do(step)
+            await self._engine.append(arrival)
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """See the contract."""
-        step = _inline(item)
-        future = None if step is None else self._writer.soon(step)
-        return future if future is not None else asyncio.ensure_future(self.append(item))
+        arrival = None if self._engine.full else _inline(item)
+        return asyncio.ensure_future(self.append(item)) if arrival is None else self._engine.append_soon(arrival)
 
     async def lanes(self) -> list[LaneState]:
         """See the contract."""
-        return await self._readers.ask(reading.lanes)
+        return await self._engine.ask_anyway(reading.lanes)
 
     async def peek(self, lane: str, now_ms: int, limit: int, exclude: Sequence[str] = ()) -> list[Due]:
         """See the contract; at most MAX_PEEK messages."""
@@ -176,7 +176,7 @@ class SqliteSpool(OperatorVerbs):
 
     async def _readable(self, question: Callable[[Database], tuple[list[Any], reading.Damage]]) -> list[Any]:
         """Ask, and set aside what turned out to be unreadable, so that it does not stand in the way again."""
-        found, damage = await self._readers.ask(question)
+        found, damage = await self._engine.ask_anyway(question)
         for message_id in damage:
             await self._set_aside(message_id, "unreadable", self._now_ms())
         return found
@@ -185,18 +185,18 @@ class SqliteSpool(OperatorVerbs):
         """See the contract; raises WrongRequest for an attempt id used before."""
         names = (start.attempt_id,)
         step = Step(apply=partial(steps.claim, start), messages=(start.message_id,), attempts=names, fresh=names)
-        return bool(await self._writer.do(step))
+        return bool(await self._engine.do(step))
 
     async def intend(self, attempt_id: str, dot_ms: int) -> None:
         """See the contract; raises AttemptUnknown, WrongRequest."""
-        await self._writer.do(Step(apply=partial(steps.intend, attempt_id, dot_ms), attempts=(attempt_id,)))
+        await self._engine.do(Step(apply=partial(steps.intend, attempt_id, dot_ms), attempts=(attempt_id,)))
 
     async def settle(self, settlement: Settlement) -> None:
         """See the contract; raises AttemptUnknown, MessageGone, IllegalMove, WrongRequest.
 
         A second settlement of one attempt changes nothing.
         """
-        await self._writer.do(
+        await self._engine.do(
             Step(
                 apply=partial(steps.settle, settlement),
                 messages=(settlement.message_id,),
@@ -207,17 +207,17 @@ class SqliteSpool(OperatorVerbs):
     async def postpone(self, message_id: str, indexes: Sequence[int], until_ms: int, reason: str) -> None:
         """See the contract; recipients that no longer wait are left alone. Raises MessageGone."""
         apply = partial(steps.postpone, message_id, indexes, until_ms, reason, self._now_ms())
-        await self._writer.do(Step(apply=apply, messages=(message_id,)))
+        await self._engine.do(Step(apply=apply, messages=(message_id,)))
 
     async def recover(self, now_ms: int) -> list[OpenAttempt]:
         """See the contract. Attempts whose MAIL was never said are left out: they hold no budget."""
-        found = await self._readers.ask(reading.recent, now_ms - LEDGER_MS)
-        classes, attempts = await self._readers.ask(reading.interrupted)
+        found = await self._engine.ask(reading.recent, now_ms - LEDGER_MS)
+        classes, attempts = await self._engine.ask(reading.interrupted)
         ids = list(classes)
         for start in range(0, max(len(ids), 1), RECOVER_CHUNK):
             # The first chunk names every open attempt; those of later messages are only read by the next ones.
             apply = partial(steps.recover, now_ms, classes.__getitem__)
-            await self._writer.do(
+            await self._engine.do(
                 Step(apply=apply, messages=tuple(ids[start : start + RECOVER_CHUNK]), attempts=attempts)
             )
         return found
@@ -233,11 +233,11 @@ class SqliteSpool(OperatorVerbs):
     async def finish(self, message_id: str, results: Sequence[RecipientResult], now_ms: int, event: str) -> None:
         """See the contract; raises MessageGone, IllegalMove, WrongRequest."""
         apply = partial(steps.finish, message_id, results, now_ms, event)
-        await self._writer.do(Step(apply=apply, messages=(message_id,)))
+        await self._engine.do(Step(apply=apply, messages=(message_id,)))
 
     async def body(self, message_id: str) -> bytes | Path:
         """See the contract."""
-        file, data = await self._readers.ask(reading.body, message_id)
+        file, data = await self._engine.ask_of(message_id, reading.body, message_id)
         return self._bodies.find(message_id, file) if file else data
 
     async def export(self, message_id: str) -> AsyncIterator[bytes]:
@@ -247,30 +247,31 @@ class SqliteSpool(OperatorVerbs):
             yield found
             return
         pieces = chunks(found)
-        while piece := await self._readers.run(lambda: next(pieces, b"")):
+        while piece := await self._engine.readers.run(lambda: next(pieces, b"")):
             yield piece
 
     async def _change(self, step: Step) -> int:
-        return int(await self._writer.do(step))
+        return int(await self._engine.do(step))
 
     async def find(self, which: Filter) -> list[MessageView]:
         """See the contract; at most 1,000 messages."""
+        await self._engine.flush()
         return await self._readable(partial(reading.find, which=which))
 
     async def journey(self, message_id: str) -> MessageView | None:
         """See the contract."""
-        found, damage = await self._readers.ask(reading.journey, message_id)
+        found, damage = await self._engine.ask_of(message_id, reading.journey, message_id)
         if not damage:
             return found
         await self._set_aside(message_id, "unreadable", self._now_ms())
-        return (await self._readers.ask(reading.journey, message_id))[0]
+        return (await self._engine.ask_of(message_id, reading.journey, message_id))[0]
 
     async def erase(self, address: str, actor: str, now_ms: int) -> int:
         """See the contract."""
         total, after, changed = 0, 0, -1
         while changed:
             run = partial(housekeeping.erase, address=address, actor=actor, now_ms=now_ms, after=after)
-            changed, after = await self._writer.do(Alone(run=run))
+            changed, after = await self._engine.do(Alone(run=run))
             total += changed
         return total
 
@@ -278,23 +279,22 @@ class SqliteSpool(OperatorVerbs):
         """See the contract; drops attempts older than 25 h as well."""
         old_ms = self._now_ms() - LEDGER_MS
         run = partial(housekeeping.prune, before_ms=before_ms, attempts_before_ms=old_ms, limit=limit)
-        pruned = await self._writer.do(Alone(run=lambda database, _book: run(database)))
+        pruned = await self._engine.do(Alone(run=lambda database, _book: run(database)))
         self._discard(pruned.files)
         return int(pruned.messages)
 
     async def count(self) -> Counts:
         """See the contract."""
-        return await self._readers.ask(reading.count)
+        return await self._engine.ask_anyway(reading.count)
 
     async def sequence(self) -> int:
         """Number of write transactions so far; never falls but on a disk put back to an older snapshot."""
-        return await self._readers.ask(reading.sequence)
+        return await self._engine.ask(reading.sequence)
 
 
-def _inline(item: Accepted) -> Step | None:
-    """The step that appends a message whose body goes into the database; None for one that becomes a file."""
+def _inline(item: Accepted) -> Arrival | None:
+    """A message whose body goes into the database; None for one that becomes a file."""
     body = item.body
     if isinstance(body, BodyFile) or len(body) > INLINE_BYTES:
         return None
-    names = (item.message.id,)
-    return Step(apply=partial(steps.append, item, len(body), ""), messages=names, fresh=names)
+    return arrival_of(item, len(body))

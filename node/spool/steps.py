@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from node.policy.envelope import OnUnknown, RecipientState, lane_of
+from node.policy.envelope import NewMessage, OnUnknown, RecipientState, lane_of
 from node.policy.lifecycle import WAITING_STATES, Event, allows, event_towards, step
 from node.spool.contract import (
     Accepted,
@@ -21,7 +21,7 @@ from node.spool.contract import (
 )
 from node.spool.errors import MessageGone, WrongRequest
 from node.spool.search import picks_state
-from node.spool.work import Attempt, Change, Entry, Record, Work
+from node.spool.work import Arrival, Attempt, Change, Entry, Record, Work
 
 MAX_REPLY_CHARS = 512
 """As the contract promises; replies come from outside and are kept for weeks."""
@@ -40,12 +40,17 @@ Chosen = dict[str, tuple[int, ...]]
 """Message id to the indexes an operator means."""
 
 
-def append(item: Accepted, size_bytes: int, file: str, work: Work) -> None:
+def countable(message: NewMessage) -> bool:
+    """Whether a message has recipients, and not too many."""
+    return 0 < len(message.recipients) <= MAX_RECIPIENTS
+
+
+def append(item: Accepted, size_bytes: int, file: str, work: Work) -> Record:
     """Take in a message; raises WrongRequest for an id already here, or no or too many recipients."""
     message = item.message
     if message.id in work.records:
         raise WrongRequest(f"message {message.id} is in the spool already")
-    if not 0 < len(message.recipients) <= MAX_RECIPIENTS:
+    if not countable(message):
         raise WrongRequest(f"message {message.id} has {len(message.recipients)} recipients, 1 to {MAX_RECIPIENTS} fit")
     state, due_ms = (RecipientState.HELD, None) if message.held else (RecipientState.QUEUED, message.received_ms)
     entries = [
@@ -56,6 +61,13 @@ def append(item: Accepted, size_bytes: int, file: str, work: Work) -> None:
     if message.held:
         indexes = tuple(range(len(entries)))
         work.tell(record, JourneyLine(at_ms=message.received_ms, event="held", indexes=indexes))
+    return record
+
+
+def arrive(arrival: Arrival, work: Work) -> None:
+    """``append`` for a message whose facts are encoded already."""
+    record = append(arrival.item, arrival.size_bytes, arrival.file, work)
+    work.facts[record.seq] = arrival.facts
 
 
 def claim(start: AttemptStart, work: Work) -> bool:

@@ -57,6 +57,17 @@ class Record:
     has_body: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A message to append, its body inline or kept as ``file`` already."""
+
+    item: Accepted
+    size_bytes: int
+    file: str
+    facts: bytes
+    """The message's facts as stored."""
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What to make of one recipient besides its state; ``None`` leaves the old value."""
 
@@ -86,6 +97,8 @@ class Work:
     finished: dict[int, int] = field(default_factory=dict)
     dropped: dict[int, Record] = field(default_factory=dict)
     """Messages whose body is no longer needed."""
+    facts: dict[int, bytes] = field(default_factory=dict)
+    """Facts of new messages by seq, where they were encoded before."""
     tally: Counter[tuple[str, RecipientState]] = field(default_factory=Counter)
     body_bytes: int = 0
 

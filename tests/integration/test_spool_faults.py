@@ -78,8 +78,8 @@ async def check(directory, promised, tried):
         await spool.close()
 
 
-async def run(directory, plan):
-    spool = SqliteSpool(directory, now_ms=lambda: T0, connect=plan.connect)
+async def run(directory, plan, *, journal):
+    spool = SqliteSpool(directory, now_ms=lambda: T0, connect=plan.connect, journal=journal)
     await spool.open(T0)
     plan.armed = True
     try:
@@ -90,13 +90,14 @@ async def run(directory, plan):
     return promised, tried, errors
 
 
+@pytest.mark.parametrize("journal", [False, True], ids=["alone", "behind a journal"])
 @pytest.mark.parametrize("after", [False, True], ids=["not done", "done but reported failed"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CORRUPT])
-async def test_the_nth_statement_fails_for_every_n(tmp_path, code, after):
+async def test_the_nth_statement_fails_for_every_n(tmp_path, code, after, journal):
     seen = set()
     for number in itertools.count(1):
         plan = Plan(number, code, after=after)
-        promised, tried, errors = await run(tmp_path / str(number), plan)
+        promised, tried, errors = await run(tmp_path / str(number), plan, journal=journal)
         await check(tmp_path / str(number), promised, tried)
         assert all(isinstance(error, SpoolBroken | SpoolFull) for error in errors), errors
         if not plan.failed:
@@ -112,7 +113,7 @@ async def test_one_failure_of_a_statement_fails_nobody(tmp_path):
     """The batch is tried again one by one, so a passing fault is not even seen."""
     for number in range(1, 8):
         plan = Plan(number, sqlite3.SQLITE_IOERR)
-        spool = SqliteSpool(tmp_path / str(number), now_ms=lambda: T0, connect=plan.connect)
+        spool = SqliteSpool(tmp_path / str(number), now_ms=lambda: T0, journal=False, connect=plan.connect)
         await spool.open(T0)
         plan.armed = True
         await asyncio.gather(*(spool.append(accepted(message())) for _ in range(5)))
@@ -214,7 +215,7 @@ async def test_a_commit_that_is_visible_but_not_safe_stops_all_writing(tmp_path)
                 plan.fail(text)
             return result
 
-    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, connect=partial(Database, factory=Torn))
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, journal=False, connect=partial(Database, factory=Torn))
     await spool.open(T0)
     assert spool.broken == ""
     plan.armed = True
@@ -282,7 +283,7 @@ async def test_a_commit_that_was_rolled_back_is_not_taken_for_done(tmp_path):
             return super().execute(text, *params)
 
     armed = []
-    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, connect=partial(Database, factory=Lossy))
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0, journal=False, connect=partial(Database, factory=Lossy))
     await spool.open(T0)
     armed.append(True)
     made = [message(f"m{n}") for n in range(4)]

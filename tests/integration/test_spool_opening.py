@@ -93,7 +93,12 @@ async def test_a_large_body_is_synced_before_it_is_renamed_and_the_folders_after
     monkeypatch.setattr(os, "fsync", note("sync", os.fsync))
     monkeypatch.setattr(Path, "replace", note("rename", Path.replace))
     await spool.append(accepted(message("big"), b"x" * 300_000))
-    assert done == [("sync", "big"), ("rename", "big"), ("sync", "32"), ("sync", "incoming")]
+    assert [one for one in done if "journal" not in one[1]] == [
+        ("sync", "big"),
+        ("rename", "big"),
+        ("sync", "32"),
+        ("sync", "incoming"),
+    ]
     await spool.close()
 
 
@@ -143,14 +148,15 @@ async def test_migrations_are_applied_in_order_and_each_wholly(tmp_path):
     path = tmp_path / "db"
     database = Database(path, writable=True)
     opening.make_ready(database, path, T0)
-    two = (2, "CREATE TABLE extra (a);\nINSERT INTO extra VALUES (1);\n")
-    broken = (3, "CREATE TABLE more (a);\nINSERT INTO nowhere VALUES (1);\n")
+    newest = migrations()[-1][0]
+    two = (newest + 1, "CREATE TABLE extra (a);\nINSERT INTO extra VALUES (1);\n")
+    broken = (newest + 2, "CREATE TABLE more (a);\nINSERT INTO nowhere VALUES (1);\n")
     with pytest.raises(Exception, match="nowhere"):
         opening.make_ready(database, path, T0, [*migrations(), two, broken])
-    assert database.number_text("PRAGMA user_version") == 2
+    assert database.number_text("PRAGMA user_version") == newest + 1
     assert database.number_text("SELECT count(*) FROM extra") == 1
     assert database.number_text("SELECT count(*) FROM sqlite_master WHERE name = 'more'") == 0
-    assert database.cell("get_meta", ("schema",)) == 2
+    assert database.cell("get_meta", ("schema",)) == newest + 1
     database.close()
 
 
@@ -206,7 +212,7 @@ async def test_a_file_that_is_no_database_is_set_aside(tmp_path):
 
 async def test_damaged_pages_are_survived_by_what_can_be_read(tmp_path):
     spool, made = await filled(tmp_path, 600)
-    start = attempt(made[0])
+    start = attempt(made[-1])
     await spool.claim(start)
     await spool.settle(settlement(start))
     first = spool.spool_id
@@ -235,7 +241,7 @@ async def test_damaged_pages_are_survived_by_what_can_be_read(tmp_path):
         if queued.state in {S.QUEUED, S.HELD}:
             assert await again.body(view.message.id) == BODY
     delivered = [view.message.id for view in views if view.recipients[0].state is S.DELIVERED]
-    assert delivered in ([made[0].id], [])
+    assert delivered in ([made[-1].id], [])
     assert sum((await again.count()).by_state.values()) == len(views)
     waiting = sum(state.waiting for state in await again.lanes())
     assert waiting == len([view for view in views if view.recipients[0].state is S.QUEUED])
