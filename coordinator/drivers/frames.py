@@ -15,6 +15,9 @@ OVERRIDE: Final = 0x20000000
 ALL_NODES: Final = IPv6Address("ff02::1")
 _ARP: Final = struct.Struct("!HHBBH6s4s6s4s")
 _IPV6_BYTES: Final = 40
+_BPF: Final = struct.Struct("HBBI")
+"""One instruction as the kernel wants it (linux/filter.h), in the machine's byte order."""
+_LOAD_WORD, _LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x20, 0x30, 0x15, 0x06
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,24 @@ def question(address: IPv4Address | IPv6Address, mac: bytes) -> bytes:
         return _arp(1, mac, IPv4Address(0), b"\0" * 6, address)
     group = IPv6Address(int(IPv6Address("ff02::1:ff00:0")) | (int(address) & 0xFFFFFF))
     return _neighbour(mac, IPv6Address(0), group, SOLICIT, struct.pack("!I16s", 0, address.packed))
+
+
+def claim_filter(address: IPv4Address | IPv6Address) -> bytes:
+    """Give the program (classic BPF) that lets only claims of the address through: a busy link must not wake us.
+
+    ARP: the sender's address; neighbour discovery: ICMPv6 of type advertisement, its target.
+    """
+    if isinstance(address, IPv4Address):
+        wanted = [(_LOAD_WORD, 28, int(address))]
+    else:
+        words = struct.unpack("!4I", address.packed)
+        wanted = [(_LOAD_BYTE, 20, ICMP6), (_LOAD_BYTE, 54, ADVERTISE)]
+        wanted += [(_LOAD_WORD, 62 + 4 * number, word) for number, word in enumerate(words)]
+    program = b""
+    for number, (load, at, value) in enumerate(wanted):
+        unlike = 2 * (len(wanted) - number) - 1  # over the rest and the acceptance, to the refusal
+        program += _BPF.pack(load, 0, 0, at) + _BPF.pack(_JUMP_EQUAL, 0, unlike, value)
+    return program + _BPF.pack(_RETURN, 0, 0, 0xFFFF) + _BPF.pack(_RETURN, 0, 0, 0)
 
 
 def claim_of(frame: bytes) -> Claim | None:

@@ -1,14 +1,18 @@
 """One link's raw socket: says where an address is, asks who has it, hears who else claims it. Needs CAP_NET_RAW."""
 
 import asyncio
+import ctypes
 import socket
+import struct
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from coordinator.drivers.contract import DriverError
-from coordinator.drivers.frames import ETH_ARP, ETH_IPV6, announcement, claim_of, question
+from coordinator.drivers.frames import ETH_ARP, ETH_IPV6, announcement, claim_filter, claim_of, question
 
+SO_ATTACH_FILTER: Final = 26
+"""asm-generic/socket.h; the standard library does not name it."""
 QUESTIONS: Final = 3
 PAUSE_S: Final = 0.05
 BURST: Final = 5
@@ -27,7 +31,7 @@ class Neighbours:
     ) -> None:
         """Open the socket. ``on_claim`` gets the hardware address of any other claimant. Raises DriverError."""
         kind = ETH_ARP if isinstance(address, IPv4Address) else ETH_IPV6
-        self._socket = _raw_socket(interface, kind)
+        self._socket = _raw_socket(interface, kind, claim_filter(address))
         self._mac: bytes = self._socket.getsockname()[4]
         self._address, self._on_claim = address, on_claim
         self._claimed = asyncio.Event()
@@ -94,10 +98,13 @@ class Neighbours:
                     self._on_claim(claim.mac)
 
 
-def _raw_socket(interface: str, kind: int) -> socket.socket:
+def _raw_socket(interface: str, kind: int, program: bytes) -> socket.socket:
     opened = None
+    kept = ctypes.create_string_buffer(program, len(program))
+    attached = struct.pack("HL", len(program) // 8, ctypes.addressof(kept))
     try:
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(kind))
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)  # hears nothing yet
+        opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
         opened.bind((interface, kind))
     except OSError as error:
         if opened is not None:

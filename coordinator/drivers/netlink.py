@@ -6,6 +6,7 @@ end would take the host's own along (coordination-review §2). The only file tha
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 from typing import Any, Final
 
@@ -38,7 +39,12 @@ class NetlinkDriver:
         """Where it is bound, or would be; empty until known."""
 
     async def clean(self) -> None:
-        """See Driver; on whichever interface it was left."""
+        """See Driver; on whichever interface it was left. Opens the socket ahead of need where there is a link."""
+        await self._remove()
+        with suppress(DriverError):
+            await self._link()
+
+    async def _remove(self) -> None:
         async with AsyncIPRoute() as route:
             for index, _ in await self._found(route):
                 await self._delete(route, index)
@@ -67,7 +73,7 @@ class NetlinkDriver:
         self._bound = False
         if self._neighbours is not None:
             self._neighbours.hush()
-        await self.clean()
+        await self._remove()
 
     async def close(self) -> None:
         """See Driver."""

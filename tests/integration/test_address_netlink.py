@@ -167,5 +167,6 @@ def test_what_a_predecessor_left_on_another_interface_goes_too(lan):
             driver = NetlinkDriver(ip_address(vip))
             await driver.clean()
             assert await driver.left_s() is None
+            await driver.close()
 
     lan.run(0, main)
