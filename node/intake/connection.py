@@ -6,15 +6,16 @@ the authenticator or a TLS handshake is awaited. Knows no SMTP beyond line ends 
 
 import asyncio
 import logging
-from collections.abc import Awaitable
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, cast
 
-from node.intake.conversation import MAX_AUTH_OCTETS, MAX_COMMAND_OCTETS, Answer, Conversation
-from node.intake.house import plain_ip, reason_of, within
-from node.intake.protocol import Link
-from node.intake.proxy import MAX_V2_BYTES, ProxyError, parse_proxy
+from node.intake.arriving import Arriving
+from node.intake.conversation import KNOWN, MAX_AUTH_OCTETS, MAX_COMMAND_OCTETS, Answer, Conversation
+from node.intake.house import reason_of
 from node.intake.replies import Say
 from node.intake.sequence import Mode
+from node.intake.transfer import Storing
 
 log = logging.getLogger(__name__)
 _COMMAND, _DATA, _SASL, _TLS, _CLOSE = Mode  # a member asked of its class costs ten times a name, at every line
@@ -24,53 +25,12 @@ LINE_SKIP_MAX_BYTES: Final = 256 << 10
 """How much of an endless command line is thrown away before the session is closed."""
 PROGRESS_BYTES: Final = 4096
 """Data must come at this pace to renew the data idle time, so that one octet a minute does not hold a session."""
-PROXY_S: Final = 5.0
 COMMIT_S: Final = 90.0
 """Longest wait for the door before the client is told to try later; then the message may still become durable."""
 
 
-class Connection(Link):
+class Connection(Arriving):
     """One client connection, from the first octet to the last."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection: bound the number, expect PROXY where it is due, else greet."""
-        self.transport = transport
-        self._open.add(self)
-        self.ends_s = self.house.clock_s + self.house.limits.session
-        peer = transport.get_extra_info("peername") or ("", 0)
-        ip, port = plain_ip(str(peer[0])), int(peer[1]) if len(peer) > 1 else 0
-        if len(self._open) > self.house.sessions_max:
-            self._turn_away(Say.TOO_MANY_SESSIONS)
-        elif self.gate.proxy_from and within(ip, self.gate.proxy_from):
-            self._expect_proxy = True
-            self.deadline_s = self.house.clock_s + PROXY_S
-        else:
-            self._begin(ip, port)
-
-    def _begin(self, ip: str, port: int) -> None:
-        house = self.house
-        if self.gate.networks and not within(ip, self.gate.networks):
-            self._turn_away(Say.CLOSED_TO_YOU)
-            return
-        count = house.by_address.get(ip, 0) + 1
-        if count > house.sessions_per_address_max:
-            self._turn_away(Say.TOO_MANY_FROM_ADDRESS)
-            return
-        house.by_address[ip] = count
-        self._address = ip
-        house.telemetry.count("relay_intake_sessions", listener=self.gate.name)
-        self.talk = Conversation(self.gate, ip, port, self._when_free)
-        if self.gate.implicit_tls:
-            self._start_tls()
-        else:
-            self._greet()
-
-    def _greet(self) -> None:
-        self.deadline_s = self.house.clock_s + self.house.limits.idle
-        if self.house.draining:
-            self._turn_away(Say.SHUTTING_DOWN)
-        else:
-            self.transport.write(self.gate.banner)
 
     def eof_received(self) -> bool:
         """A half-closed socket still gets its replies; a message cut off in the middle is dropped."""
@@ -83,7 +43,39 @@ class Connection(Link):
         return not encrypted
 
     def data_received(self, data: bytes) -> None:
-        """Answer what can be answered."""
+        """Answer what can be answered; at once what most packets are: one command known by heart."""
+        talk = self.talk
+        if (
+            talk is None
+            or talk.mode is not _COMMAND
+            or (command := KNOWN.get(data)) is None
+            or self._buffer
+            or self._awaited is not None
+            or self._done
+            or self._write_paused
+            or self._skipping
+            or self._shaking is not None
+        ):
+            self._received(data)
+            return
+        answer = talk.known(command)
+        if not isinstance(answer, bytes):
+            if answer is not None:
+                self._await(answer)
+            return
+        mode, house = talk.mode, self.house
+        if mode is _COMMAND:
+            self.deadline_s = house.clock_s + house.limits.idle
+        elif mode is _DATA:
+            self._progress = 0
+            self.deadline_s = house.clock_s + house.limits.data_idle
+        else:
+            self._after(talk, b"", [answer])
+            return
+        self.transport.write(answer)
+
+    def _received(self, data: bytes) -> None:
+        """The general way, for any octets in any state."""
         if self._done:
             return
         if self._shaking is not None:
@@ -104,30 +96,6 @@ class Connection(Link):
         if len(data) > PENDING_MAX_BYTES:
             self._pause()
 
-    def _proxy(self, data: bytes) -> None:
-        try:
-            header = parse_proxy(data)
-        except ProxyError as error:
-            log.warning("listener %s: no PROXY header from a balancer: %s", self.gate.name, error)
-            self.house.telemetry.count("relay_intake_refused", reason="bad_proxy")
-            self._finish(now=True)
-            return
-        if header is None:
-            if len(data) > MAX_V2_BYTES:
-                self._finish(now=True)
-            self._buffer = data
-            return
-        self._expect_proxy = False
-        if not header.ip:  # the balancer asks whether we live; nothing can be relayed for it
-            self._finish(now=True)
-            return
-        rest = data[header.consumed :]
-        self._begin(plain_ip(header.ip), header.port)
-        if self._shaking is not None:
-            self._early = rest
-        elif rest and not self._done:
-            self._pump(rest)
-
     def _pump(self, data: bytes) -> None:
         """Answer every complete line, hand over message data, stop where an answer must be awaited."""
         talk = cast("Conversation", self.talk)
@@ -146,10 +114,10 @@ class Connection(Link):
                     break
                 answer = self._line(talk, data[at : end + 1])
                 at = end + 1
-            if type(answer) is bytes:
+            if isinstance(answer, bytes):
                 out.append(answer)
             elif answer is not None:
-                self._await(cast("Awaitable[bytes]", answer))
+                self._await(answer)
                 break
             if talk.mode is _CLOSE or talk.mode is _TLS:
                 break
@@ -210,30 +178,35 @@ class Connection(Link):
             self._progress = 0
             self.deadline_s = self.house.clock_s + self.house.limits.data_idle
 
-    def _await(self, answer: Awaitable[bytes]) -> None:
+    def _await(self, answer: Awaitable[bytes] | Storing) -> None:
         self.deadline_s = self.house.clock_s + COMMIT_S
-        self._awaited = asyncio.ensure_future(answer)
-        self._awaited.add_done_callback(self._answered)
+        if isinstance(answer, Storing):
+            durable = self._awaited = answer.durable
+            durable.add_done_callback(partial(self._answered, answer.transfer.settle))
+        else:
+            future = self._awaited = asyncio.ensure_future(answer)
+            future.add_done_callback(partial(self._answered, asyncio.Future.result))
 
-    def _answered(self, future: "asyncio.Future[bytes]") -> None:
+    def _answered(self, reply_of: "Callable[[asyncio.Future[Any]], bytes]", future: "asyncio.Future[Any]") -> None:
+        """Send the reply that was waited for; a message is settled even if its client is gone."""
         self._awaited = None
         talk = cast("Conversation", self.talk)
         if future.cancelled():
             return
-        error = future.exception()
-        if error is not None:
-            log.error("session on listener %s failed", self.gate.name, exc_info=error)
+        try:
+            reply = reply_of(future)
+        except Exception:
+            log.exception("session on listener %s failed", self.gate.name)
             reply = talk.close(Say.TRY_LATER)
-        else:
-            reply = future.result()
         if self._done:
             return
-        self.deadline_s = self.house.clock_s + self.house.limits.idle
+        house = self.house
+        self.deadline_s = house.clock_s + house.limits.idle
         self.transport.write(talk.judged(reply))
-        if talk.mode is _CLOSE or (self.house.draining and talk.transfer is None):
+        if talk.mode is _CLOSE or (house.draining and talk.transfer is None):
             self._leave(talk)
-            return
-        self._go_on()
+        elif self._buffer or self._eof or self._paused_reading:
+            self._go_on()
 
     def _leave(self, talk: Conversation) -> None:
         if talk.mode is not _CLOSE:

@@ -6,13 +6,14 @@ feeds nothing meanwhile. Commands live in commands.py, transaction.py and sasl.p
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from node.intake import commands, sasl, transaction
 from node.intake.door import Sight
 from node.intake.house import Gate, House, address_of, reason_of
 from node.intake.replies import Say, wire
 from node.intake.sequence import Event, Mode, Phase, step
+from node.intake.transfer import Storing
 from node.policy.admission import Denial
 from node.policy.clients import ClientRule
 from node.policy.reply import Reply
@@ -24,7 +25,24 @@ MAX_COMMAND_OCTETS: Final = 2048
 """RFC 5321 §4.5.3.1.4 says 512; DSN, SMTPUTF8 and SIZE parameters together need more (RFC 3461 §7.4)."""
 MAX_AUTH_OCTETS: Final = 12_288
 """RFC 4954 §4."""
-Answer = bytes | Awaitable[bytes] | None
+Answer = bytes | Awaitable[bytes] | Storing | None
+
+
+class Command(NamedTuple):
+    """A command line taken apart; what it means hangs on the session."""
+
+    verb: bytes
+    handler: "Handler"
+    argument: str
+
+
+KNOWN: Final[dict[bytes, Command]] = {}
+"""Command lines as read before, CRLF included: clients say the same few all day. Only what the octets alone decide."""
+KNOWN_LINES: Final = 4096
+"""When full it is emptied: a stranger who varies everything costs only the look-up."""
+KNOWN_OCTETS: Final = 512
+REPEATED: Final = frozenset({b"HELO", b"EHLO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"NOOP", b"QUIT"})
+"""AUTH is not among them: its line holds a password."""
 
 
 class Conversation:
@@ -90,6 +108,9 @@ class Conversation:
 
     def line(self, line: bytes) -> Answer:
         """Answer one command line, CRLF included."""
+        command = KNOWN.get(line)
+        if command is not None:
+            return self.known(command)
         if not line.endswith(b"\r\n"):
             if not self.gate.normalise:
                 return self.close(Say.BARE_COMMAND)
@@ -98,6 +119,17 @@ class Conversation:
         if self.commands > self.house.limits.commands_per_session:
             return self.close(Say.TOO_MANY_COMMANDS)
         return self.judged(self._command(line.rstrip(b"\r\n")))
+
+    def known(self, command: Command) -> Answer:
+        """Answer a command line that was read before."""
+        self.commands += 1
+        if self.commands > self.house.limits.commands_per_session:
+            return self.close(Say.TOO_MANY_COMMANDS)
+        verb, handler, argument = command
+        answer = self.barred.get(verb) or handler(self, argument)
+        if type(answer) is bytes and answer[:1] > b"3":
+            return self.refused(answer)
+        return answer
 
     def _command(self, line: bytes) -> Answer:
         verb, _, rest = line.partition(b" ")
@@ -116,6 +148,7 @@ class Conversation:
             return Say.BAD_COMMAND
         if not argument.isprintable():
             return self.close(Say.BAD_COMMAND) if "\r" in argument else Say.BAD_COMMAND
+        _remember(line, Command(verb, handler, argument))
         return handler(self, argument)
 
     def sasl_line(self, line: bytes) -> Answer:
@@ -223,6 +256,15 @@ class Conversation:
         if self.transfer is not None:
             self.transfer.abandon()
             self.transfer = None
+
+
+def _remember(line: bytes, command: Command) -> None:
+    """Keep a line that was read without fault, as it comes from the wire."""
+    if command.verb not in REPEATED or len(line) > KNOWN_OCTETS:
+        return
+    if len(KNOWN) >= KNOWN_LINES:
+        KNOWN.clear()
+    KNOWN[line + b"\r\n"] = command
 
 
 Handler = Callable[[Conversation, str], Answer]

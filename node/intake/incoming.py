@@ -20,6 +20,8 @@ _BARE_CR: Final = re.compile(rb"\r[^\n]")
 """Both start with a literal, which the expression engine finds faster than ``bytes.find`` finds a pair."""
 UNIFORM_MIN_LINES: Final = 64
 """From here on it pays to ask whether all lines are of one length, as an attachment's in base64 are."""
+WHOLE_MAX_BYTES: Final = MAX_BODY_LINE_BYTES
+"""A message up to this size needs no look at the length of its lines, and is judged in one go if it came in one."""
 DRAIN_SLACK_BYTES: Final = 16 << 20
 """How much of an oversized message is still read, so that its sender hears 552 instead of a reset."""
 
@@ -45,6 +47,7 @@ class DataReader:
 
     __slots__ = (
         "_at_line_start",
+        "_fresh",
         "_held",
         "_limit",
         "_normalise",
@@ -64,6 +67,7 @@ class DataReader:
         self._normalise = normalise
         self._held = b""
         self._at_line_start = True
+        self._fresh = True
         self.header = b""
         """Every octet up to and including the empty line; grows until ``header_done``."""
         self.header_done = False
@@ -79,6 +83,9 @@ class DataReader:
 
     def feed(self, chunk: bytes) -> None:
         """Take one chunk; sets ``done`` at the final dot or when a fault closes the session."""
+        if self._fresh and chunk.endswith(b"\r\n.\r\n") and self._take_whole(chunk):
+            return
+        self._fresh = False
         data = self._held + chunk if self._held else chunk
         dot = self._find_dot_line(data)
         end = self._find_end(data, dot) if dot >= 0 else -1
@@ -98,6 +105,28 @@ class DataReader:
             self._block(data[:cut], dotted=dot >= 0)
         if not self.done:
             self._check_held()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a whole message without any peculiarity that came in one chunk; False, changing nothing, if it has one.
+
+        Most mail is like that, and a few looks at all of it are cheaper than the general way's bookkeeping.
+        """
+        end = len(data) - 3
+        if end > min(self._limit, WHOLE_MAX_BYTES) or data.find(b"\r\n.") != end - 2 or b"\0" in data:
+            return False
+        split = data.find(b"\r\n\r\n") + 4
+        if not 4 < split <= min(end, MAX_HEADER_BYTES) or data.startswith((b"\r\n", b".")):  # noqa: PLR2004 - not found
+            return False
+        lines = data.splitlines()  # ends at CR, LF and CRLF alike: only if all ends are CRLF two octets a line are gone
+        if len(b"".join(lines)) + 2 * len(lines) != len(data):
+            return False
+        self.size_bytes = end
+        self.eight_bit = not data.isascii()
+        self.header = data[:split]
+        self.header_done = self.done = True
+        if split < end:
+            self.body.append(data[split:end])
+        return True
 
     @property
     def closes(self) -> bool:

@@ -46,7 +46,7 @@ class Link(SMTP):
         self._buffer = b""
         self._early: bytes | None = b""
         """What came before the handshake was in place; None once it was handed over."""
-        self._awaited: asyncio.Future[bytes] | None = None
+        self._awaited: asyncio.Future[Any] | None = None
         self._shaking: asyncio.Task[None] | None = None
         self._expect_proxy = False
         self._paused_reading = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from node.errors import TemporaryError
 from node.intake.replies import Say, wire
 from node.intake.sequence import Event, Mode
-from node.intake.transfer import Transfer
+from node.intake.transfer import Storing, Transfer
 from node.policy.admission import Denial, check_mail, check_recipient
 from node.policy.clients import OverLimit
 from node.policy.reply import Reply
@@ -140,7 +140,7 @@ def start_data(session: Conversation, argument: str) -> bytes:
     return Say.GO_AHEAD
 
 
-def data(session: Conversation, chunk: bytes) -> bytes | Awaitable[bytes] | None:
+def data(session: Conversation, chunk: bytes) -> bytes | Awaitable[bytes] | Storing | None:
     """Take octets; at the end conclude and be ready for the next transaction."""
     transfer = session.transfer
     if transfer is None or transfer.reader is None:

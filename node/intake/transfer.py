@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import uuid_utils
 
@@ -17,11 +17,12 @@ from node.intake.house import INLINE_BODY_BYTES, now_ms
 from node.intake.incoming import DataReader, Fault
 from node.intake.replies import Say
 from node.intake.spill import Spill
+from node.intake.telling import tell
 from node.policy.admission import Denial, MailFrom, size_denial
 from node.policy.facts import Facts
 from node.policy.finish import Finished, finish_headers, new_message
 from node.spool.contract import Accepted
-from node.telemetry.contract import FinishedSpan, TraceContext
+from node.telemetry.contract import TraceContext
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from node.policy.envelope import NewMessage, Recipient
 
 log = logging.getLogger(__name__)
-SPAN_ID_HEX: Final = slice(36, 52)
-"""Where the span id stands in a ``traceparent``."""
 _FAULTS: Final = {
     Fault.BARE_LF: Say.BARE_LF,
     Fault.BARE_CR: Say.BARE_CR,
@@ -46,15 +45,24 @@ _FAULTS: Final = {
 }
 
 
+class Storing(NamedTuple):
+    """An answer that hangs on a message becoming durable."""
+
+    durable: Future[None]
+    transfer: Transfer
+
+
 class Transfer:
     """A transaction under way."""
 
     __slots__ = (
+        "_context",
         "_dot_ns",
         "_facts",
         "_finished",
         "_inline",
         "_inline_bytes",
+        "_message",
         "_shares",
         "_spill",
         "client",
@@ -83,6 +91,8 @@ class Transfer:
         self.denial: Denial | None = None
         self._facts: Facts | None = None
         self._finished: Finished | None = None
+        self._message: NewMessage | None = None
+        self._context: TraceContext | None = None
         self._inline: list[bytes] = []
         self._inline_bytes = 0
         self._spill: Spill | None = None
@@ -158,7 +168,7 @@ class Transfer:
             self._spill.write(self._inline)
             self._inline = []
 
-    def conclude(self) -> bytes | Awaitable[bytes]:
+    def conclude(self) -> bytes | Awaitable[bytes] | Storing:
         """The message has ended: refuse it, or make it durable and say so."""
         reader = self.reader
         assert reader is not None  # noqa: S101 - called after feed() said so
@@ -176,46 +186,43 @@ class Transfer:
         self.abandon()
         return reply
 
-    def _commit(self) -> bytes | Awaitable[bytes]:
-        """Make the message durable; the reply is 250 only then (I1). Futures alone: a task costs as much as a step."""
-        message, context = self._message()
+    def _commit(self) -> bytes | Storing:
+        """Make the message durable; the reply is 250 only then (I1). One future: a task costs as much as a step."""
+        message = self._make_message()
         try:
             durable = self.session.house.door.append(Accepted(message=message, body=b"".join(self._inline)))
         except (RelayError, OSError) as error:
             return self._not_stored(error)
-        reply: Future[bytes] = durable.get_loop().create_future()
+        return Storing(durable, self)
 
-        def answer(done: Future[None]) -> None:
-            if done.cancelled():
-                reply.cancel()
-                return
-            error = done.exception()
-            if error is None:
-                reply.set_result(self._queued())
-                self._stored(message, context)
-            elif isinstance(error, RelayError | OSError):
-                reply.set_result(self._not_stored(error))
-            else:
-                reply.set_exception(error)
-
-        durable.add_done_callback(answer)
-        return reply
+    def settle(self, durable: Future[None]) -> bytes:
+        """The reply, once it is known whether the message is durable. Raises what is no error of ours."""
+        error = durable.exception()
+        if error is None:
+            self._stored()
+            return self._queued()
+        if isinstance(error, RelayError | OSError):
+            return self._not_stored(error)
+        raise error
 
     async def _commit_file(self, spill: Spill) -> bytes:
         """The same for a body in a file, which must be whole on disk before."""
         try:
-            message, context = self._message()
+            message = self._make_message()
             body = await spill.finish()
             self._spill = None  # from here on the file is the spool's
             await self.session.house.door.append(Accepted(message=message, body=body))
         except (RelayError, OSError) as error:
             return self._not_stored(error)
-        self._stored(message, context)
+        self._stored()
         return self._queued()
 
-    def _stored(self, message: NewMessage, context: TraceContext) -> None:
+    def _stored(self) -> None:
         self._settle(used=len(self.recipients))
-        self._report(message, context)
+        message, context = self._message, self._context
+        assert message is not None and context is not None  # noqa: S101, PT018 - made before it was stored
+        parent = self._finished.traceparent if self._finished is not None else ""
+        tell(self.session, message, context, parent, self.started_ns, self._dot_ns)
 
     def _queued(self) -> bytes:
         return b"250 2.0.0 Ok: queued as " + self.id.encode() + b"\r\n"
@@ -226,61 +233,22 @@ class Transfer:
         log.warning("message %s from client %s not stored: %s", self.id, self.client.name, type(error).__name__)
         return Say.NOT_STORED
 
-    def _message(self) -> tuple[NewMessage, TraceContext]:
+    def _make_message(self) -> NewMessage:
         finished, facts, reader, session = self._finished, self._facts, self.reader, self.session
         assert finished is not None and facts is not None and reader is not None  # noqa: S101, PT018 - no denial
-        context = session.house.telemetry.root(finished.traceparent)
-        flags = 1 if context.sampled else 0
+        context = self._context = session.house.telemetry.root(finished.traceparent)
         body_bytes = (self._spill.size_bytes if self._spill else self._inline_bytes) - len(finished.header)
-        message = new_message(
+        message = self._message = new_message(
             facts,
             finished,
             body_bytes=body_bytes,
             eight_bit=reader.eight_bit,
-            traceparent=f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}",
+            traceparent=f"00-{context.trace_id:032x}-{context.span_id:016x}-{'01' if context.sampled else '00'}",
             source=f"{session.ip}:{session.port}",
             listener=session.gate.name,
             held=self.held,
         )
-        return message, context
-
-    def _report(self, message: NewMessage, context: TraceContext) -> None:
-        session, telemetry = self.session, self.session.house.telemetry
-        end_ns = time.time_ns()
-        finished = self._finished
-        parent = int(finished.traceparent[SPAN_ID_HEX], 16) if finished and finished.traceparent else 0
-        telemetry.span(
-            FinishedSpan(
-                name="relay.commit",
-                context=telemetry.child(context),
-                parent_span_id=context.span_id,
-                start_ns=self._dot_ns,
-                end_ns=end_ns,
-            )
-        )
-        telemetry.span(
-            FinishedSpan(
-                name="relay.receive",
-                context=context,
-                parent_span_id=parent,
-                start_ns=self.started_ns,
-                end_ns=end_ns,
-                kind="server",
-                attributes={
-                    "relay.id": message.id,
-                    "relay.client": message.client,
-                    "relay.listener": message.listener,
-                    "relay.size_bytes": message.size_bytes,
-                    "relay.recipients": len(message.recipients),
-                    "relay.tls": session.tls_version,
-                },
-            )
-        )
-        telemetry.count("relay_messages_accepted", client=message.client, priority=message.priority.value)
-        telemetry.count("relay_recipients_accepted", len(message.recipients), client=message.client)
-        telemetry.observe("relay_message_size_bytes", message.size_bytes)
-        telemetry.observe("relay_commit_seconds", (end_ns - self._dot_ns) / 1e9)
-        session.house.door.sighting(message.client, Sight.MESSAGE, session.ip)
+        return message
 
     def abandon(self) -> None:
         """Give everything back: no message came of it."""
