@@ -1,17 +1,71 @@
-"""``relay-coordinator``: the daemon of a cluster. A single node coordinates itself, and this says so."""
+"""``relay-coordinator CONFIG [--node NAME]``: the daemon of a cluster. A single node coordinates itself."""
 
+import argparse
+import asyncio
+import logging
 import sys
+from pathlib import Path
 
+from coordinator.daemon import logs
+from coordinator.daemon.app import Daemon
+from coordinator.daemon.notify import Notifier
+from coordinator.daemon.shape import Shape
+from coordinator.errors import CoordinatorError
+from coordinator.settings.errors import BadSettings
+from coordinator.settings.reader import CoordinatorSettings, load
+
+EXIT_FAILED = 1
 EXIT_USAGE = 2
 
+_log = logging.getLogger("coordinator")
 
-def relay_coordinator() -> None:
-    """Explain that there is nothing to coordinate in this version; exit code 2."""
-    sys.stderr.write(
-        "relay-coordinator: this version runs single nodes, which coordinate themselves within relay-node; "
-        "there is nothing to start\n"
+
+def relay_coordinator(arguments: list[str] | None = None) -> None:
+    """Run until SIGTERM; exit codes: 0 stopped, 1 failed, 2 wrong use or configuration."""
+    sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="relay-coordinator", description="Holds a cluster's virtual addresses.")
+    parser.add_argument("config", type=Path, help="the configuration file, the same as the node's")
+    parser.add_argument("--node", default=None, help="name of this node; by default the one of this host's name")
+    told = parser.parse_args(arguments)
+    try:
+        settings = load(told.config, told.node)
+    except BadSettings as error:
+        sys.stderr.write("".join(f"relay-coordinator: {fault}\n" for fault in error.faults))
+        return EXIT_USAGE
+    logs.configure(settings.log_level)
+    for warning in settings.warnings:
+        _log.warning(warning)
+    return asyncio.run(_serve(settings, told.config, told.node))
+
+
+async def _serve(settings: CoordinatorSettings, config: Path, node: str | None) -> int:
+    def reread() -> Shape:
+        return shape_of(load(config, node))
+
+    try:
+        await Daemon(shape_of(settings), reread, Notifier()).run()
+    except CoordinatorError as error:
+        _log.error("cannot run", extra={"cause": str(error)})
+        return EXIT_FAILED if error.temporary else EXIT_USAGE
+    except Exception:  # noqa: BLE001 - told, and systemd starts us anew
+        _log.exception("a part of the coordinator failed")
+        return EXIT_FAILED
+    return 0
+
+
+def shape_of(settings: CoordinatorSettings) -> Shape:
+    """Take what the daemon needs out of the settings."""
+    return Shape(
+        node=settings.node,
+        cluster=settings.cluster,
+        addresses=dict(settings.virtual_addresses),
+        hash=settings.config_hash,
+        runtime=settings.runtime,
+        state=settings.state,
     )
-    sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":

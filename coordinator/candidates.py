@@ -8,7 +8,7 @@ holder that is well, and only to a candidate: an address is never given away to 
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from zlib import crc32
+from hashlib import blake2s
 
 from coordinator.address_facts import Address
 
@@ -89,6 +89,6 @@ def replaces(field: Field, stored: tuple[str, ...]) -> bool:
     return field.me in field.listed and not set(stored) & set(field.cluster)
 
 
-def _spread(name: str, node: str) -> tuple[int, str]:
+def _spread(name: str, node: str) -> bytes:
     """Order nodes differently for each address, the same on every host."""
-    return crc32(f"{name}/{node}".encode()), node
+    return blake2s(f"{name}/{node}".encode()).digest()
