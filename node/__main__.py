@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import common, status, trace
+from node.cli import common, status, trace, wishes
 from node.cli.clients import client_app
 from node.cli.config import config_app
 from node.cli.init import init
@@ -14,6 +14,7 @@ from node.cli.output import SYSTEM_FILE
 from node.cli.passwords import hash_password
 from node.cli.queue import queue_app
 from node.cli.route import route_app
+from node.cli.top import top
 from node.errors import RelayError
 from node.rehearsal.commands import rehearse_app
 
@@ -67,6 +68,11 @@ app.command("hash-password")(hash_password)
 app.command("status")(status.status)
 app.command("trace")(trace.trace)
 app.command("budget")(status.budget)
+app.command("top")(top)
+app.command("pause")(wishes.pause)
+app.command("hold")(wishes.hold)
+app.command("drain")(wishes.drain)
+app.add_typer(wishes.vip_app, name="vip")
 app.add_typer(config_app, name="config")
 app.add_typer(client_app, name="client")
 app.add_typer(queue_app, name="queue")

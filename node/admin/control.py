@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from node.admin.cluster import ClusterControl
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
 from node.spool.contract import Spool
@@ -65,6 +66,11 @@ class Control(Protocol):
 
     spool: Spool
 
+    @property
+    def cluster(self) -> ClusterControl | None:
+        """The cluster this node belongs to; None for a single node."""
+        ...
+
     def readiness(self) -> Readiness:
         """Say whether mail may be sent here, and why not."""
         ...
@@ -77,12 +83,15 @@ class Control(Protocol):
         """Give every account and path with its standing."""
         ...
 
-    async def park(self, account: str, why: str, actor: str) -> bool:
-        """Take an account or a scope (``client/NAME``, ``path/TENANT/KIND`` ...) out of use; False: no such thing."""
+    async def park(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
+        """Take an account or a scope (``client/NAME``, ``path/TENANT/KIND`` ...) out of use; False: no such thing.
+
+        In a cluster on every node, unless ``here``; then it raises ClusterUnreachableError.
+        """
         ...
 
-    async def resume(self, account: str, why: str, actor: str) -> bool:
-        """Put it back into use, whatever parked it."""
+    async def resume(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
+        """Put it back into use, whatever parked it; as ``park``."""
         ...
 
     def route(self, question: Question) -> RouteAnswer:

@@ -13,6 +13,7 @@ from ssl import SSLContext
 import msgspec
 from aiohttp import web
 
+from node.admin.cluster import WISH_KEYS, ClusterUnreachableError, order_of
 from node.admin.control import Control
 from node.admin.queries import (
     FILTER_KEYS,
@@ -52,6 +53,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except (BadRequestError, QuestionError) as error:
         return _json({"error": str(error)}, 400)
+    except ClusterUnreachableError as error:
+        return _json({"error": str(error)}, 502)
     except web.HTTPRequestEntityTooLarge:
         return _json({"error": f"body: more than {BODY_MAX_BYTES} bytes"}, 413)
     except web.HTTPException as error:
@@ -120,6 +123,9 @@ class AdminServer:
         app.router.add_get("/v1/accounts", self._accounts)
         app.router.add_post("/v1/accounts/{action}", self._account_act)
         app.router.add_get("/v1/budget", self._budget)
+        app.router.add_get("/v1/shares", self._shares)
+        app.router.add_get("/v1/cluster", self._cluster)
+        app.router.add_post("/v1/wishes", self._wish)
         app.router.add_get("/v1/clients", self._clients)
         app.router.add_get("/v1/route", self._route)
         app.router.add_post("/v1/erase", self._erase)
@@ -190,7 +196,7 @@ class AdminServer:
         if action not in acts:
             raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
         account, why = text_of(body, "account", required=True), text_of(body, "reason")
-        if not await acts[action](account, why, _actor(request)):
+        if not await acts[action](account, why, _actor(request), here=flag_of(body, "here")):
             return _json({"error": f"account: there is no account or scope {account!r}"}, 404)
         _log.warning(
             "account changed", extra={"action": action, "account": account, "actor": _actor(request), "why": why}
@@ -200,6 +206,22 @@ class AdminServer:
     async def _budget(self, request: web.Request) -> web.Response:
         parameters(request.query.items())
         return _json(self._control.budgets())
+
+    async def _shares(self, request: web.Request) -> web.Response:
+        parameters(request.query.items())
+        cluster = self._control.cluster
+        return _json({} if cluster is None else cluster.shares())
+
+    async def _cluster(self, request: web.Request) -> web.Response:
+        parameters(request.query.items())
+        cluster = self._control.cluster
+        return _json(None if cluster is None else await cluster.view())
+
+    async def _wish(self, request: web.Request) -> web.Response:
+        order, cluster = order_of(await _object(request, WISH_KEYS)), self._control.cluster
+        if cluster is None:
+            raise BadRequestError("this node belongs to no cluster")
+        return _json(await cluster.wish(order, _actor(request)))
 
     async def _clients(self, request: web.Request) -> web.Response:
         parameters(request.query.items())
@@ -216,7 +238,7 @@ class AdminServer:
 
 
 _QUEUE_KEYS = frozenset({"filter", "all", "reason"})
-_ACCOUNT_KEYS = frozenset({"account", "reason"})
+_ACCOUNT_KEYS = frozenset({"account", "reason", "here"})
 _ERASE_KEYS = frozenset({"address"})
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from node import __version__
+from node.admin.cluster import ClusterControl, WishKind, WishOrder
 from node.admin.control import ClientView, Readiness, Status, WayView
 from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
@@ -29,12 +30,15 @@ class NodeControl:
         """Keep the node; asked only while it runs."""
         self._node = node
         self.spool: Spool = node.spool
+        self.cluster: ClusterControl | None = None
 
     def readiness(self) -> Readiness:
         """Ready means: can commit mail (operations A16)."""
         reasons = []
         if self._node.draining:
             reasons.append("stopping")
+        if self._node.drained:
+            reasons.append("draining: an operator wishes it")
         if self._node.intake is None:
             reasons.append("not listening yet")
         if self._node.spool.broken:
@@ -103,29 +107,41 @@ class NodeControl:
             )
         return views
 
-    async def park(self, account: str, why: str, actor: str) -> bool:
-        """Take an account, or a scope as listed, out of use."""
+    async def park(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
+        """Take an account, or a scope as listed, out of use: on every node of a cluster, unless ``here``."""
         scope = self._scope(account)
         if scope is None or self._node.delivery is None:
             return False
-        self._node.delivery.park(scope, reason=why or "parked by an operator", by=actor)
+        if self.cluster is not None and not here:
+            reason = why or "parked by an operator"
+            await self.cluster.wish(WishOrder(kind=WishKind.PARK, what=scope, reason=reason), actor)
+        else:
+            self._node.delivery.park(scope, reason=why or "parked by an operator", by=actor)
         return True
 
-    async def resume(self, account: str, why: str, actor: str) -> bool:
-        """Put it back into use, and make due now what was put off for the reason it rested for."""
+    async def resume(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
+        """Put it back into use, and make due now what was put off for the reason it rested for; as ``park``."""
         scope = self._scope(account)
         delivery = self._node.delivery
         if scope is None or delivery is None:
             return False
-        standing = delivery.state().standings.get(scope, HEALTHY)
-        self._node.tokens.ask_again()
+        if self.cluster is not None and not here:
+            order = WishOrder(kind=WishKind.PARK, what=scope, on=False, reason=why or f"{scope} resumed")
+            await self.cluster.wish(order, actor)
+            return True
+        rested_for = delivery.state().standings.get(scope, HEALTHY).reason
         delivery.resume(scope)
-        if standing.reason:
-            waiting = Filter(states=(RecipientState.DEFERRED,), reason=standing.reason, limit=RELEASE_BATCH)
+        await self.resumed(scope, rested_for, actor, why)
+        return True
+
+    async def resumed(self, scope: str, rested_for: str, actor: str, why: str) -> None:
+        """Make due what was put off because a scope rested; it was resumed here, or by a wish for all nodes."""
+        self._node.tokens.ask_again()
+        if rested_for:
+            waiting = Filter(states=(RecipientState.DEFERRED,), reason=rested_for, limit=RELEASE_BATCH)
             while await self.spool.release(waiting, actor, why or f"{scope} resumed", wall_ms()):
                 pass
-        delivery.wake()
-        return True
+        self.wake()
 
     def route(self, question: Question) -> RouteAnswer:
         """Say what would become of a message now."""

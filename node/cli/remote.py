@@ -14,12 +14,17 @@ from node.errors import RelayError
 
 TIMEOUT_S = 30.0
 SOCKET_NAME = "admin.sock"
+COORDINATOR_SOCKET = "coordinator.sock"
 ANSWER_MAX_BYTES = 256 << 20
 DEFAULT_PLACES = (Path("var/run"), Path("/run/m365-relay"))
 
 
 class UnreachableError(RelayError):
     """No node answers on the socket (exit code 3)."""
+
+
+class ClusterSilentError(UnreachableError):
+    """The node answers, but the cluster's store does not answer it (exit code 3)."""
 
 
 class RefusedError(RelayError):
@@ -105,6 +110,10 @@ class Remote:
             raise _refused(data, response.status)
         return answer
 
+    def beside(self, name: str) -> "Remote":
+        """Give another process of the same host, by the name of its socket."""
+        return Remote(self._path.with_name(name))
+
     def _request(
         self, connection: _UnixConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
@@ -137,9 +146,11 @@ def _actor() -> str:
     return name.encode("ascii", "replace").decode().replace("\r", "?").replace("\n", "?")[:64]
 
 
-def _refused(data: bytes, status: int) -> RefusedError:
+def _refused(data: bytes, status: int) -> RelayError:
     wrong_use = status in (http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE)
-    kind = WrongUseError if wrong_use else RefusedError
+    kind: type[RelayError] = WrongUseError if wrong_use else RefusedError
+    if status == http.client.BAD_GATEWAY:
+        kind = ClusterSilentError
     try:
         return kind(str(json.loads(data)["error"]))
     except (ValueError, KeyError, TypeError):

@@ -1,10 +1,11 @@
-"""``relayctl status``, ``budget`` and ``account``: the node, its limits and its ways to Microsoft."""
+"""``relayctl status``, ``budget`` and ``account``: the node with its cluster, its limits and its ways to Microsoft."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from node.cli.cluster import show_cluster, troubles_of, whole
 from node.cli.common import (
     EXIT_PROBLEM,
     JsonOption,
@@ -25,13 +26,19 @@ account_app = typer.Typer(help="Service accounts and paths.", no_args_is_help=Tr
 
 @told
 def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Show the node in one page; exit code 1 if it is not ready."""
-    seen = connect(socket).get("/v1/status")
+    """Show the node and its cluster in one page; exit code 1 if the node is not ready or anything is wrong."""
+    remote = connect(socket)
+    seen = whole(remote)
+    troubles = troubles_of(seen)
     if as_json:
-        show_json(seen)
+        show_json({**seen, "troubles": troubles})
     else:
         _page(seen)
-    if not seen["readiness"]["ready"]:
+        if seen["cluster"] is not None:
+            show_cluster(seen["cluster"], seen["coordinator"])
+        for trouble in troubles:
+            console.print(f"{styled('trouble', 'bold red')}: {styled(trouble)}")
+    if troubles or not seen["readiness"]["ready"]:
         raise typer.Exit(EXIT_PROBLEM)
 
 
@@ -62,23 +69,35 @@ def _ways(ways: list[dict[str, Any]]) -> None:
 
 @told
 def budget(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Show every limit, how much of it is used, when the next unit comes free, and when a day's will be used up."""
-    uses = connect(socket).get("/v1/budget")
+    """Show every limit: used, left, when the next unit comes free, when a day's will be used up; who holds what."""
+    remote = connect(socket)
+    uses, shares = remote.get("/v1/budget"), remote.get("/v1/shares")
+    for use in uses:
+        use["left"] = max(0, use["limit"] - use["used"])
+        use["shares"] = shares.get(use["scope"], {}) if use["kind"] == "permits" else {}
     if as_json:
         show_json(uses)
-        return
+    else:
+        show_budget(uses)
+
+
+def show_budget(uses: list[dict[str, Any]]) -> None:
+    """Print the table of limits."""
     rows = [
         (
             use["scope"],
             use["kind"],
             f"{use['used']}/{use['limit']}",
+            use["left"],
             show_span(use["window_s"]) if use["window_s"] else "",
             show_ms(use["retry_ms"])[:19],
             show_ms(use["exhausted_ms"])[:16],
+            ", ".join(f"{node} {count}" for node, count in use["shares"].items()),
         )
         for use in uses
     ]
-    show(rows, ("scope", "kind", "used", "window", "next free (UTC)", "used up by (UTC)"), empty="no limits")
+    columns = ("scope", "kind", "used", "left", "window", "next free (UTC)", "used up by (UTC)", "shares")
+    show(rows, columns, empty="no limits")
 
 
 @told
@@ -109,8 +128,12 @@ def account_list(as_json: JsonOption = False, socket: SocketOption = None) -> No
     show_json(ways) if as_json else _ways(ways)
 
 
-def _change(action: str, account: str, reason: str, as_json: bool, socket: Path | None) -> None:
-    answer = connect(socket).post(f"/v1/accounts/{action}", {"account": account, "reason": reason})
+HereOption = Annotated[bool, typer.Option("--here", help="On this node only, not in the whole cluster.")]
+
+
+def _change(action: str, account: str, reason: str, as_json: bool, socket: Path | None, here: bool = False) -> None:
+    body = {"account": account, "reason": reason, **({"here": True} if here else {})}
+    answer = connect(socket).post(f"/v1/accounts/{action}", body)
     if as_json:
         show_json(answer)
     else:
@@ -127,19 +150,27 @@ ClientArgument = Annotated[str, typer.Argument(help="Client by its name in the c
 @account_app.command("park")
 @told
 def account_park(
-    account: AccountArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
+    account: AccountArgument,
+    reason: ReasonOption = "",
+    here: HereOption = False,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
 ) -> None:
     """Take an account, a path, a tenant or a client's mail out of use until resumed."""
-    _change("park", account, reason, as_json, socket)
+    _change("park", account, reason, as_json, socket, here)
 
 
 @account_app.command("resume")
 @told
 def account_resume(
-    account: AccountArgument, reason: ReasonOption = "", as_json: JsonOption = False, socket: SocketOption = None
+    account: AccountArgument,
+    reason: ReasonOption = "",
+    here: HereOption = False,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
 ) -> None:
     """Put it back into use now, whatever parked it."""
-    _change("resume", account, reason, as_json, socket)
+    _change("resume", account, reason, as_json, socket, here)
 
 
 @told

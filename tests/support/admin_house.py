@@ -28,6 +28,7 @@ class SmallControl:
     accounts: set[str] = field(default_factory=lambda: {"contoso/relay1@contoso.com"})
     parked: dict[str, tuple[str, str]] = field(default_factory=dict)
     woken: int = 0
+    cluster: object = None
 
     def readiness(self) -> Readiness:
         return self.ready
@@ -61,12 +62,12 @@ class SmallControl:
             for name in sorted(self.accounts)
         ]
 
-    async def park(self, account: str, why: str, actor: str) -> bool:
+    async def park(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
         if account in self.accounts:
             self.parked[account] = (why, actor)
         return account in self.accounts
 
-    async def resume(self, account: str, why: str, actor: str) -> bool:
+    async def resume(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
         self.parked.pop(account, None)
         return account in self.accounts
 

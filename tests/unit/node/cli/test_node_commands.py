@@ -102,7 +102,9 @@ def node(tmp_path, monkeypatch):
         made.answers |= {
             "/v1/status": STATUS,
             "/v1/accounts": [WAY],
+            "/v1/cluster": None,
             "/v1/budget": BUDGET,
+            "/v1/shares": {},
             "/v1/clients": CLIENTS,
             "/v1/messages": [view()],
             "/v1/messages/019ab3c2-0000": view(),
@@ -119,8 +121,16 @@ def run(*arguments):
 
 
 LISTINGS = [
-    (["status"], STATUS, ["n1", "ready", "smtp *:25", "2 queued", "locked", "cafecafecafe"]),
-    (["budget"], BUDGET, ["contoso/relay1@contoso.com", "7/30", "1m", "2027-01-15 08:00"]),
+    (
+        ["status"],
+        {**STATUS, "cluster": None, "coordinator": None, "troubles": []},
+        ["n1", "ready", "smtp *:25", "2 queued", "locked", "cafecafecafe"],
+    ),
+    (
+        ["budget"],
+        [{**BUDGET[0], "left": 23, "shares": {}}],
+        ["contoso/relay1@contoso.com", "7/30", "1m", "2027-01-15 08:00"],
+    ),
     (["client", "seen"], CLIENTS, ["apps", "old_tls 2", "10.1.2.3"]),
     (["account", "list"], [WAY], ["contoso/relay1@contoso.com", "resting", "2027-01-15 08:00:00"]),
     (["queue", "list"], [view()], ["019ab3c2-0000", "deferred", "mailbox_full", "08:01:00"]),
