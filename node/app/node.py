@@ -10,14 +10,18 @@ from node.admin.server import AdminServer
 from node.app.control import NodeControl
 from node.app.digest import digest_with, key_in
 from node.app.gauges import refresh
+from node.app.hooks import hooks_of
 from node.app.inflow import Inflow
 from node.app.keeping import Keeping
 from node.app.levels import LevelWatch, memory_limit_bytes
 from node.app.limits import budget_limits
+from node.app.member import Member
 from node.app.parts import apps_of, marks_of, plans_of
 from node.cluster.budgets import EmbeddedBudgets
+from node.cluster.rebuild import Kept
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
+from node.delivery.transaction import always
 from node.intake.authentication import Authenticator
 from node.intake.door import DoorState
 from node.intake.front import Front, make_front
@@ -53,7 +57,13 @@ class Node:
         self.telemetry = build(settings, role="node", node=loaded.node)
         self.spool = SqliteSpool(settings.spool, now_ms=wall_ms)
         self.keeping = Keeping(settings.spool)
-        self.budgets = EmbeddedBudgets(budget_limits(settings), started_ms=steady_ms(), on_free=self._freed)
+        limits = budget_limits(settings)
+        self.member = Member(loaded, limits, hooks_of(self)) if settings.cluster is not None else None
+        self.budgets = (
+            self.member.budgets
+            if self.member is not None
+            else EmbeddedBudgets(limits, started_ms=steady_ms(), on_free=self.freed)
+        )
         self.tokens = TokenSource(
             apps_of(settings), Entra(settings.egress), now_ms=wall_ms, on_change=self._token_changed
         )
@@ -70,6 +80,9 @@ class Node:
         self.control = NodeControl(self)
         self.admin = AdminServer(self.control)
         self.draining = False
+        self.drained = False
+        """An operator wishes this node drained: it takes no mail and is not ready, but delivers what it has."""
+        self._shut_by = Shut.NO
         self._stop_by_s = 0.0
         self._stop = asyncio.Event()
 
@@ -102,6 +115,11 @@ class Node:
         self.health = self.keeping.standings()
         self.delivery = self._delivery()
         await self.delivery.start()
+        if self.member is not None:
+            self.delivery.fence()
+            stack.push_async_callback(self.member.close)
+            await self.member.start(self.health, lambda: tuple(self.settings.tenants))
+            self.control.cluster = self.member.side
         stack.push_async_callback(self._end_delivery)
         await self.admin.start_socket(settings.runtime / "admin.sock")
         await self.admin.start_port(str(settings.admin.address), settings.admin.port)
@@ -123,8 +141,9 @@ class Node:
             asyncio.create_task(self._every(CERTIFICATES_EVERY_S, self._certificates), name="certificates"),
         ]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
+        shared = self.member.tasks if self.member is not None else ()
         try:
-            done, _ = await asyncio.wait([stop, *standing], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([stop, *standing, *shared], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (stop, *standing):
                 task.cancel()
@@ -151,7 +170,10 @@ class Node:
         self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
-        self.budgets.reload(limits, steady_ms())
+        if self.member is not None:
+            self.member.reload(loaded, limits)
+        else:
+            self.budgets.reload(limits, steady_ms())
         self.delivery.reload(plans)
         self.levels.marks = marks_of(settings, memory_limit_bytes())
         self.settings, self.loaded = settings, loaded
@@ -183,6 +205,7 @@ class Node:
             health=self.health,
             on_change=self._standing_changed,
             digest=digest_with(key_in(self.settings.spool / "kept")),
+            may_send=self.member.budgets.may_send if self.member is not None else always,
         )
         return Delivery(self._plans, wiring)
 
@@ -192,14 +215,28 @@ class Node:
         if self.delivery is not None:
             self.delivery.wake(lanes)
 
-    def _freed(self, account: str) -> None:
+    def freed(self, account: str) -> None:
+        """Something of an account came free."""
         if self.delivery is not None:
             self.delivery.freed(account)
 
     def _shut(self, shut: Shut) -> None:
-        self.door.set_state(DoorState(accepting=not shut, reason=shut.value))
+        self._shut_by = shut
+        self.door.set_state(DoorState(accepting=not shut, reason=shut.value, draining=self.drained))
+
+    def drain_wished(self, wished: bool) -> None:
+        """Take no new mail while an operator wishes this node drained."""
+        if wished != self.drained:
+            self.drained = wished
+            self._shut(self._shut_by)
 
     def _standing_changed(self, change: Change) -> None:
+        self.standing_logged(change)
+        if self.member is not None:
+            self.member.health.changed(change)
+
+    def standing_logged(self, change: Change) -> None:
+        """Say that a scope's standing changed."""
         after = change.after
         level = logging.WARNING if after.blocks(wall_ms()) else logging.INFO
         detail = {
@@ -235,7 +272,12 @@ class Node:
 
     async def _keep(self) -> None:
         if self.delivery is not None:
-            book, counters = self.health, self.budgets.snapshot(steady_ms())
+            budgets, now_ms = self.budgets, steady_ms()
+            if isinstance(budgets, EmbeddedBudgets):
+                counters = budgets.snapshot(now_ms)
+            else:  # the cluster's records keep them
+                counters = Kept(saved_ms=now_ms, counts={})
+            book = self.health
             await asyncio.to_thread(self.keeping.keep, book, counters)
 
     async def _prune(self) -> None:

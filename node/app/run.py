@@ -8,6 +8,7 @@ from typing import Final
 
 import uvloop
 
+from coordinator.errors import CoordinatorError
 from node.app.node import Node
 from node.app.notify import notify
 from node.app.signals import handled
@@ -39,7 +40,7 @@ def run(path: Path, *, node_name: str | None = None) -> int:
         for fault in error.faults:
             _log.error("%s", fault)
         return EXIT_USAGE
-    except RelayError as error:
+    except (RelayError, CoordinatorError) as error:
         _log.error("%s", error)
         return EXIT_PROBLEM
 

@@ -37,7 +37,8 @@ class Connection:
         """Tell whether another transaction may begin: alive, young, not worn out, not idle too long."""
         timings = self.endpoint.timings
         age = now_s - self.opened_s
-        if waited_for and (self.used >= timings.yield_messages or age >= timings.yield_s):
+        idle = bool(self.idle_since_s) and now_s - self.idle_since_s >= timings.yield_idle_s
+        if waited_for and (idle or self.used >= timings.yield_messages or age >= timings.yield_s):
             return False
         return (
             self.wire.usable

@@ -51,6 +51,7 @@ class Timings:
     messages: int = 50
     yield_messages: int = 10  # given back after so many messages ...
     yield_s: float = 15.0  # ... or so long, when somebody waits for the slot
+    yield_idle_s: float = 0.5  # ... and at once when nothing goes over it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class Pool:
         self._turns: deque[asyncio.Future[None]] = deque()
         self.waited_for = False
         """Somebody else waits for a slot of this account: connections are given up early."""
+        self._look: asyncio.TimerHandle | None = None
         self.limit = endpoint.connections
         self.shut = False
         """No connection is kept for another attempt: this node may not send now."""
@@ -154,6 +155,7 @@ class Pool:
             if connection.fit(now_s, waited_for=self.waited_for) and self._live < self.limit and not self.shut:
                 connection.idle_since_s = now_s
                 self._idle.append((connection, lease))
+                self._look_again()
             else:
                 self._close(connection, lease)
         self._pass_turn()
@@ -176,6 +178,17 @@ class Pool:
         self._idle = kept
         for connection, lease in gone:
             self._close(connection, lease)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """While somebody waits, a connection that stays idle is noticed in time."""
+        if self.waited_for and self._idle and self._look is None:
+            wait_s = self.endpoint.timings.yield_idle_s
+            self._look = asyncio.get_running_loop().call_later(wait_s, self._looked)
+
+    def _looked(self) -> None:
+        self._look = None
+        self.sweep()
 
     def close_idle(self) -> None:
         """Close every idle connection, e.g. after one of them turned out to be dead, or at the end."""

@@ -178,6 +178,10 @@ class Delivery:
         if not named:
             self._sweeper.hurry()
 
+    def stir(self) -> None:
+        """Standings changed: end all rests and look again."""
+        self._lanes.stir()
+
     def freed(self, account: str) -> None:
         """A permit, room or slot of an account came free otherwise than by time (``on_free`` of the budgets)."""
         if self._ways.freed(account):

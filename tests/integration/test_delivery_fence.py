@@ -97,3 +97,16 @@ async def test_parting_leaves_what_was_past_the_dot_unknown(tmp_path):
         await until(lambda: all_closed(back))
         view = await back.until(message, S.DEFERRED, S.QUEUED, S.UNKNOWN)
         assert "unknown" in [line.event for line in view.lines]
+
+
+async def test_an_idle_connection_is_given_up_while_somebody_waits_for_its_slot(tmp_path):
+    async with Upstream() as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
+        await back.until(await back.submit("one@example.com"), S.DELIVERED)
+        assert not all_closed(back)
+        back.delivery.slot_wanted("contoso/smarthost", wanted=True)
+        await until(lambda: all_closed(back))
+        await back.until(await back.submit("two@example.com"), S.DELIVERED)
+        await until(lambda: all_closed(back))
+        back.delivery.slot_wanted("contoso/smarthost", wanted=False)
+        await back.until(await back.submit("three@example.com"), S.DELIVERED)
+        assert not all_closed(back)

@@ -1,0 +1,222 @@
+"""A node's place in its cluster: makes the parts it shares with others, runs them, fences delivery. Decides nothing.
+
+Order matters: peers are answered and the session begins before anything may be sent; at the end delivery has stopped
+before shares and slots are given back and the session ends (coordination-review §1, §5, §7).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from coordinator.daemon.wishing import CurrentVerifier
+from coordinator.joining import join
+from coordinator.keys import Role
+from coordinator.peers.channel import PeerClient, PeerServer, Target
+from coordinator.pki import Pki
+from coordinator.signing import Signer
+from node.admin.control import Readiness
+from node.app import clustered
+from node.app.clustered import ClusterSide, Membership
+from node.cluster import clocks
+from node.cluster.clocks import ClockHooks, Clocks
+from node.cluster.limits import BudgetLimits
+from node.cluster.probe_rights import Surroundings
+from node.cluster.shared import Place, SharedBudgets
+from node.cluster.shared_health import SharedHealth
+from node.cluster.wished_parks import ParkHooks, WishedParks
+from node.cluster.wishes import Wishes
+from node.delivery.clock import steady_ms, wall_ms
+from node.policy.health import Change, HealthBook
+from node.settings.reader import Loaded
+
+FENCE_LOOK_S: Final = 0.05
+PART_S: Final = 2.5
+"""Past the deadline an answer to a final dot is waited for so long: less than a slot of ours stays closed to others
+(``leased_slots.FALLBACK_MS``), and than anybody may take over what we had."""
+CLOSE_S: Final = 2.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What the node hands in."""
+
+    on_free: Callable[[str], None]
+    on_slot_wanted: Callable[[str, bool], None]
+    report: Callable[[Change], None]
+    """A standing changed on another's word."""
+    wake: Callable[[], None]
+    resumed: Callable[[str, str, str, str], None]
+    """A scope was resumed by a wish: scope, what it rested for, actor, reason."""
+    fence: Callable[[], None]
+    part: Callable[[], None]
+    unfence: Callable[[], None]
+    drained: Callable[[bool], None]
+    """Whether an operator wishes this node drained."""
+    readiness: Callable[[], Readiness]
+    loaded: Callable[[], Loaded]
+
+
+class Member:
+    """The parts of a node that others share; ``start`` and ``close`` frame what it sends."""
+
+    def __init__(self, loaded: Loaded, limits: BudgetLimits, hooks: Hooks) -> None:
+        """Make the parts; nothing is asked of anybody yet. Raises what ``join`` raises, all CoordinatorErrors."""
+        settings, cluster = loaded.settings, loaded.settings.cluster
+        assert cluster is not None  # noqa: S101 - only made for a node that has one
+        self.node, self._cluster, self._hooks = loaded.node, cluster, hooks
+        kept = settings.spool / "kept"
+        self.joined = joined = join(
+            cluster,
+            node=loaded.node,
+            role=Role.NODE,
+            runtime=settings.runtime,
+            state=kept,
+            config_hash=loaded.cluster_hash,
+            alarm=self._alarm,
+        )
+        place = Place(
+            node=loaded.node,
+            nodes=tuple(cluster.nodes),
+            session=joined.session,
+            keys=joined.keys,
+            feed=joined.feed,
+            boot=joined.record.boot_id,
+            config_hash=loaded.cluster_hash,
+            clock=steady_ms,
+            on_free=hooks.on_free,
+            on_slot_wanted=hooks.on_slot_wanted,
+        )
+        self.budgets = SharedBudgets(limits, place, started_ms=steady_ms())
+        pki = Pki(cluster.pki)
+        self.peers = PeerClient(pki, cluster.name, self.targets, alarm=self._alarm)
+        self.clocks = Clocks(self.peers, ClockHooks(others=self.others))
+        verifier = CurrentVerifier(cluster.name, pki, self.nodes)
+        self.wishes = Wishes(
+            joined.store,
+            joined.keys,
+            lambda: _signer(cluster.name, pki),
+            verifier.verify,
+            node=loaded.node,
+            floors=kept / "wishes.json",
+            wall_ms=wall_ms,
+        )
+        self.side = ClusterSide(self._membership())
+        routes = {clocks.ROUTE: self.clocks.answer, clustered.ROUTE: self.side.glance}
+        self._server = PeerServer(pki, cluster.name, self.nodes, routes, alarm=self._alarm)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._may_send = False
+        self._parting: asyncio.TimerHandle | None = None
+
+    # What the parts ask -----------------------------------------------------------------------------------------------
+
+    def nodes(self) -> Collection[str]:
+        """Give everybody of the cluster: the longer list while files differ (operations M17)."""
+        return self.budgets.agreement.values().nodes
+
+    def others(self) -> tuple[str, ...]:
+        """Give the other nodes."""
+        return tuple(name for name in self.nodes() if name != self.node)
+
+    def targets(self) -> Mapping[str, Target]:
+        """Say where the other nodes listen, by the configuration."""
+        port, nodes = self._cluster.ports.node, self._cluster.nodes
+        return {name: Target(str(about.address), port) for name, about in nodes.items()}
+
+    def _membership(self) -> Membership:
+        joined, hooks = self.joined, self._hooks
+        return Membership(
+            node=self.node,
+            cluster=self._cluster,
+            addresses=hooks.loaded().settings.virtual_addresses,
+            store=joined.store,
+            keys=joined.keys,
+            session=joined.session,
+            feed=joined.feed,
+            peers=self.peers,
+            wishes=self.wishes,
+            clocks=self.clocks,
+            readiness=hooks.readiness,
+            configuration=lambda: hooks.loaded().cluster_hash,
+            nodes=lambda: tuple(sorted(self.nodes())),
+        )
+
+    # Life -------------------------------------------------------------------------------------------------------------
+
+    async def start(self, book: HealthBook, tenants: Callable[[], Collection[str]]) -> None:
+        """Answer peers, begin the session, share the health book. Delivery stays fenced until the session lives."""
+        hooks, joined = self._hooks, self.joined
+        around = Surroundings(
+            node=self.node,
+            wall_ms=wall_ms,
+            report=hooks.report,
+            wake=hooks.wake,
+        )
+        health = SharedHealth(book, joined.session, joined.keys, around)
+        self.health = health
+        parks = ParkHooks(
+            wall_ms=wall_ms, tenants=tenants, report=hooks.report, settle=health.settle, resumed=hooks.resumed
+        )
+        parked = WishedParks(book, self.wishes, parks)
+        self.wishes.follow(joined.feed)
+        health.follow(joined.feed)
+        await self._server.start(str(self._cluster.nodes[self.node].address), self._cluster.ports.node)
+        runs = [joined.run, self.budgets.run, health.run, parked.run, self.clocks.run, self._watch]
+        self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """The standing work; if one ends, the node must stop."""
+        return tuple(self._tasks)
+
+    async def close(self) -> None:
+        """Leave: delivery has stopped before. Shares go back through their holders' rules, then the session ends."""
+        if self._parting is not None:
+            self._parting.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.close()
+        await self.peers.close()
+        await self.joined.close(timeout_s=CLOSE_S)
+
+    def reload(self, loaded: Loaded, limits: BudgetLimits) -> None:
+        """Want what a new configuration says; what the others want too comes in force."""
+        self.joined.session.publish(config_hash=loaded.cluster_hash)
+        cluster = loaded.settings.cluster
+        nodes = tuple(cluster.nodes) if cluster is not None else ()
+        self.budgets.reload(limits, steady_ms(), config_hash=loaded.cluster_hash, nodes=nodes)
+
+    # The fence --------------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Tell delivery when this node may send, and the door when it drains; a final dot asks for itself besides."""
+        while True:
+            may_send = self.budgets.may_send()
+            if may_send != self._may_send:
+                self._may_send = may_send
+                self._change(may_send=may_send)
+            self._hooks.drained(self.wishes.book.drain(self.node, wall_ms()) is not None)
+            await asyncio.sleep(FENCE_LOOK_S)
+
+    def _change(self, *, may_send: bool) -> None:
+        if self._parting is not None:
+            self._parting.cancel()
+            self._parting = None
+        if may_send:
+            _log.info("may send: session or everybody's word")
+            self._hooks.unfence()
+            return
+        _log.warning("may not send: no session, and not everybody's word that the store is silent")
+        self._hooks.fence()
+        self._parting = asyncio.get_running_loop().call_later(PART_S, self._hooks.part)
+
+    def _alarm(self, text: str) -> None:
+        _log.error("%s", text, extra={"alarm": True})
+
+
+def _signer(cluster: str, pki: Pki) -> Signer:
+    pem = pki.read()
+    return Signer(cluster, pem.certificate, pem.key)
