@@ -19,8 +19,9 @@ from node.cluster.parts import Moment, Part, Proposal
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-PACE_S = 0.5
-"""Least time between two passes that wrote something: moves of many scopes then share a transaction."""
+PACE_S = 0.1
+"""Pause after a pass for each of its moves, so that the more there is to move, the more of it shares a transaction."""
+PACE_MAX_S = 1.0
 OPERATIONS_MAX = 100
 """Conditions, and writes, of one transaction (etcd takes 128, one of them is our membership)."""
 TRIES = 3
@@ -87,8 +88,8 @@ class Mover:
         leave = self._feed.subscribe(self._seen)
         try:
             while True:
-                wrote = await self._passes()
-                await asyncio.sleep(FULL_PAUSE_S if self.full else PACE_S if wrote else 0)
+                moves = await self._passes()
+                await asyncio.sleep(FULL_PAUSE_S if self.full else min(PACE_MAX_S, moves * PACE_S))
                 try:
                     async with asyncio.timeout(TICK_S):
                         await self._due.wait()
@@ -123,18 +124,18 @@ class Mover:
 
     # -- moves
 
-    async def _passes(self) -> bool:
-        """Whether anything was sent. Another's faster write is answered at once, a few times."""
-        wrote = False
+    async def _passes(self) -> int:
+        """How many moves were sent. Another's faster write is answered at once, a few times."""
+        moves = 0
         for _ in range(TRIES):
             batches = self._batches()
-            wrote = wrote or bool(batches)
+            moves += sum(len(batch.proposals) for batch in batches)
             again = False
             for batch in batches:
                 again = not await self._carry(batch) or again
             if not again:
                 break
-        return wrote
+        return moves
 
     def _batches(self) -> list[_Batch]:
         at = self._moment()

@@ -17,8 +17,8 @@ from node.cluster.parts import Moment, Proposal
 
 CALM_MS = 2_000
 """Permits lying free for so long show that there is no more work than permits."""
-REST_MS = 1_000
-"""Between two moves of one limit that nobody waits for urgently."""
+REST_MS = 3_000
+"""Between two moves of one limit that nobody waits for urgently; a twentieth of a shorter window."""
 URGENT_MS = 5_000
 """How long a refused urgent need keeps its place at the head of the queue."""
 
@@ -81,6 +81,10 @@ class PermitPart:
                 self._on_more()
 
     @property
+    def _calm_ms(self) -> int:
+        return min(CALM_MS, self.window_ms // 30)
+
+    @property
     def adopted(self) -> int:
         """The session under which the share was last read."""
         return self.holding.inc
@@ -117,7 +121,11 @@ class PermitPart:
         self.fit(now_ms)
         urgent = self._needs and now_ms < self._urgent_ms + URGENT_MS
         starved = self._needs and not self.free(now_ms)
-        if now_ms < self._moved_ms + REST_MS and not (urgent or starved) and self.holding.doubt is None:
+        if (
+            now_ms < self._moved_ms + min(REST_MS, self.window_ms // 20)
+            and not (urgent or starved)
+            and self.holding.doubt is None
+        ):
             return []
         record = holdings.next_move(self.holding, self._situation(at, urgent=urgent))
         if record is None:
@@ -139,7 +147,7 @@ class PermitPart:
 
     def _situation(self, at: Moment, *, urgent: bool) -> Situation:
         now_ms = at.now_ms
-        slotless = self.slotless_since_ms is not None and now_ms >= self.slotless_since_ms + REST_MS
+        slotless = self.slotless_since_ms is not None and now_ms >= self.slotless_since_ms + self._calm_ms
         delay_ms = reclaim_delay_ms(self._settle_ms, self.window_ms)
         return Situation(
             out=self.permits.out(now_ms),
@@ -155,7 +163,7 @@ class PermitPart:
             self._free_since_ms = None
         elif self._free_since_ms is None:
             self._free_since_ms = now_ms
-        elif now_ms >= max(self._free_since_ms, self._refused_ms) + CALM_MS:
+        elif now_ms >= max(self._free_since_ms, self._refused_ms) + self._calm_ms:
             self._needs = False
         if now_ms >= self._asked_ms + IDLE_MS:
             self._needs = False

@@ -8,15 +8,10 @@ that delivers; bounded by the limits and by grants under way.
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from coordinator.budget.reserve import share_of
-from coordinator.feed import Feed
 from coordinator.inforce import Wanted
-from coordinator.keys import Keys, Role
-from coordinator.members import Membership
-from coordinator.runner import SessionRunner, boottime_ms
 from coordinator.store.contract import Seen
 from node.cluster.agreement import Agreement, lowered, numbers_of
 from node.cluster.contract import BudgetUse, Grant, Need, Refusal, SlotLease
@@ -25,6 +20,7 @@ from node.cluster.limits import BudgetLimits, whole_ms
 from node.cluster.lot_part import LotPart
 from node.cluster.mover import Mover
 from node.cluster.parts import Moment, Part
+from node.cluster.place import Place, Sight
 from node.cluster.rebuild import Kept, PastAttempt, ended
 from node.cluster.scopes import UNLIMITED
 from node.cluster.shared_account import Here, SharedAccount, lot_part
@@ -41,32 +37,8 @@ FETCH_RETRY_MS = 1_000
 """When to ask again for what is being fetched; what arrives sooner wakes."""
 
 
-def _nothing(*_: object) -> None:
-    """Nobody wants to know."""
-
-
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """This node's place in the cluster, as joining.Joined gives it."""
-
-    node: str
-    nodes: tuple[str, ...]
-    """All configured nodes, this one too."""
-    session: SessionRunner
-    keys: Keys
-    feed: Feed
-    boot: str
-    """The kernel's boot id, as published in our member record."""
-    config_hash: str = ""
-    clock: Callable[[], int] = field(default=boottime_ms)
-    """The steady clock delivery hands in."""
-    boot_ms: Callable[[], int] = field(default=boottime_ms)
-    on_free: Callable[[str], None] = _nothing
-    on_slot_wanted: Callable[[str, bool], None] = _nothing
 
 
 class SharedBudgets:
@@ -85,10 +57,7 @@ class SharedBudgets:
         self._tenants: dict[str, LotPart] = {}
         self._desk = ClientDesk()
         self._open: dict[str, tuple[SharedAccount, Pool | None, LotPart | None]] = {}
-        now_ms = place.boot_ms()
-        nodes, coordinators = (place.keys.member(role, "") for role in (Role.NODE, Role.COORDINATOR))
-        self._nodes = Membership(nodes, known=place.nodes, now_ms=now_ms)
-        self._coordinators = Membership(coordinators, known=place.nodes, now_ms=now_ms)
+        self.sight = Sight(place)
         self.alone_together: Callable[[], bool] = _never
         """Whether everybody's word lets us go on without a session (silence.py sets it)."""
         self.mover = Mover(place.session, place.feed, self._moment, self._parts)
@@ -98,13 +67,12 @@ class SharedBudgets:
 
     def may_send(self) -> bool:
         """Whether this node may still begin something and send final dots (I3)."""
-        return self._place.session.session.live(self._place.boot_ms()) or self.alone_together()
+        return self._place.live or self.alone_together()
 
     def _paused(self, account: SharedAccount) -> bool:
         """No session, or one under which our share has not been read yet."""
-        session = self._place.session.session
-        if session.live(self._place.boot_ms()):
-            return bool(account.limits.messages) and account.permits.adopted != session.inc
+        if self._place.live:
+            return bool(account.limits.messages) and account.permits.adopted != self._place.session.session.inc
         return not self.alone_together()
 
     # -- grants
@@ -139,7 +107,7 @@ class SharedBudgets:
         return grant
 
     def _short(self, lots: LotPart | None, units: int, reason: str, now_ms: int, *, urgent: bool) -> Refusal | None:
-        silent = not self._place.session.session.live(self._place.boot_ms())
+        silent = not self._place.live
         if lots is None or lots.ask(units, now_ms, urgent=urgent, silent=silent):
             return None
         self.mover.due()
@@ -316,30 +284,10 @@ class SharedBudgets:
         return found + [lots for lots in self._tenants.values() if lots.day.limit < UNLIMITED]
 
     def _seen(self, seen: Seen) -> None:
-        now_ms = self._place.boot_ms()
-        self._nodes.feed(seen, now_ms)
-        self._coordinators.feed(seen, now_ms)
+        self.sight.feed(seen)
         prefixes = (*self.agreement.keys, *self.agreement.prefixes)
         if any(change.key.startswith(prefixes) for change in seen.changes):
             self._apply(self._place.clock())
 
     def _moment(self) -> Moment:
-        place = self._place
-        return Moment(
-            now_ms=place.clock(),
-            boot_ms=place.boot_ms(),
-            session=place.session.session,
-            boot=place.boot,
-            gone_ms=self._nodes.gone_ms,
-            host_lives=self._host_lives,
-            nodes=frozenset(self.agreement.values().nodes),
-        )
-
-    def _host_lives(self, node: str, boot: str, gone_ms: int) -> bool:
-        """Its node's process lives in the same boot, or its coordinator's session outlived the node's by two terms."""
-        member = self._nodes.get(node)
-        if member is not None and member.record is not None and member.record.boot_id == boot:
-            return True
-        other, ttl_ms = self._coordinators.get(node), self._place.session.session.timing.ttl_ms
-        known = other is not None and other.record is not None and other.record.boot_id == boot
-        return known and self._place.boot_ms() >= gone_ms + 2 * ttl_ms + FETCH_RETRY_MS
+        return self.sight.moment(frozenset(self.agreement.values().nodes))

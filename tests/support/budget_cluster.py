@@ -19,7 +19,8 @@ from coordinator.session import Phase
 from coordinator.timing import FAST
 from node.cluster.contract import Grant, Limits, Need, Refusal
 from node.cluster.limits import BudgetLimits
-from node.cluster.shared import Place, SharedBudgets
+from node.cluster.place import Place
+from node.cluster.shared import SharedBudgets
 from node.policy.envelope import Priority
 
 KEYS = Keys(cluster="test")
@@ -112,7 +113,7 @@ class Node:
 
     async def live(self, within_s=30.0):
         async with asyncio.timeout(within_s):
-            while self.session.session.phase is not Phase.LIVE or self.feed.revision < self.session.session.inc:
+            while self.session.session.phase is not Phase.LIVE or self.feed.revision < self.session.session.inc:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return self
 
@@ -125,7 +126,7 @@ class Node:
 
     async def until(self, check, within_s=30.0):
         async with asyncio.timeout(within_s):
-            while not check():
+            while not check():  # noqa: ASYNC110 - virtual time and sockets alike
                 await asyncio.sleep(0.01)
 
     async def grant(self, within_s=10.0, **about) -> Grant:
@@ -189,7 +190,9 @@ class Sender:
     async def _one(self, loop) -> int:
         node = self.node
         need = Need(
-            account=self.account, recipients=self.recipients, priority=Priority.URGENT if self.urgent else Priority.NORMAL
+            account=self.account,
+            recipients=self.recipients,
+            priority=Priority.URGENT if self.urgent else Priority.NORMAL,
         )
         answer = node.budgets.try_grant(need, node.clock())
         if isinstance(answer, Refusal):

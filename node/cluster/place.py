@@ -1,0 +1,82 @@
+"""Where a node stands in its cluster: its session and clocks, and who else is seen to be there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from coordinator.feed import Feed
+from coordinator.keys import Keys, Role
+from coordinator.members import Membership
+from coordinator.runner import SessionRunner, boottime_ms
+from coordinator.store.contract import Seen
+from node.cluster.parts import Moment
+
+MORE_MS = 1_000
+"""Beyond two terms of a session, for an election in between."""
+
+
+def _nothing(*_: object) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A node's place in its cluster, made from joining.Joined."""
+
+    node: str
+    nodes: tuple[str, ...]
+    """All configured nodes, this one too."""
+    session: SessionRunner
+    keys: Keys
+    feed: Feed
+    boot: str
+    """The kernel's boot id, as published in our member record."""
+    config_hash: str = ""
+    clock: Callable[[], int] = field(default=boottime_ms)
+    """The steady clock delivery hands in."""
+    boot_ms: Callable[[], int] = field(default=boottime_ms)
+    on_free: Callable[[str], None] = _nothing
+    on_slot_wanted: Callable[[str, bool], None] = _nothing
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a session to act on now."""
+        return self.session.session.live(self.boot_ms())
+
+
+class Sight:
+    """Who is there, as the watch shows it; bounded by the names ever seen."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        now_ms = place.boot_ms()
+        nodes, coordinators = (place.keys.member(role, "") for role in (Role.NODE, Role.COORDINATOR))
+        self._nodes = Membership(nodes, known=place.nodes, now_ms=now_ms)
+        self._coordinators = Membership(coordinators, known=place.nodes, now_ms=now_ms)
+
+    def feed(self, seen: Seen) -> None:
+        """Take news."""
+        now_ms = self._place.boot_ms()
+        self._nodes.feed(seen, now_ms)
+        self._coordinators.feed(seen, now_ms)
+
+    def moment(self, nodes: frozenset[str]) -> Moment:
+        """Give what holds now; ``nodes`` is the list to go by."""
+        place = self._place
+        return Moment(
+            now_ms=place.clock(),
+            boot_ms=place.boot_ms(),
+            session=place.session.session,
+            boot=place.boot,
+            gone_ms=self._nodes.gone_ms,
+            host_lives=self._host_lives,
+            nodes=nodes,
+        )
+
+    def _host_lives(self, node: str, boot: str, gone_ms: int) -> bool:
+        """Its node's process lives in the same boot, or its coordinator's session outlived the node's by two terms."""
+        member = self._nodes.get(node)
+        if member is not None and member.record is not None and member.record.boot_id == boot:
+            return True
+        other, ttl_ms = self._coordinators.get(node), self._place.session.session.timing.ttl_ms
+        known = other is not None and other.record is not None and other.record.boot_id == boot
+        return known and self._place.boot_ms() >= gone_ms + 2 * ttl_ms + MORE_MS
