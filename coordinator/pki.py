@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from coordinator.errors import CoordinatorError
+from coordinator.peers.identity import Identity, NotAPeer, expect
 
 FILE_BYTES_MAX: Final = 256 << 10
 """A chain with its key stays below 64 KiB."""
@@ -67,6 +71,20 @@ class Pki:
         """Read the files. Raises PkiUnusable naming the one that cannot be read."""
         return Pem(ca=_read(self.ca), certificate=_read(self.certificate), key=_read(self.key))
 
+    def check(self, cluster: str, node: str | None) -> None:
+        """Check that the files fit each other and name this node of this cluster. Raises PkiUnusable.
+
+        *node* None: who this is, is not known; only the files are looked at.
+        """
+        self.context(ssl.PROTOCOL_TLS_SERVER)
+        if node is None:
+            return
+        wanted, uris = Identity(cluster=cluster, node=node), _uris(self.read().certificate)
+        try:
+            expect({"subjectAltName": tuple(("URI", uri) for uri in uris)}, wanted, who=str(self.certificate))
+        except NotAPeer as error:
+            raise PkiUnusable(str(error)) from None
+
     def context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
         """Make a context that trusts these authorities alone and demands a certificate; names are not checked.
 
@@ -81,6 +99,15 @@ class Pki:
         except (OSError, ValueError) as error:
             raise PkiUnusable(f"{self.directory}: {_said(error)}") from None
         return context
+
+
+def _uris(pem: bytes) -> list[str]:
+    """Give the URIs of the first certificate, which is the node's own."""
+    try:
+        names = x509.load_pem_x509_certificates(pem)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        return []
 
 
 def _no_password() -> str:

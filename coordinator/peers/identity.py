@@ -50,8 +50,8 @@ def caller(certificate: Mapping[str, Any] | None, cluster: str, nodes: Collectio
     return found.node
 
 
-def expect(certificate: Mapping[str, Any] | None, wanted: Identity) -> None:
-    """Check that a server is the node meant; raises NotAPeer."""
+def expect(certificate: Mapping[str, Any] | None, wanted: Identity, *, who: str = "the server") -> None:
+    """Check that a server (or whoever *who* says) is the node meant; raises NotAPeer."""
     found = identity_of(certificate)
     if found != wanted:
-        raise NotAPeer(f"the server is {found}, not {wanted}")
+        raise NotAPeer(f"{who} is {found}, not {wanted}")

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from coordinator.settings import reader
+from coordinator.settings.hashing import coordination_hash
 from coordinator.settings.shape import validate
 from node.errors import ConfigurationError
 from node.settings.checks import run_checks
@@ -42,6 +44,8 @@ class Loaded:
     """SHA-256 over the meaning, without defaults and the node's own part; equal on all nodes of a cluster."""
     node: str
     """Name of this node: by ``--node``, else by host name."""
+    coordination_hash: str = ""
+    """What the coordinator beside this node publishes when it runs on the same files; empty without a cluster."""
     written: frozenset[KeyPath] = field(default_factory=frozenset)
     """Every key path that stands in a file; the others are defaults."""
 
@@ -88,6 +92,7 @@ def read(main: Source, *, base: Path, around: Surroundings, extra: Sequence[Sour
         warnings=report.lines(report.warnings),
         text_hash=_text_hash(sources),
         cluster_hash=cluster_hash(settings),
+        coordination_hash=_coordination_hash(settings),
         node=node,
         written=frozenset(report.places),
     )
@@ -95,17 +100,18 @@ def read(main: Source, *, base: Path, around: Surroundings, extra: Sequence[Sour
 
 def node_of(settings: Settings, around: Surroundings) -> str:
     """Name this node: as told, else the cluster's node that bears this host's name, else the host's short name."""
-    names = settings.cluster.nodes if settings.cluster else {}
-    if around.node_name:
-        return around.node_name
-    short = around.host.partition(".")[0]
-    return next((name for name in (around.host, short) if name in names), short)
+    names = settings.cluster.nodes if settings.cluster else ()
+    return reader.node_of(names, told=around.node_name, host=around.host)
 
 
 def cluster_hash(settings: Settings) -> str:
     """Hash what all nodes must agree on; keys left at their default do not count, so adding one changes nothing."""
     shared = settings.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(NODES_OWN))
     return hashlib.sha256(json.dumps(shared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _coordination_hash(settings: Settings) -> str:
+    return coordination_hash(settings.cluster, settings.virtual_addresses) if settings.cluster else ""
 
 
 def _text_hash(sources: Sequence[Source]) -> str:

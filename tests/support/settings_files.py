@@ -6,6 +6,7 @@ import trustme
 
 from node.errors import ConfigurationError
 from node.settings.reader import Loaded, load
+from tests.support.pki import ClusterAuthority
 
 SAMPLES = Path(__file__).parent / "samples"
 SMALLEST = SAMPLES / "smallest.yaml"
@@ -43,17 +44,14 @@ def faults(directory: Path, text: str, **options) -> list[str]:
     raise AssertionError("no fault was found")
 
 
-def production_on_disk(directory: Path) -> Path:
-    """Write the production sample with every file it points at, below *directory* instead of /etc/m365-relay."""
+def production_on_disk(directory: Path, node: str = "relay-a") -> Path:
+    """Write the production sample with every file it points at below *directory*, with the certificates of *node*."""
     authority = trustme.CA()
     issued = authority.issue_cert("smtp.contoso.com")
     (directory / "tls").mkdir()
     issued.cert_chain_pems[0].write_to_path(directory / "tls" / "smtp.pem")
     authority.cert_pem.write_to_path(directory / "tls" / "corp-ca.pem")
-    (directory / "pki").mkdir()
-    authority.cert_pem.write_to_path(directory / "pki" / "ca.pem")
-    issued.cert_chain_pems[0].write_to_path(directory / "pki" / "node.pem")
-    issued.private_key_pem.write_to_path(directory / "pki" / "node.key")
+    ClusterAuthority("corp-mail").write(directory / "pki", node)
     credentials = directory / "credentials"
     credentials.mkdir()
     issued.private_key_pem.write_to_path(credentials / "smtp-key")

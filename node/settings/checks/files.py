@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from coordinator.pki import Pki, PkiUnusable
 from node.errors import ConfigurationError
 from node.settings.base import SecretRef
 from node.settings.certificates import certificate_findings, pair_findings
@@ -15,7 +16,6 @@ from node.settings.places import KeyPath
 from node.settings.secrets import Secret, read_secret, secret_warnings
 
 PartT = TypeVar("PartT", bound=BaseModel)
-PKI = ("ca.pem", "node.pem", "node.key")
 
 
 def secrets(scene: Scene) -> None:
@@ -55,10 +55,27 @@ def authorities(scene: Scene) -> None:
     for path, file in trusted:
         if file is not None:
             _pem(scene, path, file, None)
-    if settings.cluster is not None:
-        missing = [name for name in PKI if not (settings.cluster.pki / name).is_file()]
-        if missing:
-            scene.fault(("cluster", "pki"), f"{settings.cluster.pki} lacks {', '.join(missing)}")
+
+
+def identity(scene: Scene) -> None:
+    """The cluster's certificates fit each other and name this node."""
+    cluster = scene.settings.cluster
+    if not scene.here or cluster is None:
+        return
+    pki = Pki(cluster.pki)
+    missing = [path.name for path in (pki.ca, pki.certificate, pki.key) if not path.is_file()]
+    if missing:
+        scene.fault(("cluster", "pki"), f"{cluster.pki} lacks {', '.join(missing)}")
+        return
+    try:
+        pki.check(cluster.name, scene.node if scene.node in cluster.nodes else None)
+        pem = pki.read()
+    except PkiUnusable as error:
+        scene.fault(("cluster", "pki"), str(error))
+        return
+    for text in (pem.ca, pem.certificate):
+        for fault, warning in certificate_findings(text.decode("utf-8", "replace"), now=scene.now):
+            _note(scene, ("cluster", "pki"), fault, warning)
 
 
 def _secret(scene: Scene, path: KeyPath | None, ref: SecretRef) -> Secret | None:
@@ -104,4 +121,4 @@ def _parts(part: object, kind: type[PartT], path: KeyPath = ()) -> Iterator[tupl
             yield from _parts(inner, kind, (*path, index))
 
 
-CHECKS = (secrets, certificates, authorities)
+CHECKS = (secrets, certificates, authorities, identity)

@@ -1,10 +1,12 @@
 """Checks of listeners, ports, limits, the cluster and its addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from coordinator.settings.checks import bound, check_addresses, check_cluster
+from coordinator.settings.reader import no_such_node
 from node.settings.checks.paths import is_loopback, url_fault
 from node.settings.checks.scene import Scene
-from node.settings.host import Cluster, Listener, VirtualAddress
+from node.settings.host import Listener, VirtualAddress
 from node.settings.places import KeyPath
 
 
@@ -52,6 +54,21 @@ def _opened(scene: Scene) -> Iterator[tuple[KeyPath, int, str]]:
     yield ("admin", "port"), settings.admin.port, str(settings.admin.address)
     if settings.telemetry.prometheus is not None:
         yield ("telemetry", "prometheus"), settings.telemetry.prometheus, ""
+    if settings.cluster is not None:
+        own = settings.cluster.nodes.get(scene.node)
+        address = str(own.address) if own is not None else ""
+        yield ("cluster", "ports", "node"), settings.cluster.ports.node, address
+        yield ("cluster", "ports", "coordinator"), settings.cluster.ports.coordinator, address
+    yield from _probes(settings.virtual_addresses)
+
+
+def _probes(addresses: Mapping[str, VirtualAddress]) -> Iterator[tuple[KeyPath, int, str]]:
+    """Give each probe's port once: several addresses may share it, and clashes among them are told elsewhere."""
+    seen: set[int] = set()
+    for name, one in addresses.items():
+        if one.driver == "probe" and one.probe is not None and one.probe.port not in seen:
+            seen.add(one.probe.port)
+            yield ("virtual_addresses", name, "probe", "port"), one.probe.port, bound(one.probe)
 
 
 def _bound(one: Listener) -> str:
@@ -95,52 +112,21 @@ def outward(scene: Scene) -> None:
 
 
 def cluster(scene: Scene) -> None:
-    """The node this is must be one of the cluster's, and no two nodes share an address."""
+    """The node this is must be one of the cluster's, and what both processes check holds."""
     one = scene.settings.cluster
     if one is None:
         if scene.node_told and scene.here:
             scene.warn((), f"there is no cluster; the name {scene.node} only shows in logs")
         return
-    if scene.node not in one.nodes and (scene.here or scene.node_told):
-        hint = "" if scene.node_told else " (its host name); say --node"
-        scene.fault(("cluster", "nodes"), f"{scene.node}{hint} is none of the nodes: {', '.join(one.nodes)}")
-    seen: dict[str, str] = {}
-    for name, node in one.nodes.items():
-        if (other := seen.setdefault(str(node.address), name)) != name:
-            scene.fault(("cluster", "nodes", name, "address"), f"{node.address} is the address of {other} already")
-    if one.copies == "required" and len(one.nodes) < 2:  # noqa: PLR2004 - a copy needs a second node
-        scene.fault(("cluster", "copies"), "a second copy needs at least two nodes; nothing would be taken")
+    stranger = no_such_node(one, scene.node, told=scene.node_told)
+    if stranger and (scene.here or scene.node_told):
+        scene.fault(("cluster", "nodes"), stranger)
+    check_cluster(scene, one)
 
 
 def virtual_addresses(scene: Scene) -> None:
     """Each virtual address has a holder that can carry it."""
-    one = scene.settings.cluster
-    seen: dict[str, str] = {}
-    for name, virtual in scene.settings.virtual_addresses.items():
-        here: KeyPath = ("virtual_addresses", name)
-        if one is None:
-            scene.fault(here, "a virtual address needs a cluster")
-            continue
-        if (other := seen.setdefault(str(virtual.address), name)) != name:
-            scene.fault((*here, "address"), f"is the address of {other} already")
-        if any(node.address == virtual.address for node in one.nodes.values()):
-            scene.fault((*here, "address"), "is a node's own address; a virtual one must be free")
-        _holders(scene, here, virtual, one)
-
-
-def _holders(scene: Scene, here: KeyPath, virtual: VirtualAddress, one: Cluster) -> None:
-    sites = {node.site for node in one.nodes.values()}
-    if virtual.site is not None and virtual.site not in sites:
-        scene.fault((*here, "site"), f"no node stands in {virtual.site}; sites: {', '.join(sorted(sites))}")
-    for index, name in enumerate(virtual.nodes):
-        if name not in one.nodes:
-            scene.fault((*here, "nodes", index), f"{name} is none of the nodes: {', '.join(one.nodes)}")
-    if virtual.prefer is not None and virtual.prefer not in one.nodes:
-        scene.fault((*here, "prefer"), f"{virtual.prefer} is none of the nodes: {', '.join(one.nodes)}")
-    elif virtual.prefer is not None and virtual.site not in {None, one.nodes[virtual.prefer].site}:
-        scene.fault((*here, "prefer"), f"{virtual.prefer} does not stand in site {virtual.site}")
-    if virtual.site is None and not virtual.nodes and len(sites) > 1:
-        scene.warn(here, "neither site nor nodes: any site may take it, and the others cannot route to it")
+    check_addresses(scene, scene.settings.cluster, scene.settings.virtual_addresses)
 
 
 CHECKS = (listeners, certificates, ports, limits, outward, cluster, virtual_addresses)

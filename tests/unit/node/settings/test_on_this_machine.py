@@ -8,6 +8,7 @@ import trustme
 from node.errors import ConfigurationError
 from node.settings.reader import Surroundings, read
 from node.settings.sources import read_source
+from tests.support.pki import ClusterAuthority
 from tests.support.settings_files import CLIENTS, TENANT, write
 
 BASE = TENANT + CLIENTS
@@ -128,6 +129,19 @@ def test_cluster_needs_its_certificates_and_a_node_of_that_name(place):
     found = told(place, BASE + TLS + CLUSTER, node_name="relay-z")
     assert any("cluster.nodes: relay-z is none of the nodes: relay-a, relay-b" in fault for fault in found)
     assert any("pki lacks ca.pem, node.pem, node.key" in fault for fault in found)
-    for name in ("ca.pem", "node.pem", "node.key"):
-        write(place, "x", f"pki/{name}")
+    ours = ClusterAuthority("corp")
+    ours.write(place / "pki", "relay-a")
     assert told(place, BASE + TLS + CLUSTER, host="relay-a.corp.example") == []
+    (fault,) = told(place, BASE + TLS + CLUSTER, host="relay-b.corp.example")
+    assert "cluster.pki: " in fault
+    assert "node.pem is relay://corp/relay-a, not relay://corp/relay-b" in fault
+    write(place, "x", "pki/node.key")
+    (fault,) = told(place, BASE + TLS + CLUSTER, host="relay-a.corp.example")
+    assert "cluster.pki: " in fault
+    assert "the certificates are not usable or no pair" in fault
+
+
+def test_certificates_of_the_cluster_that_end_are_told(place):
+    ClusterAuthority("corp").write(place / "pki", "relay-a", ends=datetime.now(UTC) + timedelta(days=3))
+    (warning,) = told(place, BASE + TLS + CLUSTER, host="relay-a")
+    assert "cluster.pki: CN=relay-a: runs out on" in warning

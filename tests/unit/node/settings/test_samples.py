@@ -62,7 +62,7 @@ def test_production_sample_loads_verbatim_without_a_word():
 
 @pytest.mark.parametrize("node", ["relay-a", "relay-b", "relay-c"])
 def test_production_sample_runs_on_each_of_its_machines(tmp_path, node):
-    path = production_on_disk(tmp_path)
+    path = production_on_disk(tmp_path, node)
     around = Surroundings(
         host=f"{node}.corp.example",
         environment={**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")},
