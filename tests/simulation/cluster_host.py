@@ -9,7 +9,9 @@ from functools import partial
 from coordinator import address as addresses
 from coordinator import promises
 from coordinator import session as sessions
-from coordinator.address import Address, Facts, Key, Todo
+from coordinator.address_facts import Address, Facts, Key, Todo
+from coordinator.address_writes import key_of, names_of
+from coordinator.keys import encode
 from coordinator.session import Event, Phase, Renewal, Session
 from coordinator.store.contract import (
     Compare,
@@ -284,7 +286,7 @@ class Host:
                     self.members[node] = (change.item.create_revision, change.item.lease)
             elif change.key == LIST and change.item is not None:
                 self.list_item = change.item
-                self.address = replace(self.address, nodes=tuple(change.item.value.decode().split()))
+                self.address = replace(self.address, nodes=names_of(change.item))
         for change in changes:
             if change.key == VIP:
                 key = self.address.key
@@ -292,17 +294,17 @@ class Host:
                 self._vip(change.item, revision, clean=change.item is None and clean)
 
     def _vip(self, item, revision: int, *, clean: bool) -> None:
-        key = None
-        if item is not None:
-            key = Key(holder=item.value.decode(), lease=item.lease, revision=item.mod_revision)
-        self.address = addresses.on_key(self.address, key, revision, self.now_ms(), clean=clean)
+        self.address = addresses.on_key(self.address, key_of(item), revision, self.now_ms(), clean=clean)
 
     # Address ----------------------------------------------------------------------------------------------------------
+
+    def next_todo(self):
+        return addresses.decide(self.address, self.facts())
 
     def _address_beat(self) -> None:
         if self.busy:
             return
-        todo = addresses.decide(self.address, self.facts())
+        todo = self.next_todo()
         if todo.todo is Todo.NOTHING:
             return
         self.busy = True
@@ -325,7 +327,7 @@ class Host:
 
     def look_again(self) -> None:
         """After every call to the kernel: has the time run out meanwhile?"""
-        todo = addresses.decide(self.address, self.facts())
+        todo = self.next_todo()
         if todo.todo is Todo.REMOVE:
             self._do_remove(todo)
         elif todo.todo is Todo.BIND:
@@ -350,10 +352,10 @@ class Host:
     def _do_take(self, todo) -> None:
         if addresses.decide(self.address, self.facts()).todo is not Todo.TAKE:
             return
-        lease, writes = self.session.lease, [Put(key=VIP, value=self.name.encode(), lease=self.session.lease)]
+        lease, writes = self.session.lease, [Put(key=VIP, value=encode(self.name), lease=self.session.lease)]
         if self.list_item is None:
             of_list = absent(LIST)
-            writes.append(Put(key=LIST, value=" ".join(self.nodes).encode()))
+            writes.append(Put(key=LIST, value=encode(list(self.nodes))))
         else:
             of_list = Compare(key=LIST, field=Field.MOD, equals=self.list_item.mod_revision)
         compares = [self._guard(), absent(VIP), of_list]

@@ -27,6 +27,10 @@ class Weather:
     """Share of calls of a process that are held up (collector, scheduler) between decision and deed."""
     kernel_late_s: tuple[float, float] = (0.0, 0.35)
     lengths_s: tuple[tuple[float, float], ...] = ((0.1, 2), (2, 12), (8, 25))
+    aim: float = 0.0
+    """Share of faults that strike the present holder of the address."""
+    twice: float = 0.0
+    """Share of faults that come in pairs."""
     kinds: tuple[str, ...] = (
         "crash", "pause", "cut", "cut_one_way", "etcd_leader", "etcd_down", "compact", "machine_pause", "unready",
         "split", "slow_fsync",
@@ -159,9 +163,15 @@ class World:
         while (time := time + self.random.expovariate(self.weather.faults_per_s)) < until:
             self.at(time, self._fault)
 
+    def _victim(self) -> str:
+        bound = [name for name, host in self.hosts.items() if host.kernel.until > self.now]
+        aimed = bound and self.random.random() < self.weather.aim
+        return self.random.choice(bound if aimed else sorted(self.hosts))
+
     def _fault(self) -> None:
-        kind = self.random.choice(self.weather.kinds)
-        name = self.random.choice(sorted(self.hosts))
+        kind, name = self.random.choice(self.weather.kinds), self._victim()
+        if self.random.random() < self.weather.twice:
+            self.after(self.random.uniform(0, 2), self._fault)
         host = self.hosts[name]
         length = self.random.uniform(*self.random.choice(self.weather.lengths_s))
         self.note(f"fault {kind} {name} {length:.2f}")
@@ -192,6 +202,35 @@ class World:
 
     def _cut_etcd(self, name, host, length) -> None:
         self.cut[name, "etcd"] = self.cut["etcd", name] = self.now + length
+
+    def _isolate(self, name, host, length) -> None:
+        """The host's link goes: nothing reaches it and it reaches nothing."""
+        for other in [*self.hosts, "etcd"]:
+            if other != name:
+                self.cut[name, other] = self.cut[other, name] = self.now + length
+
+    def _deaf(self, name, host, length) -> None:
+        """What others send does not arrive; what it sends does."""
+        for other in [*self.hosts, "etcd"]:
+            if other != name and self.random.random() < 0.8:
+                self.cut[other, name] = self.now + length
+
+    def _mute(self, name, host, length) -> None:
+        for other in [*self.hosts, "etcd"]:
+            if other != name and self.random.random() < 0.8:
+                self.cut[name, other] = self.now + length
+
+    def _peers_gone(self, name, host, length) -> None:
+        """Hosts lose one another and keep the store."""
+        for each in self.hosts:
+            if each != name:
+                self.cut[name, each] = self.cut[each, name] = self.now + length
+
+    def _gone(self, name, host, length) -> None:
+        """The machine dies, its kernel with it, and comes back much later."""
+        host.crash()
+        host.kernel.until = 0.0
+        self.after(length, host.start)
 
     def _split(self, name, host, length) -> None:
         """Some or all hosts lose the store, each for its own time, and keep one another."""

@@ -10,7 +10,7 @@ import pytest
 from coordinator import address as addresses
 from coordinator import promises
 from coordinator import session as sessions
-from coordinator.address import Next, Todo
+from coordinator.address_facts import Next, Todo
 from tests.simulation import cluster_host
 from tests.simulation.cluster_host import Host
 from tests.simulation.cluster_world import Violation, Weather
