@@ -136,7 +136,7 @@ class Segments:
                 _write(active.handle, parts, start)
                 os.fdatasync(active.handle)
             except OSError:
-                self._fail(number)
+                self._fail(number, size)
                 raise
         self._next = number + 1
         self._void_from = 0
@@ -147,11 +147,14 @@ class Segments:
         """Number of the newest batch whose write failed."""
         return self._next - 1
 
-    def _fail(self, number: int) -> None:
-        """Nothing is written into this segment any more, and the number counts for nothing."""
-        if self._active is not None:
-            self._active.failed = True
-        self._active = None
+    def _fail(self, number: int, size: int) -> None:
+        """Nothing more is written into this segment, and the number counts for nothing."""
+        failed, self._active = self._active, None
+        if failed is not None:
+            failed.failed = True
+            # It was not answered as durable: a process that dies now should not find it. No promise rests on that.
+            with suppress(OSError):
+                os.pwrite(failed.handle, bytes(size), failed.used - size)
         self._void_from = self._void_from or number
         self._next = number + 1
 

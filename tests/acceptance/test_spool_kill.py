@@ -18,10 +18,10 @@ S = RecipientState
 ROOT = Path(__file__).parents[2]
 
 
-async def kill_once(directory, run, rng):
+async def kill_once(directory, run, rng, kind):
     """Let a victim work for a random while, kill it, and give what it had said."""
     victim = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.spool_victim", str(directory), str(run),
+        sys.executable, "-m", "tests.support.spool_victim", str(directory), str(run), kind,
         stdout=asyncio.subprocess.PIPE, cwd=ROOT,
     )  # fmt: skip
     said = []
@@ -73,16 +73,16 @@ async def whole(spool, name):
     assert body == bytes([number % 256]) * (300_000 if number % 40 == 0 else 2_000)
 
 
-async def rounds(directory, kills, seed):
+async def rounds(directory, kills, seed, kind="both"):
     rng = random.Random(seed)
     appended, delivered = {}, set()
     for run in range(kills):
-        said = [line.split() for line in await kill_once(directory, run, rng)]
+        said = [line.split() for line in await kill_once(directory, run, rng, kind)]
         appended |= {words[1]: None for words in said if words[0] == "A"}
         delivered |= {words[1] for words in said if words[0] == "D"}
         if run % 5 == 4:
             await judge(directory, appended, delivered, kills + run)
-    assert delivered
+    assert bool(delivered) is (kind == "both")
     assert len(appended) > len(delivered) // 2
 
 
@@ -91,8 +91,15 @@ async def test_twenty_kills_lose_nothing(tmp_path):
     await rounds(tmp_path / "spool", 20, 7)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["accept", "journal"])
+async def test_ten_kills_while_the_journal_runs_ahead_lose_nothing(tmp_path, kind):
+    await rounds(tmp_path / "spool", 10, 8, kind)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", ["both", "accept", "journal"])
 @pytest.mark.parametrize("seed", range(10))
-async def test_two_hundred_kills_lose_nothing(tmp_path, seed):
-    await rounds(tmp_path / "spool", 20, 100 + seed)
+async def test_two_hundred_kills_lose_nothing(tmp_path, seed, kind):
+    await rounds(tmp_path / "spool", 20, 100 + seed, kind)

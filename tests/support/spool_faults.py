@@ -1,7 +1,9 @@
-"""A SQLite connection whose n-th statement fails, for spools that must survive it for every n."""
+"""A SQLite connection whose n-th statement fails, and a journal whose n-th write does: a spool must survive every n."""
 
+import os
 import sqlite3
 from functools import partial
+from pathlib import Path
 
 from node.spool.database import Database
 
@@ -52,3 +54,61 @@ class Plan:
                 return plan.fail(text)
 
         return partial(Database, factory=Failing)(*args, **kwargs)
+
+
+class Disk:
+    """Stands in for the module ``os`` in the journal's files and lets the n-th call of one function fail.
+
+    ``lasting``: so does every later one. ``after``: the call is carried out and the failure reported all the same.
+    ``short``: a write takes half of what it is given before the next one fails.
+    """
+
+    def __init__(
+        self, name: str, fail_at: int, code: int, *, lasting: bool = False, after: bool = False, short: bool = False
+    ) -> None:
+        self.name = name
+        self.fail_at = fail_at
+        self.code = code
+        self.lasting = lasting
+        self.after = after
+        self.short = short
+        self.count = 0
+        self.armed = False
+        self.failed = 0
+        self.written: list[tuple[str, int]] = []
+        """File and how many failures there had been, for every write."""
+
+    def __getattr__(self, name: str):
+        real = getattr(os, name)
+        if name in {"pwritev", "pwrite"}:
+            real = self._noting(real)
+        return self._counted(name, real) if name == self.name else real
+
+    def _noting(self, real):
+        def write(handle, data, at):
+            self.written.append((Path(f"/proc/self/fd/{handle}").readlink().name, self.failed))
+            return real(handle, data, at)
+
+        return write
+
+    def _counted(self, name: str, real):
+        def call(*args, **kwargs):
+            if not self.armed:
+                return real(*args, **kwargs)
+            self.count += 1
+            if self.short and name == "pwritev" and self.count == self.fail_at:
+                handle, parts, at = args
+                data = b"".join(parts)
+                self.name = "pwrite"
+                self.fail_at, self.count = 1, 0
+                return os.pwrite(handle, data[: len(data) // 2], at)
+            if self.count == self.fail_at or (self.lasting and self.count > self.fail_at):
+                if self.after:
+                    result = real(*args, **kwargs)
+                    if name == "open":
+                        os.close(result)
+                self.failed += 1
+                raise OSError(self.code, "injected")
+            return real(*args, **kwargs)
+
+        return call

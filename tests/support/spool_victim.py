@@ -1,6 +1,7 @@
 """A process that appends and settles until it is killed; says on its standard output what was answered.
 
-Usage: python -m tests.support.spool_victim DIRECTORY RUN. Lines: ``ready``, ``A id``, ``C id``, ``D id``.
+Usage: python -m tests.support.spool_victim DIRECTORY RUN [KIND]. Lines: ``ready``, ``A id``, ``C id``, ``D id``.
+KIND ``accept`` delivers nothing, so that the journal runs ahead of the database; ``journal`` brings nothing in at all.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from node.policy.envelope import OnUnknown
+from node.spool import pending
 from node.spool.sqlite import SqliteSpool
 from tests.support.spool_mail import T0, accepted, attempt, lane, message, settlement
 
@@ -44,7 +46,9 @@ async def deliver(spool, run):
         await asyncio.sleep(0)
 
 
-async def main(directory, run):
+async def main(directory, run, kind="both"):
+    if kind == "journal":
+        pending.APPLY_AFTER_S, pending.APPLY_MESSAGES, pending.APPLY_BYTES = 1_000.0, 1 << 30, 1 << 40
     spool = SqliteSpool(Path(directory), now_ms=lambda: T0)
     await spool.open(T0 + int(run))
     await spool.recover(T0 + int(run))
@@ -52,7 +56,8 @@ async def main(directory, run):
     async with asyncio.TaskGroup() as group:
         for worker in range(8):
             group.create_task(feed(spool, run, worker))
-        group.create_task(deliver(spool, run))
+        if kind == "both":
+            group.create_task(deliver(spool, run))
 
 
 if __name__ == "__main__":
