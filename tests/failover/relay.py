@@ -1,8 +1,10 @@
 """The relay on three hosts: relay-node, relay-coordinator and an etcd member on each, as in operations' sample."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,7 @@ CLUSTER = "failover"
 ADDRESS = "smtp-dc1"
 TTL_S = {"steady": 10.0, "fast": 5.0}
 START_S = 60.0
+HELD_S = 4.0
 
 
 @dataclass
@@ -32,6 +35,13 @@ class Relay:
     early: bool = True
     _nodes: list[Child] = field(default_factory=list)
     _coordinators: list[Child] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._short = Path(tempfile.mkdtemp(prefix="fo-"))
+        """Directory of the sockets: the kernel takes no path longer than 107 bytes."""
+
+    def runtime(self, number: int) -> Path:
+        return self._short / NAMES[number]
 
     def start(self) -> None:
         authority = ClusterAuthority(CLUSTER)
@@ -56,14 +66,14 @@ class Relay:
         """Write one host's file: the same for all but for the directories, which are one machine's here."""
         home = self.home / NAMES[number]
         config = home / "relay.yaml"
-        config.write_text(yaml.safe_dump(json.loads(json.dumps(self._settings(home)))))
+        config.write_text(yaml.safe_dump(json.loads(json.dumps(self._settings(number, home)))))
         return config
 
-    def _settings(self, home: Path) -> dict:
-        nodes = {name: {"site": "dc1", "address": self.lan.address(number)} for number, name in enumerate(NAMES)}
+    def _settings(self, number: int, home: Path) -> dict:
+        nodes = {name: {"site": "dc1", "address": self.lan.address(each)} for each, name in enumerate(NAMES)}
         return {
             "spool": str(home / "spool"),
-            "runtime": str(home / "run"),
+            "runtime": str(self.runtime(number)),
             "coordinator": {"state": str(home / "state")},
             "cluster": {
                 "name": CLUSTER, "nodes": nodes, "etcd": self.etcd.endpoints, "pki": str(home / "pki"),
@@ -85,17 +95,17 @@ class Relay:
     def _ready(self, number: int) -> bool:
         for child in (self._nodes[number], self._coordinators[number]):
             assert child.running, f"ended: {child.said()}"
-        found = ask(self.home / NAMES[number] / "run" / "admin.sock", "/v1/status")
+        found = ask(self.runtime(number) / "admin.sock", "/v1/status")
         return bool(found and found["readiness"]["ready"])
 
     def coordinator(self, number: int) -> dict | None:
         """Give what a host's coordinator says of itself; None without an answer."""
-        return ask(self.home / NAMES[number] / "run" / "coordinator.sock", "/v1/status")
+        return ask(self.runtime(number) / "coordinator.sock", "/v1/status")
 
     def steady(self, held_s: float, holders: list[int]) -> bool:
         """Say whether one host holds the address and every coordinator's session has lived longer than its lease."""
         ttl_s = TTL_S[self.timing]
-        if len(holders) != 1 or held_s < ttl_s + 1:
+        if len(holders) != 1 or held_s < HELD_S:
             return False
         views = [self.coordinator(number) for number in range(len(NAMES))]
         return all(view and view["session"]["age_ms"] > (ttl_s + 1) * 1000 for view in views)
@@ -126,7 +136,8 @@ class Relay:
     def move(self, host: int, other: int) -> None:
         """``relayctl vip move`` on the holder's host."""
         command = ["ip", "netns", "exec", self.lan.hosts[host], sys.executable, "-m", "node", "vip", "move", ADDRESS]
-        command += [NAMES[other], "--reason", "measured", "--socket", str(self.home / NAMES[host] / "run")]
+        command += ["--to", NAMES[other], "--reason", "measured"]
+        command += ["--socket", str(self.runtime(host) / "admin.sock")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr + done.stdout
 
@@ -135,6 +146,7 @@ class Relay:
             child.kill()
         if hasattr(self, "etcd"):
             self.etcd.stop()
+        shutil.rmtree(self._short, ignore_errors=True)
 
     def said(self) -> str:
         return "\n".join(child.said(1500) for child in (*self._coordinators, *self._nodes))
