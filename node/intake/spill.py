@@ -95,7 +95,10 @@ class Spill:
     def _write_and_sync(self, parts: list[bytes]) -> None:
         self._write(parts)
         if self._file is not None:
-            os.fdatasync(self._file.fileno())
+            handle = self._file.fileno()
+            os.fdatasync(handle)
+            # Large mail waits for its account's budget; its pages serve the next body better than they wait here.
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
             self._file.close()
 
     def _remove_soon(self) -> None:
