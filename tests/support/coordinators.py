@@ -163,6 +163,7 @@ class Coordinators:
         sh("ip", "-n", self.lan.bridge, "addr", "add", f"{STORE}/24", "dev", "br0")
         sh("ip", "-n", self.lan.bridge, "link", "set", "lo", "up")
         self.etcd = [self._member(number, pki) for number in range(self.members)]
+        (self.home / "pki").mkdir()
         for number, name in enumerate(self.names):
             self.authority.write(self.home / name / "pki", name, addresses=(self.address(number),))
             (self.home / name / "run").mkdir()
@@ -177,8 +178,10 @@ class Coordinators:
             child.start()
 
     def _child(self, number, what, *words):
-        log = self.home / f"{what}-{number}.log"
-        return Child(self.lan.hosts[number], [sys.executable, *words], log)
+        """Start it where the host's own certificates lie at the path that stands in everybody's file."""
+        log, own = self.home / f"{what}-{number}.log", self.home / self.names[number] / "pki"
+        inside = ["sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", str(own), str(self.home / "pki")]
+        return Child(self.lan.hosts[number], [*inside, sys.executable, *words], log)
 
     def _member(self, number, pki):
         client, peer = 2379 + 10 * number, 2380 + 10 * number
@@ -213,7 +216,7 @@ class Coordinators:
             "runtime": str(self.home / name / "run"),
             "coordinator": {"state": str(self.home / name / "state")},
             "cluster": {
-                "name": CLUSTER, "nodes": known, "etcd": self.endpoints, "pki": str(self.home / name / "pki"),
+                "name": CLUSTER, "nodes": known, "etcd": self.endpoints, "pki": str(self.home / "pki"),
                 "timing": self.timing, "early_takeover": False, **self.cluster, **cluster,
             },
             "virtual_addresses": addresses or self.addresses,
