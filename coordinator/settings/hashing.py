@@ -9,16 +9,24 @@ an older file than the node beside it shows too. Values left at their default do
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any, Final
 
 from coordinator.settings.cluster import Cluster, VirtualAddress
+
+HOSTS_OWN: Final[dict[str, Any]] = {
+    "cluster": {"pki"},
+    "virtual_addresses": {"__all__": {"probe": {"address"}}},
+}
+"""Of these parts, what may differ from host to host: where the certificates lie, and what the probe binds."""
 
 
 def coordination_hash(cluster: Cluster, addresses: Mapping[str, VirtualAddress]) -> str:
     """Hash what coordinators must agree on; SHA-256 in hexadecimal."""
     shared = {
-        "cluster": cluster.model_dump(mode="json", exclude_defaults=True),
+        "cluster": cluster.model_dump(mode="json", exclude_defaults=True, exclude=HOSTS_OWN["cluster"]),
         "virtual_addresses": {
-            name: one.model_dump(mode="json", exclude_defaults=True) for name, one in addresses.items()
+            name: one.model_dump(mode="json", exclude_defaults=True, exclude={"probe": {"address"}})
+            for name, one in addresses.items()
         },
     }
     return hashlib.sha256(json.dumps(shared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -14,10 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from coordinator.settings import reader
-from coordinator.settings.hashing import coordination_hash
+from coordinator.settings.hashing import HOSTS_OWN, coordination_hash
 from coordinator.settings.shape import validate
 from node.errors import ConfigurationError
 from node.settings.checks import run_checks
@@ -28,8 +28,13 @@ from node.settings.schema import keys_at
 from node.settings.sources import Source, client_files, read_source
 from node.settings.yamltree import Tree, read_yaml
 
-NODES_OWN = frozenset({"spool", "runtime", "hostname", "intake", "coordinator"})
-"""Keys that may differ between the nodes of one cluster; left out of the cluster's hash (operations M5)."""
+NODES_OWN: Final[dict[str, Any]] = {
+    **dict.fromkeys(("spool", "runtime", "hostname", "intake", "coordinator"), True),
+    "listeners": {"__all__": {"address"}},
+    **HOSTS_OWN,
+}
+"""What may differ between the nodes of one cluster, left out of the cluster's hash (operations M5): where files lie,
+and which of a host's addresses a listener binds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,7 @@ def node_of(settings: Settings, around: Surroundings) -> str:
 
 def cluster_hash(settings: Settings) -> str:
     """Hash what all nodes must agree on; keys left at their default do not count, so adding one changes nothing."""
-    shared = settings.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(NODES_OWN))
+    shared = settings.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=NODES_OWN)
     return hashlib.sha256(json.dumps(shared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -360,6 +360,14 @@ def test_the_hash_tells_what_coordinators_must_agree_on():
     address = VirtualAddress.model_validate({"address": "10.1.0.9"})
     one = coordination_hash(cluster_of(), {"a": address})
     assert one == coordination_hash(cluster_of(copies="preferred", fallback=True), {"a": address})
+    assert one == coordination_hash(cluster_of(pki="elsewhere"), {"a": address})
+    probed = [
+        VirtualAddress.model_validate(
+            {"address": "10.1.0.9", "driver": "probe", "probe": {"port": 8710, "address": own}}
+        )
+        for own in ("10.1.0.11", "10.1.0.12")
+    ]
+    assert len({coordination_hash(cluster_of(), {"a": each}) for each in probed}) == 1
     moved = VirtualAddress.model_validate({"address": "10.1.0.9", "hold": "90s"})
     others = [
         coordination_hash(cluster_of(fallback=False), {"a": address}),

@@ -72,6 +72,11 @@ def test_cluster_hash_sees_meaning_only(tmp_path):
     ):
         assert cluster_hash(loaded(tmp_path, BASE + same).settings) == base
     assert cluster_hash(loaded(tmp_path, BASE + "limits: {idle: 6m}\n").settings) != base
+    listening = {
+        address: cluster_hash(loaded(tmp_path, BASE + f"listeners: {{smtp: {{port: {port}{address}}}}}\n").settings)
+        for address, port in (("", 25), (", address: 127.0.0.11", 25), (", address: 127.0.0.12", 26))
+    }
+    assert len(set(listening.values())) == 2  # which of its addresses a listener binds is each host's affair
 
 
 def test_text_hash_sees_every_edit(tmp_path):
