@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.daemon.wishing import CurrentVerifier
+from coordinator.errors import CoordinatorError
 from coordinator.joining import join
 from coordinator.keys import Role
 from coordinator.peers.channel import PeerClient, PeerServer, Target
@@ -162,9 +163,17 @@ class Member:
         parked = WishedParks(book, self.wishes, parks)
         self.wishes.follow(joined.feed)
         health.follow(joined.feed)
-        await self._server.start(str(self._cluster.nodes[self.node].address), self._cluster.ports.node)
+        await self._listen()
         runs = [joined.run, self.budgets.run, health.run, parked.run, self.clocks.run, self._watch]
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
+
+    async def _listen(self) -> None:
+        address, port = str(self._cluster.nodes[self.node].address), self._cluster.ports.node
+        try:
+            await self._server.start(address, port)
+        except OSError as error:
+            text = f"cluster.nodes.{self.node}: cannot listen for peers on {address} port {port}: {error.strerror}"
+            raise CoordinatorError(text) from None
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:

@@ -66,14 +66,14 @@ class Run:
         )
 
 
-def feed(cluster: RelayCluster, home: Path, name: str, count: int) -> subprocess.Popen:
-    """Hand a node its share of the mail as fast as it takes it."""
+def feed(cluster: RelayCluster, home: Path, name: str, count: int, rate: float = 0) -> subprocess.Popen:
+    """Hand a node its share of the mail, as fast as it takes it or at a rate."""
     node = cluster.nodes[name]
     return subprocess.Popen(
         [
             sys.executable, "-m", "node.rehearsal", "load", "--server", f"{cluster.address(name)}:{node.port()}",
             "--ledger", str(home / f"ledger-{name}"), "--count", str(count), "--sessions", "5",
-            "--per-connection", "50", "--run", name, "--size", "1KiB",
+            "--per-connection", "50", "--run", name, "--size", "1KiB", "--rate", str(rate),
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

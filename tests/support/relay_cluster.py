@@ -1,6 +1,9 @@
 """Three relay nodes as processes on loopback addresses of their own, real etcd behind gates, one simulator."""
 
 import json
+import random
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -19,16 +22,21 @@ CLUSTER = "test"
 class RelayCluster:
     """``with RelayCluster(home, cloud, accounts) as cluster``: ``cluster.nodes``, ``cluster.gates`` by name."""
 
-    def __init__(self, home: Path, cloud: Simulated, accounts: dict[str, dict], *, timing: str = "fast", **changes):
-        self.home, self.cloud = home, cloud
+    def __init__(
+        self, home: Path, cloud: Simulated, accounts: dict[str, dict], *, timing: str = "fast",
+        coordinators: bool = False, **changes,
+    ):  # fmt: skip
+        self.home, self.cloud, self.coordinators = home, cloud, coordinators
         self.accounts, self.timing, self.changes = accounts, timing, changes
         self.nodes: dict[str, RelayProcess] = {}
         self.gates: dict[str, Gates] = {}
         self.authority = ClusterAuthority(CLUSTER)
+        # Loopback addresses of its own, since several clusters may run at the same time on the same ports.
+        self._net = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
         self._stack = ExitStack()
 
     def address(self, name: str) -> str:
-        return f"127.0.0.{11 + NAMES.index(name)}"
+        return f"{self._net}.{11 + NAMES.index(name)}"
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -43,11 +51,18 @@ class RelayCluster:
                 node.start(wait=False)
             for node in self.nodes.values():
                 node.wait_ready()
+            for name in NAMES if self.coordinators else ():
+                stack.callback(ended, self._coordinator(name))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc) -> None:
         self._stack.close()
+
+    def _coordinator(self, name: str) -> subprocess.Popen:
+        with (self.home / name / "coordinator.log").open("ab") as log:
+            command = [sys.executable, "-m", "coordinator", str(self.nodes[name].file), "--node", name]
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     def config(self, name: str) -> dict:
         plain = settings(self.cloud, self.home / name, self.accounts, **self.changes)
@@ -61,4 +76,14 @@ class RelayCluster:
             "copies": "one",
             "timing": self.timing,
         }
+        plain["coordinator"] = {"state": str(self.home / name / "coordinator")}
         return json.loads(json.dumps(unshared(plain)))
+
+
+def ended(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
