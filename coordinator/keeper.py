@@ -4,9 +4,10 @@ Decides nothing; every answer goes back into the value and the next decision loo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from coordinator import address as addresses
 from coordinator import promises
@@ -15,13 +16,14 @@ from coordinator.address_writes import key_of, names_of, to_delete, to_list, to_
 from coordinator.asking import ask_in_silence
 from coordinator.candidates import RESIGNED_MS
 from coordinator.drivers.contract import Driver, DriverError
+from coordinator.early_facts import Act, Step
 from coordinator.errors import NotAMember
 from coordinator.feed import Feed
 from coordinator.keys import Keys, Role, encode
 from coordinator.members import Membership
 from coordinator.place import Place
 from coordinator.runner import SessionRunner, boottime_ms
-from coordinator.store.contract import Compare, Item, Outcome, Seen, Store, StoreError, Write
+from coordinator.store.contract import Compare, Item, Listing, Outcome, Seen, Store, StoreError, Write
 
 BEAT_S = 0.1
 
@@ -42,7 +44,7 @@ class AddressKeeper:
     ) -> None:
         """Do nothing yet. ``driver.clean`` must have run before ``session`` begins."""
         self.address = Address()
-        self.place, self.todo, self.moves = place, Todo.NOTHING, 0
+        self.place, self.doing, self.moves = place, Todo.NOTHING.value, 0
         self.progress_ms = now_ms()
         """When the loop last moved; a loop that hangs must not go on being renewed."""
         self._driver, self._store, self._session, self._feed, self._keys = driver, store, session, feed, keys
@@ -52,6 +54,7 @@ class AddressKeeper:
         self._resigned, self._resigned_ms, self._unfit_until_ms, self._leaving = "", 0, 0, False
         self._news, self._left = asyncio.Event(), asyncio.Event()
         self._beside: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
 
     async def run(self) -> None:
         """Keep the address until cancelled; then it is removed here, and its key is left to the session's end."""
@@ -147,27 +150,31 @@ class AddressKeeper:
 
     async def _beat(self) -> None:
         self.progress_ms = self._now_ms()
+        if self._fault is not None:
+            raise self._fault
         if self.address.taking:  # the answer was lost, and the reading after it too
             await self._settle()
         facts = self.facts()
-        todo = addresses.decide(self.address, facts)
-        self.todo = todo.todo
+        step = self._decide(facts)
+        self.doing = step.todo.todo.value if step.act is Act.ADDRESS else step.act.value
         if self._leaving and not self.address.bound and not addresses.mine(self.address, facts):
             self._left.set()
-        if todo.todo is Todo.NOTHING:
+        if step == Step():
             await self._wait()
             return
         try:
-            await self._do(todo)
-        except DriverError as error:
-            self._unfit_until_ms = self._now_ms() + facts.timing.ttl_ms  # another host may fare better
-            await self._failed(todo, error)
-        except (StoreError, NotAMember) as error:
-            await self._failed(todo, error)
+            await self._carry_out(step)
+        except (DriverError, StoreError, NotAMember) as error:
+            self.place.alarm(f"{self.place.name}: {self.doing}: {error}")
+            if isinstance(error, DriverError):  # another host may fare better
+                self._unfit_until_ms = self._now_ms() + facts.timing.ttl_ms
+            await asyncio.sleep(BEAT_S)
 
-    async def _failed(self, todo: Next, error: Exception) -> None:
-        self.place.alarm(f"{self.place.name}: {todo.todo.value}: {error}")
-        await asyncio.sleep(BEAT_S)
+    def _decide(self, facts: Facts) -> Step:
+        return Step(todo=addresses.decide(self.address, facts))
+
+    async def _carry_out(self, step: Step) -> None:
+        await self._do(step.todo)
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):
@@ -269,14 +276,23 @@ class AddressKeeper:
             await asyncio.sleep(BEAT_S)
 
     async def _read_back(self, timeout_s: float) -> None:
-        """Read the address's keys as they are now; a key found absent counts as an unclean end."""
-        listing = await self._store.list(f"{self._keys.root}vip", timeout_s=timeout_s)
+        """Read all that concerns addresses as it is now; a key found absent counts as an unclean end."""
+        self._take_reading(await self._store.list(f"{self._keys.root}vip", timeout_s=timeout_s))
+
+    def _take_reading(self, listing: Listing) -> None:
         found = {item.key: item for item in listing.items}
         self._on_list(found.get(self._keys.address_nodes(self.place.name)))
         self._on_key(found.get(self._keys.address(self.place.name)), listing.revision)
         self.address = replace(self.address, taking=False)
 
-    def _start(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let a fault in work beside the loop end the loop too."""
+        self._beside.discard(task)
+        self._fault = self._fault or (None if task.cancelled() else task.exception())
+        self._news.set()

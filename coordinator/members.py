@@ -75,6 +75,16 @@ class Membership:
         """Give the time we learnt of a node's absence; None while it is there. Unknown names: since we watch."""
         return None if node in self._live else self._gone_ms.get(node, self._began_ms)
 
+    @property
+    def incarnations(self) -> dict[str, int]:
+        """Give those who are there, each with the create revision of its key."""
+        return {node: member.inc for node, member in self._live.items()}
+
+    @property
+    def ends_ms(self) -> dict[str, int]:
+        """Give the times at which we learnt of ends; names never seen are missing."""
+        return {node: gone_ms for node, gone_ms in self._gone_ms.items() if node not in self._live}
+
     def _add(self, node: str, item: Item, now_ms: int) -> None:
         before = self._live.get(node)
         if before is not None and before.inc != item.create_revision:

@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
-
 from coordinator.daemon import page
 from coordinator.daemon.alarms import Alarms
+from coordinator.daemon.answering import Answering
 from coordinator.daemon.chores import ConfigChore
 from coordinator.daemon.everybody import Everybody, Readiness
 from coordinator.daemon.former import release_former
-from coordinator.daemon.holdings import Holding, Surroundings, clean, holding, serve_probes
+from coordinator.daemon.holdings import Holding, Surroundings, clean, durations, holding, serve_probes
 from coordinator.daemon.leading import Election
 from coordinator.daemon.local import LocalServer
 from coordinator.daemon.metrics import exposition
@@ -28,7 +27,7 @@ from coordinator.daemon.peering import Peering, routes
 from coordinator.daemon.publishing import ReadyPublisher
 from coordinator.daemon.readiness import NodeWatch
 from coordinator.daemon.shape import Shape, nodes_now, reloaded
-from coordinator.daemon.view import EarlyView, ReadyView, Status
+from coordinator.daemon.view import ReadyView, Status
 from coordinator.daemon.wishing import CurrentVerifier
 from coordinator.joining import join
 from coordinator.keys import Role
@@ -77,7 +76,7 @@ class Daemon:
         client = PeerClient(pki, cluster.name, self.targets, alarm=self.alarms.raise_)
         self.peering = Peering(shape.node, client, self.nodes)
         self._client = client
-        answers = routes(self._promise, lambda: msgspec.json.encode(self.status()))
+        answers = routes(Answering(self.holdings, self.status))
         self._server = PeerServer(pki, cluster.name, self.nodes, answers, alarm=self.alarms.raise_)
         self.around = Surroundings(
             shape=lambda: self.shape,
@@ -86,6 +85,7 @@ class Daemon:
             watch=self.watch,
             alarms=self.alarms,
             ask=self.peering.ask_promise if cluster.fallback else None,
+            talk=self.peering.talk,
         )
         self.publisher = ReadyPublisher(shape.node, self._readiness, joined.session, joined.keys)
         chores = [ConfigChore(self.everybody, joined.session, joined.keys).run]
@@ -123,10 +123,6 @@ class Daemon:
         answer = self.watch.answer
         _log.info("readiness", extra={"ready": answer.ready, "reasons": "; ".join(answer.reasons)})
 
-    def _promise(self, name: str, asker: str) -> bool:
-        kept = next((each for each in self.holdings if each.name == name), None)
-        return kept is not None and kept.running and kept.keeper.asked(asker)
-
     def status(self) -> Status:
         """Give the status page."""
         shape, answer, wished = self.shape, self.watch.answer, self.everybody.draining(self.nodes())
@@ -147,7 +143,7 @@ class Daemon:
             peers=page.peer_views(self.peering, self.everybody),
             etcd=page.etcd_views(tuple(each.target for each in shape.cluster.endpoints), self.health),
             config=page.config_view(shape, self.everybody),
-            early=EarlyView(enabled=False),
+            early=page.early_view(shape, self.holdings),
             revision=self.joined.feed.revision,
             alarms=self.alarms.newest,
         )
@@ -170,7 +166,7 @@ class Daemon:
 
     async def _start(self, stop: asyncio.Event) -> None:
         self.shape.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.holdings = [holding(name, self.around) for name in self.shape.addresses]
+        self.holdings.extend(holding(name, self.around) for name in self.shape.addresses)
         await self._local.start(self.shape.runtime / SOCKET)
         while not await clean(self.holdings, self.around) and not stop.is_set():
             with suppress(TimeoutError):
@@ -244,7 +240,7 @@ class Daemon:
             return
         self.shape, later = reloaded(self.shape, fresh)
         for each in self.holdings:
-            each.keeper.place.timing = timing_of(self.shape.cluster, self.shape.addresses[each.name])
+            each.keeper.place.timing = durations(self.shape, each.name)
             each.keeper.wake()
         self.joined.session.publish(config_hash=self.shape.hash)
         _log.info("reloaded", extra={"after_restart": ", ".join(later)})

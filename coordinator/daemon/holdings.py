@@ -18,12 +18,14 @@ from coordinator.drivers.contract import Driver, DriverError
 from coordinator.drivers.hook import HookDriver
 from coordinator.drivers.netlink import NetlinkDriver
 from coordinator.drivers.probe import ProbeDriver, ProbeServer
+from coordinator.early_facts import LATE_V4_MS, LATE_V6_MS, settled_ms
+from coordinator.early_keeper import EarlyKeeper, Talk
 from coordinator.joining import Joined
 from coordinator.keeper import AddressKeeper
 from coordinator.place import Place
 from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import VirtualAddress, timing_of
-from coordinator.timing import KERNEL_ALLOWANCE_MS, KERNEL_ALLOWANCE_V6_MS
+from coordinator.timing import KERNEL_ALLOWANCE_MS, KERNEL_ALLOWANCE_V6_MS, Timing
 
 ANY: Final = "0.0.0.0"  # noqa: S104 - a load balancer's probe comes from anywhere; it learns one bit
 
@@ -60,6 +62,7 @@ class Surroundings:
     watch: NodeWatch
     alarms: Alarms
     ask: Ask | None
+    talk: Talk
     probes: dict[tuple[str, int], list[ProbeDriver]] = field(default_factory=dict)
 
 
@@ -87,14 +90,24 @@ def holding(name: str, around: Surroundings) -> Holding:
         standing=lambda address, resigned: _standing(name, around, address, resigned, usable=usable),
         paused=around.everybody.paused,
         ask=around.ask,
-        timing=timing_of(shape.cluster, about),
+        timing=durations(shape, name),
         allowance_ms=KERNEL_ALLOWANCE_V6_MS if isinstance(about.address, IPv6Address) else KERNEL_ALLOWANCE_MS,
         alarm=alarm,
         event=event,
     )
     joined = around.joined
-    keeper = AddressKeeper(place, driver, joined.store, joined.session, joined.feed, joined.keys)
+    parts = (place, driver, joined.store, joined.session, joined.feed, joined.keys)
+    early = shape.cluster.early_takeover
+    keeper = EarlyKeeper(*parts, talk=around.talk) if early else AddressKeeper(*parts)
     return Holding(name=name, driver=driver, keeper=keeper)
+
+
+def durations(shape: Shape, name: str) -> Timing:
+    """Give an address's durations; where it may be taken early, a taker's own end must not cut its wait short."""
+    timing = timing_of(shape.cluster, shape.addresses[name])
+    late_ms = LATE_V6_MS if isinstance(shape.addresses[name].address, IPv6Address) else LATE_V4_MS
+    wait_ms = settled_ms(late_ms) if shape.cluster.early_takeover else 0
+    return replace(timing, takeover_wait_ms=max(timing.takeover_wait_ms, wait_ms))
 
 
 def field_of(name: str, around: Surroundings) -> Field:

@@ -1,5 +1,6 @@
 """Makes the status page from what the parts know. Reads only."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from coordinator import address as addresses
@@ -10,6 +11,7 @@ from coordinator.daemon.holdings import Holding, Surroundings, field_of
 from coordinator.daemon.peering import Peering
 from coordinator.daemon.shape import Shape, nodes_now
 from coordinator.drivers.netlink import NetlinkDriver
+from coordinator.early_keeper import EarlyKeeper
 from coordinator.inforce import meanwhile
 from coordinator.keys import decode
 from coordinator.members import MemberRecord
@@ -62,7 +64,7 @@ def address_view(holding: Holding, around: Surroundings) -> view.AddressView:
         candidates=candidates.candidates(field, address),
         prefer=about.prefer or "",
         wish=field.wish,
-        doing=keeper.todo.value,
+        doing=keeper.doing,
         moves=keeper.moves,
         alarm=around.alarms.about(holding.name),
     )
@@ -150,6 +152,18 @@ def pause_view(everybody: Everybody) -> view.PauseView:
         return view.PauseView(paused=False)
     until = datetime.fromtimestamp(wish.until_ms / 1_000, UTC).isoformat() if wish.until_ms else ""
     return view.PauseView(paused=True, actor=wish.actor, reason=wish.reason, until=until)
+
+
+def early_view(shape: Shape, holdings: Sequence[Holding]) -> view.EarlyView:
+    """Show what early takeover is about to do."""
+    keepers = [each.keeper for each in holdings if isinstance(each.keeper, EarlyKeeper)]
+    silent = {keeper.address.key.holder for keeper in keepers if keeper.silent and keeper.address.key is not None}
+    return view.EarlyView(
+        enabled=shape.cluster.early_takeover,
+        leashed=tuple(keeper.place.name for keeper in keepers if keeper.leashed),
+        suspects=tuple(sorted(silent)),
+        takeovers=sum(keeper.seized for keeper in keepers),
+    )
 
 
 def _left(until_ms: int, now_ms: int) -> int:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
+from coordinator.early_keeper import HEARTBEAT, WORD, AskWord, Heard, Heartbeat, Word
 from coordinator.keys import decode, encode
 from coordinator.peers.contract import Handler, PeerError, Peers
 from coordinator.runner import boottime_ms
 
-PROMISE, HEARTBEAT, EARLY, STATUS = "promise", "heartbeat", "early", "status"
+PROMISE, STATUS = "promise", "status"
 PROMISE_S: Final = 1.0
 HEARTBEAT_S: Final = 1.0
 """How often each peer is asked, only to know who hears whom."""
@@ -57,7 +58,7 @@ class Peering:
 
     async def ask_promise(self, node: str, name: str) -> bool:
         """Ask a node to promise an address (``asking.Ask``)."""
-        answer = await self._ask(node, PROMISE, encode(_Question(address=name)), PROMISE_S)
+        answer = await self.talk(node, PROMISE, encode(_Question(address=name)), PROMISE_S)
         promise = decode(answer, _Promise) if answer is not None else None
         return promise is not None and promise.given
 
@@ -80,11 +81,11 @@ class Peering:
 
     async def _keep_in_touch(self, node: str) -> None:
         while True:
-            await self._ask(node, HEARTBEAT, b"{}", ANSWER_S)
+            await self.talk(node, HEARTBEAT, b"{}", ANSWER_S)
             await asyncio.sleep(HEARTBEAT_S)
 
-    async def _ask(self, node: str, route: str, body: bytes, timeout_s: float) -> bytes | None:
-        """Ask; None without an answer."""
+    async def talk(self, node: str, route: str, body: bytes, timeout_s: float) -> bytes | None:
+        """Ask a node anything; None without an answer in time."""
         try:
             answer = await self._peers.ask(node, route, body, timeout_s=timeout_s)
         except PeerError as error:
@@ -95,17 +96,42 @@ class Peering:
         return answer
 
 
-def routes(promise: Callable[[str, str], bool], status: Callable[[], bytes]) -> Mapping[str, Handler]:
-    """Give the routes of a coordinator. ``promise`` takes address and asker, ``status`` gives the page."""
+class Answers(Protocol):
+    """What others may ask of this coordinator."""
+
+    def promise(self, name: str, asker: str) -> bool:
+        """Promise a holder its address, or refuse."""
+        ...
+
+    def heard(self, holder: str, heartbeat: Heartbeat) -> Heard:
+        """Answer a holder's heartbeat."""
+        ...
+
+    def word(self, candidate: str, question: AskWord) -> Word:
+        """Give a candidate a word about a leash, or refuse."""
+        ...
+
+    def page(self) -> bytes:
+        """Give the status page."""
+        ...
+
+
+def routes(answers: Answers) -> Mapping[str, Handler]:
+    """Give the routes of a coordinator; a question that cannot be read is refused, not an error."""
 
     async def promised(asker: str, body: bytes) -> bytes:
         question = decode(body, _Question)
-        return encode(_Promise(given=question is not None and promise(question.address, asker)))
+        return encode(_Promise(given=question is not None and answers.promise(question.address, asker)))
 
-    async def heard(_asker: str, _body: bytes) -> bytes:
-        return b"{}"
+    async def heard(asker: str, body: bytes) -> bytes:
+        heartbeat = decode(body, Heartbeat)
+        return encode(Heard(answered=False) if heartbeat is None else answers.heard(asker, heartbeat))
+
+    async def word(asker: str, body: bytes) -> bytes:
+        question = decode(body, AskWord)
+        return encode(Word(ago_ms=None, inc=0) if question is None else answers.word(asker, question))
 
     async def page(_asker: str, _body: bytes) -> bytes:
-        return status()
+        return answers.page()
 
-    return {PROMISE: promised, HEARTBEAT: heard, STATUS: page}
+    return {PROMISE: promised, HEARTBEAT: heard, WORD: word, STATUS: page}

@@ -161,7 +161,8 @@ class EarlyView(msgspec.Struct, frozen=True, kw_only=True):
     """Early takeover by all members' word."""
 
     enabled: bool
-    state: str = ""
+    leashed: tuple[str, ...] = ()
+    """Addresses whose holder lives by the others' answers, so that they can be taken early."""
     suspects: tuple[str, ...] = ()
     """Holders this coordinator does not hear."""
     takeovers: int = 0
