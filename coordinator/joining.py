@@ -6,12 +6,12 @@ Both processes of a host do this, each under its own role and with its own sessi
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from coordinator.feed import POLL_S, Feed
@@ -51,9 +51,8 @@ class Joined:
     async def run(self) -> None:
         """Hold the session and follow the watch until cancelled; what ends one ends the other."""
         async with asyncio.TaskGroup() as together:
-            together.create_task(self.session.run())
-            together.create_task(self.feed.run())
-            together.create_task(self._renew_credentials())
+            for work in (self.session.run(), self.feed.run(), self._renew_credentials()):
+                together.create_task(_lasting(work))
 
     async def close(self, *, timeout_s: float) -> None:
         """Resign if the store answers in time, else leave the lease to its end or the next life; then close all.
@@ -136,6 +135,17 @@ def join(
         alarm=alarm,
         used=used,
     )
+
+
+async def _lasting(work: Coroutine[Any, Any, None]) -> None:
+    """Do work that only a cancellation of ours may end: a task group passes over one cancelled by something else."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+    raise RuntimeError("the session or the watch ended by itself")
 
 
 def _reader(cluster: Cluster, environment: Mapping[str, str]) -> Callable[[], Credentials]:

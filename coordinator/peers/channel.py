@@ -18,30 +18,30 @@ import aiohttp
 from aiohttp import web
 
 from coordinator.errors import CoordinatorError
+from coordinator.peers.bounds import (
+    BACKLOG,
+    BODY_MAX,
+    BODY_S,
+    CALLS_MAX,
+    CALLS_PER_NODE_MAX,
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    CONNECTIONS_TO_NODE_MAX,
+    HANDLER_S,
+    HANDSHAKE_S,
+    IDLE_CLIENT_S,
+    IDLE_S,
+    LINGER_S,
+    PATH,
+    RETRY_S,
+    TEXT_MAX,
+    shown,
+)
 from coordinator.peers.contract import Handler, PeerRefused, PeerUnreachable
 from coordinator.peers.identity import NotAPeer, caller
 from coordinator.peers.tls import Contexts
 from coordinator.pki import Pki, PkiUnusable
 
-BODY_MAX: Final = 64 << 10
-"""Largest body of a route that names no bound of its own, and largest answer."""
-TEXT_MAX: Final = 200
-PATH: Final = "/peer/"
-CONNECTIONS_MAX: Final = 256
-CONNECTIONS_PER_ADDRESS_MAX: Final = 64
-"""Handshakes included: one host cannot take the others' place."""
-CALLS_MAX: Final = 128
-CALLS_PER_NODE_MAX: Final = 32
-CONNECTIONS_TO_NODE_MAX: Final = 8
-HANDSHAKE_S: Final = 5.0
-BODY_S: Final = 5.0
-HANDLER_S: Final = 10.0
-IDLE_S: Final = 60.0
-IDLE_CLIENT_S: Final = 30.0
-"""Shorter than the server's, so that a question seldom meets a connection just being closed."""
-LINGER_S: Final = 1.0
-RETRY_S: Final = 0.1
-BACKLOG: Final = 64
 _HTTP: Final[dict[str, Any]] = {
     "auto_decompress": False,
     "access_log": None,
@@ -244,7 +244,7 @@ class PeerClient:
         except TimeoutError:
             raise PeerUnreachable(f"{node}: no answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, PkiUnusable) as error:
-            raise PeerUnreachable(f"{node}: {_told(str(error) or type(error).__name__)}") from None
+            raise PeerUnreachable(f"{node}: {shown(str(error) or type(error).__name__)}") from None
         finally:
             self._asked[node] -= 1
             self._asked += Counter()
@@ -265,7 +265,7 @@ class PeerClient:
             content = await response.read()
         if response.status == HTTPStatus.OK:
             return content
-        text = f"{node}: {route}: {response.status} {_told(content.decode(errors='replace'))}"
+        text = f"{node}: {route}: {response.status} {shown(content.decode(errors='replace'))}"
         if response.status in _BUSY or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PeerUnreachable(text)
         raise PeerRefused(text)
@@ -284,8 +284,3 @@ class PeerClient:
                 trust_env=False,
             )
         return self._session
-
-
-def _told(text: str) -> str:
-    """Cut a text of another's to what a log line can show."""
-    return "".join(char if char.isprintable() else " " for char in text[:TEXT_MAX])

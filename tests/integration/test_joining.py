@@ -212,6 +212,18 @@ async def test_closing_while_etcd_is_silent_is_bounded_and_the_next_life_takes_o
         await live(again)
 
 
+async def test_a_watch_that_ends_by_itself_is_not_passed_over(clear, tmp_path):
+    async def ends() -> None:
+        raise asyncio.CancelledError
+
+    member = joined(settings([f"http://{each}" for each in clear.endpoints()], tmp_path / "none"), "relay-a", tmp_path)
+    member.feed.run = ends
+    with pytest.raises(ExceptionGroup) as caught:
+        await member.run()
+    assert "ended by itself" in str(caught.value.exceptions[0])
+    await member.close(timeout_s=3)
+
+
 def test_what_cannot_be_shown_to_etcd_is_said_before_anything_is_held(authority, tmp_path):
     with pytest.raises(PkiUnusable, match=r"ca\.pem|No such file"):
         joined(settings(["etcd-1"], tmp_path / "none"), "relay-a", tmp_path)

@@ -340,13 +340,16 @@ async def test_a_server_that_accepts_and_says_nothing_holds_up_nobody_else(house
         await house.server("relay-b")
         house.targets["relay-c"] = Target(*silent.getsockname())
         client = house.client("relay-a")
-        hanging = [asyncio.create_task(ask(client, node="relay-c", timeout_s=0.6)) for _ in range(20)]
-        begun = time.monotonic()
+        hanging = [asyncio.create_task(ask(client, node="relay-c", timeout_s=30)) for _ in range(20)]
         for _ in range(20):
-            assert await ask(client, timeout_s=0.5) == b"relay-a:x"
-        assert time.monotonic() - begun < 0.6, "others waited for the silent one"
-        for ended in await asyncio.gather(*hanging, return_exceptions=True):
-            assert isinstance(ended, PeerUnreachable)
+            assert await ask(client) == b"relay-a:x"
+        assert not any(task.done() for task in hanging), "the silent one was waited for"
+        with pytest.raises(PeerUnreachable, match=r"relay-c: no answer within 0\.1 s"):
+            await ask(client, node="relay-c", timeout_s=0.1)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        assert not client._asked
 
 
 async def test_nobody_listening(house):
@@ -475,8 +478,16 @@ async def test_files_that_do_not_fit_leave_the_old_ones_in_use(house):
     assert kept != pki.key.read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["missing", "garbage", "locked", "foreign key"])
-async def test_a_server_without_usable_certificates_does_not_start(house, damage):
+DAMAGES = {
+    "missing": "No such file",
+    "garbage": "not usable or no pair",
+    "locked": "locked by a password",
+    "foreign key": "not usable or no pair",
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.items(), ids=DAMAGES.keys())
+async def test_a_server_without_usable_certificates_does_not_start(house, damage, said):
     pki = house.pki("relay-b")
     if damage == "missing":
         pki.ca.unlink()
@@ -488,7 +499,7 @@ async def test_a_server_without_usable_certificates_does_not_start(house, damage
         key = load_pem_private_key(pki.key.read_bytes(), password=None)
         locked = BestAvailableEncryption(b"hunter2")
         pki.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
-    with pytest.raises(PkiUnusable) as caught:
+    with pytest.raises(PkiUnusable, match=said) as caught:
         await PeerServer(pki, CLUSTER, lambda: house.nodes, {}).start("127.0.0.1", 0)
     assert "hunter2" not in str(caught.value)
     with pytest.raises(PeerUnreachable):
@@ -498,9 +509,9 @@ async def test_a_server_without_usable_certificates_does_not_start(house, damage
 # -- cost
 
 
-async def test_a_round_trip_is_short(house):
-    """The bound is generous to a busy machine; the figure printed is the one to look at."""
-    await house.server("relay-b")
+async def test_a_beat_costs_no_handshake(house):
+    """The figures printed are the ones to look at (design: below 1 ms); a busy machine must not fail the test."""
+    server = await house.server("relay-b")
     client = house.client("relay-a")
     await ask(client)
     times, used = [], time.process_time()
@@ -510,7 +521,9 @@ async def test_a_round_trip_is_short(house):
         times.append(time.perf_counter() - begun)
     used = time.process_time() - used
     print(f"median {median(times) * 1e3:.3f} ms, CPU {used / 400 * 1e3:.3f} ms for both sides")
-    assert median(times) < 0.005
+    (connection,) = server._http.connections
+    assert server._http.requests_count == 401
+    assert connection.transport.get_extra_info("ssl_object").version() == "TLSv1.3"
 
 
 def test_the_channel_works_on_uvloop_too(tmp_path):
