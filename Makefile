@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test test-long lint bench failover lock clean
+.PHONY: run demo test test-long lint bench failover lock clean
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 
 run: $(VENV)/.run  ## start a relay: no CONFIG needed (simulated Microsoft 365), or CONFIG=relay.yaml
 	$(BIN)/relayctl run $(CONFIG)
+
+demo: $(VENV)/.dev  ## three nodes, three etcd members and the simulator on this machine; says what to try
+	$(BIN)/relayctl demo
 
 test: $(VENV)/.dev  ## everything that runs in minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal

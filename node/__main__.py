@@ -12,6 +12,7 @@ from node.cli.config import config_app
 from node.cli.init import init
 from node.cli.output import SYSTEM_FILE
 from node.cli.passwords import hash_password
+from node.cli.pki import pki_app
 from node.cli.queue import queue_app
 from node.cli.route import route_app
 from node.cli.top import top
@@ -63,6 +64,14 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command("demo")
+def demonstrate() -> None:
+    """Run three nodes, three etcd members and a simulated Microsoft 365 here, to try a cluster on."""
+    from node.app.demo_run import demo_cluster  # noqa: PLC0415 - as in _run_node
+
+    raise typer.Exit(common.told(demo_cluster)())
+
+
 app.command()(init)
 app.command("hash-password")(hash_password)
 app.command("status")(status.status)
@@ -73,6 +82,7 @@ app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.add_typer(wishes.vip_app, name="vip")
+app.add_typer(pki_app, name="pki")
 app.add_typer(config_app, name="config")
 app.add_typer(client_app, name="client")
 app.add_typer(queue_app, name="queue")

@@ -1,0 +1,110 @@
+"""The demonstration's load balancer: passes connections on to whoever holds the address, by its HTTP probe.
+
+On one machine an address cannot move from host to host; what stands for it is what clouds have: a balancer that asks
+every node ``/vip/<name>`` and sends clients to the one that says yes.
+"""
+
+import asyncio
+import http.client
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+ASK_S: Final = 0.2
+ANSWER_S: Final = 0.5
+CHUNK: Final = 64 * 1024
+CONNECTIONS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back:
+    """One node behind the balancer."""
+
+    host: str
+    port: int
+    probe_port: int
+
+
+class Balancer:
+    """Listens at ``host:port``; ``holder`` is the node that clients are sent to now."""
+
+    def __init__(self, name: str, host: str, port: int, backs: Mapping[str, Back]) -> None:
+        """``name``: of the virtual address."""
+        self._name, self._host, self._port, self._backs = name, host, port, backs
+        self.holder = ""
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen and begin to ask. Raises OSError when the address is taken."""
+        self._server = await asyncio.start_server(self._accept, self._host, self._port)
+        self._asking = asyncio.create_task(self._ask_for_ever(), name="balancer")
+
+    async def close(self) -> None:
+        """Stop and cut what is open."""
+        if self._asking is not None:
+            self._asking.cancel()
+        if self._server is not None:
+            self._server.close()
+        for task in tuple(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _ask_for_ever(self) -> None:
+        while True:
+            said = await asyncio.gather(*(asyncio.to_thread(self._ask, back) for back in self._backs.values()))
+            yes = [node for node, held in zip(self._backs, said, strict=True) if held]
+            self.holder = self.holder if self.holder in yes else (yes[0] if yes else "")
+            await asyncio.sleep(ASK_S)
+
+    def _ask(self, back: Back) -> bool:
+        connection = http.client.HTTPConnection(back.host, back.probe_port, timeout=ANSWER_S)
+        try:
+            connection.request("GET", f"/vip/{self._name}")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+        try:
+            if self.holder and len(self._open) <= CONNECTIONS_MAX:
+                await _join(reader, writer, self._backs[self.holder])
+        finally:
+            writer.close()
+
+
+async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: Back) -> None:
+    """Carry bytes both ways until either side ends."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            inner_reader, inner_writer = await asyncio.open_connection(back.host, back.port)
+    except (OSError, TimeoutError):
+        return
+    try:
+        ways = [
+            asyncio.ensure_future(_carry(reader, inner_writer)),
+            asyncio.ensure_future(_carry(inner_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+    finally:
+        inner_writer.close()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
