@@ -2,8 +2,14 @@
 
 import os
 import socket
+from contextlib import suppress
+from functools import reduce
+from operator import getitem
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from coordinator.settings.cluster import Cluster, VirtualAddress, timing_of
 from coordinator.settings.errors import BadSettings
@@ -382,3 +388,31 @@ def test_the_node_leaves_its_own_part_out_of_the_clusters_hash(place):
     texts = [TENANT + CLUSTER + more for more in ("", "coordinator: {state: /x}\n", "virtual_addresses: {}\n")]
     hashes = {node_load(write(place, text), node_name="relay-a", here=False).cluster_hash for text in texts}
     assert len(hashes) == 1
+
+
+NASTY = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20),
+    st.sampled_from(["", "0.0.0.0", "::", "fe80::1%x", "http://", "999999999999999d", "relay-a", "/", "..", "{}"]),
+    st.lists(st.text(max_size=5), max_size=3), st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+)  # fmt: skip
+PLACES = [
+    ("cluster",), ("cluster", "name"), ("cluster", "nodes"), ("cluster", "nodes", "relay-a"), ("runtime",),
+    ("cluster", "nodes", "relay-a", "address"), ("cluster", "nodes", "relay-a", "site"), ("cluster", "etcd"),
+    ("cluster", "etcd", 0), ("cluster", "pki"), ("cluster", "prefix"), ("cluster", "ports"), ("cluster", "timing"),
+    ("cluster", "ports", "node"), ("cluster", "login"), ("cluster", "fallback"), ("telemetry",), ("coordinator",),
+    ("virtual_addresses",), ("virtual_addresses", "a"), ("virtual_addresses", "a", "address"), ("hostname",),
+    ("virtual_addresses", "a", "nodes"), ("virtual_addresses", "a", "hook"), ("virtual_addresses", "a", "probe"),
+    ("virtual_addresses", "a", "hold"), ("virtual_addresses", "a", "interface"), ("virtual_addresses", "a", "driver"),
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_the_file_is_taken_or_refused_with_a_place(place, data):
+    tree = yaml.safe_load(CLUSTER + "virtual_addresses: {a: {address: 10.1.0.9, site: dc1}}\n")
+    for path in data.draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=3)):
+        value = data.draw(NASTY)
+        with suppress(KeyError, IndexError, TypeError):  # a part drawn before may have taken the place away
+            reduce(getitem, path[:-1], tree)[path[-1]] = value
+    found = told(place, yaml.safe_dump(tree, allow_unicode=True))
+    assert not isinstance(found, list) or all(fault.startswith("relay.yaml") and "\n" not in fault for fault in found)
