@@ -4,7 +4,7 @@ What to do next is ``session.py``; here are the calls, their bounds and the wait
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -40,6 +40,10 @@ def boottime_ms() -> int:
     return int(boottime_s() * 1_000)
 
 
+async def _nothing() -> None:
+    """Nobody has to be told."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Self:
     """Who begins the session: the key it shows itself under, what it writes there, and what it keeps on disk."""
@@ -64,6 +68,8 @@ class SessionRunner:
         """Why the store itself is not trusted (ForeignCluster); empty when it is."""
         self.changed = asyncio.Event()
         """Set and replaced whenever the phase changes."""
+        self.before_join: Callable[[], Awaitable[None]] = _nothing
+        """Awaited once the store answers, before the member key is written: say to all that we come back (§5)."""
         self._store, self._me, self._now_ms = store, me, now_ms
         self._due_ms = 0
         self._published = me.record

@@ -29,6 +29,17 @@ class Gcra:
         self._arrival = -(-self._arrival * amount // self.amount)
         self.amount, self.window_ms, self.burst = amount, window_ms, burst
 
+    def reshape(self, amount: int, now_ms: int) -> None:
+        """Change rate and burst to ``amount``, keeping the *units* counted: for parts of a rate moved between holders.
+
+        All parts together then let through what the whole would: each unit drains somewhere, none is forgotten.
+        """
+        if amount < 1:
+            raise ValueError(f"impossible rate: {amount=}")
+        counted = max(0, self._arrival - now_ms * self.amount)
+        self._arrival = now_ms * amount + counted
+        self.amount = self.burst = amount
+
     def reserve(self, now_ms: int) -> bool:
         """Reserve one arrival, or say that it comes too early."""
         if self.next_ms(now_ms) > now_ms:

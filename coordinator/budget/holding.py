@@ -10,7 +10,8 @@ counts as done and as not done until the record has moved on.
 Pure (coordination-review §1 "no blind retry", §4, §5): no clock, no store, no task.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -36,20 +37,29 @@ class Holding:
     """Of the record's key, also when its value was not understood; 0: no such key."""
     sent: Record | None = None
     """A move on its way, on this revision."""
-    doubt: int | None = None
-    """The lowest share that moves on this revision would leave us with which nobody answered."""
+    unsure: bool = False
+    """Nobody answered whether ``sent`` happened."""
     fault: str = ""
     """Why the record is not believed: nobody moves anything, what was held stays."""
+    moved: Mapping[str, int] = field(default_factory=dict)
+    """``giver/taker`` → permits ever moved between them while the store was silent, by our own books (§5)."""
 
     @property
     def share(self) -> int:
         """Permits that are ours whatever has become of our moves."""
         if self.record is None:
             return 0
-        readings = [shares.share_of(self.record, self.holder)]
-        readings += [] if self.sent is None else [shares.share_of(self.sent, self.holder)]
-        readings += [] if self.doubt is None else [self.doubt]
-        return min(readings)
+        here = self._reading(self.record)
+        return here if self.sent is None else min(here, self._reading(self.sent))
+
+    def _reading(self, record: Record) -> int:
+        """Our share by a record, and what was moved since without the store."""
+        mine = shares.share_of(record, self.holder)
+        for pair, total in self.moved.items():
+            giver, _, taker = pair.partition("/")
+            moved = shares.unwritten(record, giver, taker, total)
+            mine += moved * ((taker == self.holder) - (giver == self.holder))
+        return max(0, mine)
 
     @property
     def size(self) -> int:
@@ -83,7 +93,7 @@ class Situation:
 
 def adopted(holding: Holding, inc: int, value: bytes | None, revision: int) -> Holding:
     """Take the key's state as of the begin of session ``inc`` or later: no move of an earlier one can still happen."""
-    clean = replace(holding, inc=inc, sent=None, doubt=None)
+    clean = replace(holding, inc=inc, sent=None, unsure=False)
     return _taken(clean, value, revision)
 
 
@@ -97,13 +107,12 @@ def learned(holding: Holding, value: bytes | None, revision: int) -> Holding:
 
 def _taken(holding: Holding, value: bytes | None, revision: int) -> Holding:
     if value is None and holding.record is None and not holding.revision:
-        return replace(holding, sent=None, doubt=None, fault="")
+        return replace(holding, sent=None, unsure=False, fault="")
     try:
         record = shares.checked(_read(value), holding.limit)
     except Overdrawn as error:
-        low = holding.share
-        return replace(holding, revision=revision, sent=None, doubt=low, fault=str(error))
-    return replace(holding, record=record, revision=revision, sent=None, doubt=None, fault="")
+        return replace(holding, revision=revision, fault=str(error))
+    return replace(holding, record=record, revision=revision, sent=None, unsure=False, fault="")
 
 
 def _read(value: bytes | None) -> Record:
@@ -128,7 +137,7 @@ def done(holding: Holding, revision: int) -> Holding:
     """The move happened at ``revision``."""
     if revision <= holding.revision or holding.sent is None:
         return holding
-    return replace(holding, record=holding.sent, revision=revision, sent=None, doubt=None)
+    return replace(holding, record=holding.sent, revision=revision, sent=None, unsure=False)
 
 
 def undone(holding: Holding, value: bytes | None, revision: int) -> Holding:
@@ -136,20 +145,42 @@ def undone(holding: Holding, value: bytes | None, revision: int) -> Holding:
 
     The revision may be the one we knew, when something else in the same transaction did not hold.
     """
-    back = replace(holding, sent=None)
+    back = refused(holding)
     if value is None and holding.record is not None:
         return _taken(back, None, holding.revision)
     return learned(back, value, revision)
 
 
 def unanswered(holding: Holding) -> Holding:
-    """Nobody said whether the move happened: the share stays at its lowest reading until the record has moved on."""
-    return holding if holding.sent is None else replace(holding, sent=None, doubt=holding.share)
+    """Nobody said whether the move happened: both readings count until the record has moved on."""
+    return replace(holding, unsure=holding.sent is not None)
 
 
 def refused(holding: Holding) -> Holding:
-    """The move was not carried out, and nothing is said of the key."""
-    return replace(holding, sent=None)
+    """The move was not carried out, and nothing is said of the key; an earlier try of the same may still be."""
+    return holding if holding.unsure else replace(holding, sent=None)
+
+
+def moved_to(holding: Holding, giver: str, taker: str, total: int) -> Holding:
+    """By our books so many permits were ever moved between two holders without the store; totals only grow."""
+    pair = f"{giver}/{taker}"
+    return replace(holding, moved={**holding.moved, pair: max(total, moved_total(holding, giver, taker))})
+
+
+def moved_total(holding: Holding, giver: str, taker: str) -> int:
+    """The running total, by our books or the record."""
+    written = (holding.record or {}).get(f"{shares.MOVED}{giver}/{taker}", 0)
+    return max(written, holding.moved.get(f"{giver}/{taker}", 0))
+
+
+def remembered(holding: Holding, share: int) -> Holding:
+    """After a restart while the store is silent: what we held by our own notes, all of it just used."""
+    record = {
+        **shares.fresh(holding.limit),
+        shares.POOL: max(0, holding.limit - share),
+        shares.SHARE + holding.holder: share,
+    }
+    return replace(holding, record=record, inc=0, revision=0, sent=None, unsure=False)
 
 
 def limited(holding: Holding, limit: int) -> Holding:
@@ -172,19 +203,22 @@ def others(holding: Holding) -> frozenset[str]:
 
 def next_move(holding: Holding, now: Situation) -> Record | None:
     """The record to write now, or None. One write does all there is to do for this limit."""
-    if not holding.inc or holding.fault or holding.sent is not None:
+    if not holding.inc or holding.fault:
         return None
+    if holding.sent is not None:
+        # The move nobody answered may still happen: the very same again, so that only one of the two can.
+        return holding.sent if holding.unsure else None
     if holding.record is None:
         return _created(holding, now) if now.wants or now.urgent else None
     record = holding.record
+    for pair, total in holding.moved.items():
+        giver, _, taker = pair.partition("/")
+        record = shares.settle_moved(record, giver, taker, total)
     for node in now.gone:
         record = shares.reclaim(record, node).record if node != holding.holder else record
     record = shares.resize(record, holding.size, holding.limit).record
     record = _own_part(holding, record, now)
-    if record == holding.record:
-        # Writing the same once more settles what became of the move nobody answered: only one of the two can happen.
-        return None if holding.doubt is None else record
-    return record
+    return None if record == holding.record else record
 
 
 def _created(holding: Holding, now: Situation) -> Record:

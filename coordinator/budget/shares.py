@@ -126,8 +126,14 @@ def ask(record: Record, holder: str, *, urgent: bool = False) -> Moved:
 def settle_moved(record: Record, giver: str, taker: str, total: int) -> Record:
     """Write down what two holders moved without the store, up to their running ``total``; once, whoever writes it."""
     name = f"{MOVED}{giver}/{taker}"
-    count = min(total - record.get(name, 0), share_of(record, giver))
-    return {**_shift(record, SHARE + giver, SHARE + taker, count), name: total} if count > 0 else record
+    if total <= record.get(name, 0):
+        return record
+    return {**_shift(record, SHARE + giver, SHARE + taker, unwritten(record, giver, taker, total)), name: total}
+
+
+def unwritten(record: Record, giver: str, taker: str, total: int) -> int:
+    """Permits moved without the store that a record does not show yet; none of a share taken back meanwhile."""
+    return max(0, min(total - record.get(f"{MOVED}{giver}/{taker}", 0), share_of(record, giver)))
 
 
 def give_back(record: Record, holder: str, free: int) -> Moved:

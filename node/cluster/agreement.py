@@ -90,16 +90,28 @@ class Agreement:
         self.keys = (keys.config,)
         self.prefixes = (keys.wanted(""),)
         self.fault = ""
-        self.wanted = wanted
+        self._wanted = wanted
+        self._values: Values | None = None
         self.in_force: InForce | None = None
         self._mine = keys.wanted(node)
         self._items: dict[str, Item] = {}
         self._lease = 0
 
+    @property
+    def wanted(self) -> Wanted:
+        """What this node wants."""
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, wanted: Wanted) -> None:
+        self._wanted, self._values = wanted, None
+
     def values(self) -> Values:
         """What to go by: the lower limits and the longer list of all that is wanted or in force."""
-        read = [decode(item.value, Wanted) for key, item in self._items.items() if key != self._mine]
-        return meanwhile(self.in_force, [self.wanted, *(each for each in read if each is not None)])
+        if self._values is None:
+            read = [decode(item.value, Wanted) for key, item in self._items.items() if key != self._mine]
+            self._values = meanwhile(self.in_force, [self.wanted, *(each for each in read if each is not None)])
+        return self._values
 
     def begin(self, at: Moment) -> None:
         """See Part."""
@@ -107,6 +119,7 @@ class Agreement:
 
     def news(self, key: str, item: Item | None, revision: int, at: Moment) -> None:  # noqa: ARG002 - Part's form
         """See Part. A value in force that cannot be read leaves the last one that could."""
+        self._values = None
         if key == self.keys[0]:
             found = in_force_of(item)
             self.fault = "" if item is None or found is not None else "the values in force cannot be read"

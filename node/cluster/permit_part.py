@@ -7,10 +7,12 @@ permit that comes free on any node. A share of one permit thus loses nothing: it
 """
 
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from coordinator.budget import holding as holdings
+from coordinator.budget import shares
 from coordinator.budget.holding import IDLE_MS, Holding, Situation
-from coordinator.budget.reserve import ElasticPermits, Pool
+from coordinator.budget.reserve import Pool
 from coordinator.budget.shares import reclaim_delay_ms
 from coordinator.store.contract import Compare, Field, Item, Put
 from node.cluster.parts import Moment, Proposal
@@ -23,14 +25,46 @@ URGENT_MS = 5_000
 """How long a refused urgent need keeps its place at the head of the queue."""
 
 
-class PermitPart:
-    """Permits of one account on this node."""
+class Counting(Protocol):
+    """What counts the permits of a share: ElasticPermits, or a client's arrivals."""
+
+    limit: int
+
+    @property
+    def window_ms(self) -> int:
+        """W."""
+        ...
+
+    def resize(self, limit: int, window_ms: int, now_ms: int, *, reserve: int = 0) -> None:
+        """Another share."""
+        ...
+
+    def out(self, now_ms: int) -> int:
+        """Permits of it in use."""
+        ...
+
+    def take(self, now_ms: int, *, urgent: bool) -> Pool | None:
+        """Take one."""
+        ...
+
+    def restore(self, now_ms: int, ended_ms: int, *, vanished: bool) -> None:
+        """Count one of an earlier life."""
+        ...
+
+    def next_free_ms(self, now_ms: int, *, urgent: bool = False) -> int:
+        """When one can be had."""
+        ...
+
+
+P = TypeVar("P", bound=Counting)
+
+
+class PermitPart(Generic[P]):
+    """Permits of one limit on this node."""
 
     prefixes: tuple[str, ...] = ()
 
-    def __init__(
-        self, key: str, holder: str, permits: ElasticPermits, *, settle_ms: int, on_more: Callable[[], None]
-    ) -> None:
+    def __init__(self, key: str, holder: str, permits: P, *, settle_ms: int, on_more: Callable[[], None]) -> None:
         """``on_more`` is called when the share has grown."""
         self.keys = (key,)
         self.holding = Holding(holder=holder, limit=0)
@@ -62,9 +96,13 @@ class PermitPart:
         self._asked_ms = now_ms
         pool = self.permits.take(now_ms, urgent=urgent)
         if pool is None:
-            self._needs, self._refused_ms = True, now_ms
+            self.want(now_ms)
             self._urgent_ms = now_ms if urgent else self._urgent_ms
         return pool
+
+    def want(self, now_ms: int) -> None:
+        """There is more work than permits."""
+        self._needs, self._refused_ms = True, now_ms
 
     def free(self, now_ms: int) -> int:
         """Permits of the share that are not out."""
@@ -93,6 +131,35 @@ class PermitPart:
     def fault(self) -> str:
         """See Part."""
         return self.holding.fault
+
+    # -- while the store is silent
+
+    @property
+    def lot(self) -> int:
+        """How many permits move at once."""
+        return shares.lot_of(self.holding.limit)
+
+    def starved(self, now_ms: int) -> bool:
+        """Whether there is work and no free permit."""
+        return self._needs and not self.free(now_ms) and now_ms < self._refused_ms + IDLE_MS
+
+    def to_spare(self, now_ms: int) -> int:
+        """Permits to give away: half of those that lie free while there is no more work than permits."""
+        self._look(now_ms)
+        return 0 if self._needs else -(-self.free(now_ms) // 2)
+
+    def moved(self, giver: str, taker: str, total: int, now_ms: int) -> None:
+        """By our books so many were ever moved between two nodes without the store."""
+        self.holding = holdings.moved_to(self.holding, giver, taker, total)
+        self.fit(now_ms)
+
+    def remembered(self, share: int, now_ms: int) -> None:
+        """After a restart while the store is silent: what our notes say we held, all of it just used."""
+        self.holding = holdings.remembered(self.holding, min(share, self.holding.limit))
+        self.fit(now_ms)
+        for _ in range(self.holding.share):
+            self.permits.restore(now_ms, now_ms, vanished=True)
+        self.known_life = True
 
     # -- the mover's side
 
@@ -124,7 +191,7 @@ class PermitPart:
         if (
             now_ms < self._moved_ms + min(REST_MS, self.window_ms // 20)
             and not (urgent or starved)
-            and self.holding.doubt is None
+            and not self.holding.unsure
         ):
             return []
         record = holdings.next_move(self.holding, self._situation(at, urgent=urgent))

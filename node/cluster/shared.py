@@ -7,24 +7,20 @@ that delivers; bounded by the limits and by grants under way.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from coordinator.budget.reserve import share_of
-from coordinator.inforce import Wanted
 from coordinator.store.contract import Seen
-from node.cluster.agreement import Agreement, lowered, numbers_of
 from node.cluster.contract import BudgetUse, Grant, Need, Refusal, SlotLease
-from node.cluster.desk import ClientDesk
-from node.cluster.limits import BudgetLimits, whole_ms
+from node.cluster.limits import BudgetLimits
 from node.cluster.lot_part import LotPart
 from node.cluster.mover import Mover
 from node.cluster.parts import Moment, Part
 from node.cluster.place import Place, Sight
 from node.cluster.rebuild import Kept, PastAttempt, ended
 from node.cluster.scopes import UNLIMITED
-from node.cluster.shared_account import Here, SharedAccount, lot_part
-from node.cluster.shared_usage import account_lines, tenant_line
+from node.cluster.shared_account import Here, SharedAccount
+from node.cluster.shared_scopes import SharedScopes
 from node.policy.envelope import Priority
 
 if TYPE_CHECKING:
@@ -50,12 +46,7 @@ class SharedBudgets:
         self._granted = 0
         self._place = place
         self._here = Here(node=place.node, keys=place.keys, on_free=place.on_free, on_slot_wanted=place.on_slot_wanted)
-        wanted = Wanted(hash=place.config_hash, nodes=tuple(sorted(place.nodes)), limits=numbers_of(limits))
-        self.agreement = Agreement(place.keys, place.node, wanted)
-        self._ours = self._limits = limits
-        self._accounts: dict[str, SharedAccount] = {}
-        self._tenants: dict[str, LotPart] = {}
-        self._desk = ClientDesk()
+        self.scopes = SharedScopes(limits, place, self._here)
         self._open: dict[str, tuple[SharedAccount, Pool | None, LotPart | None]] = {}
         self.sight = Sight(place)
         self.alone_together: Callable[[], bool] = _never
@@ -79,14 +70,14 @@ class SharedBudgets:
 
     def try_grant(self, need: Need, now_ms: int) -> Grant | Refusal:
         """See Budgets. Room of the day is looked at before a permit is taken, so a refusal has taken nothing."""
-        account = self._accounts.get(need.account)
-        if account is None or need.account not in self._limits.accounts:
+        account = self.scopes.accounts.get(need.account)
+        if account is None or need.account not in self.scopes.limits.accounts:
             return Refusal(reason="unknown_account", retry_ms=now_ms + UNKNOWN_RETRY_MS)
         if self._paused(account):
             return Refusal(reason="paused", retry_ms=now_ms + PAUSED_RETRY_MS)
         urgent = need.priority is Priority.URGENT
         lots = account.lots if account.limits.recipients_24h else None
-        tenant = self._tenants.get(need.tenant) if need.external else None
+        tenant = self.scopes.tenants.get(need.tenant) if need.external else None
         tenant = tenant if tenant is not None and tenant.day.limit < UNLIMITED else None
         refusal = self._short(lots, need.recipients, "day_budget", now_ms, urgent=urgent)
         refusal = refusal or self._short(tenant, need.external, "tenant_budget", now_ms, urgent=urgent)
@@ -157,8 +148,8 @@ class SharedBudgets:
 
     def try_slot(self, account: str, now_ms: int) -> SlotLease | None:
         """See Budgets."""
-        state = self._accounts.get(account)
-        if state is None or account not in self._limits.accounts or not self.may_send():
+        state = self.scopes.accounts.get(account)
+        if state is None or account not in self.scopes.limits.accounts or not self.may_send():
             return None
         if not state.limits.sessions:
             return SlotLease(account=account, index=-1)
@@ -169,7 +160,7 @@ class SharedBudgets:
 
     def give_back(self, lease: SlotLease, now_ms: int, *, linger: bool = False) -> None:
         """See Budgets."""
-        state = self._accounts.get(lease.account)
+        state = self.scopes.accounts.get(lease.account)
         if state is None or lease.index < 0:
             return
         at_hand = state.slots.give_back(lease, now_ms, linger=linger)
@@ -181,15 +172,15 @@ class SharedBudgets:
 
     def admit_client(self, client: str, recipients: int, now_ms: int) -> Refusal | None:
         """See Budgets."""
-        return self._desk.admit(client, recipients, now_ms)
+        return self.scopes.desk.admit(client, recipients, now_ms)
 
     def admit_recipients(self, client: str, recipients: int, now_ms: int) -> Refusal | None:
         """Room for more recipients of a message already admitted; pass their sum to ``client_done``."""
-        return self._desk.admit_recipients(client, recipients, now_ms)
+        return self.scopes.desk.admit_recipients(client, recipients, now_ms)
 
     def client_done(self, client: str, reserved: int, used: int, now_ms: int) -> None:
         """See Budgets."""
-        self._desk.done(client, reserved, used, now_ms)
+        self.scopes.desk.done(client, reserved, used, now_ms)
 
     # -- life
 
@@ -203,11 +194,7 @@ class SharedBudgets:
 
     def reload(self, limits: BudgetLimits, now_ms: int, *, config_hash: str = "", nodes: Sequence[str] = ()) -> None:
         """Want new limits; they hold once every node wants them, until then the lower of both."""
-        self._ours = limits
-        wanted = self.agreement.wanted
-        self.agreement.wanted = Wanted(
-            hash=config_hash or wanted.hash, nodes=tuple(sorted(nodes)) or wanted.nodes, limits=numbers_of(limits)
-        )
+        self.scopes.want(limits, config_hash, nodes)
         self._apply(now_ms)
         for scope in limits.accounts:
             self._here.on_free(scope)
@@ -216,31 +203,27 @@ class SharedBudgets:
         self,
         attempts: Sequence[PastAttempt],
         now_ms: int,
-        *,
-        kept: Kept | None = None,
-        host_since_ms: int | None = None,  # noqa: ARG002 - the record of slots knows what lingers
+        **_known_to_the_store: object,
     ) -> None:
         """Once before ``run``: which permits earlier lives of this node have out, and until when.
 
-        Not called, or for a spool that may be behind, each share counts as just used whole. Day units stand in the
-        shared records already; of ``kept`` only the clients' counters are taken.
+        Not called, as for a spool that may be behind, each share counts as just used whole. Day units and lingering
+        connections stand in the shared records already.
         """
-        del kept
         for end in ended(attempts, now_ms):
-            account = self._accounts.get(end.attempt.start.account)
+            account = self.scopes.accounts.get(end.attempt.start.account)
             if account is not None and account.limits.messages:
                 account.permits.permits.restore(now_ms, end.at_ms, vanished=end.vanished)
-        for account in self._accounts.values():
+        for account in self.scopes.accounts.values():
             account.permits.known_life = True
+
+    def snapshot(self, now_ms: int) -> Kept:
+        """Nothing to keep over a restart: what was used stands in the store."""
+        return Kept(saved_ms=now_ms, counts={})
 
     def use(self, now_ms: int) -> list[BudgetUse]:
         """See Budgets."""
-        lines: list[BudgetUse] = []
-        for scope in self._limits.accounts:
-            lines += account_lines(scope, self._accounts[scope], now_ms)
-        for tenant, limit in self._limits.tenants.items():
-            lines += [tenant_line(tenant, self._tenants[tenant].day, now_ms)] if limit else []
-        return lines + self._desk.use(now_ms)
+        return self.scopes.use(now_ms)
 
     def faults(self) -> dict[str, str]:
         """Records nobody moves anything in, and why: alarms."""
@@ -249,45 +232,16 @@ class SharedBudgets:
     # -- inside
 
     def _apply(self, now_ms: int) -> None:
-        values = self.agreement.values()
-        self._limits = limits = lowered(self._ours, values.limits)
-        for scope, wanted in limits.accounts.items():
-            known = self._accounts.get(scope)
-            if known is None:
-                self._accounts[scope] = SharedAccount(scope, wanted, limits, self._here, now_ms)
-            else:
-                known.resize(wanted, limits, now_ms)
-        settle_ms = whole_ms(limits.settle_s)
-        for tenant, limit in limits.tenants.items():
-            if tenant not in self._tenants:
-                key = self._place.keys.budget(tenant, "external")
-                self._tenants[tenant] = lot_part(key, self._here, settle_ms, on_more=self._tenant_more)
-            day = self._tenants[tenant].day
-            day.limit, day.kept = limit or UNLIMITED, share_of(limit, limits.urgent_day_percent)
-        for day_part in self._days():
-            day_part.day.holders = max(1, len(values.nodes))
-        self._desk.reload(limits.clients, now_ms)
+        self.scopes.apply(now_ms)
         self.mover.follow()
 
-    def _tenant_more(self) -> None:
-        for scope in self._limits.accounts:
-            self._here.on_free(scope)
-
-    def _days(self) -> Iterable[LotPart]:
-        return (*(account.lots for account in self._accounts.values()), *self._tenants.values())
-
     def _parts(self) -> list[Part]:
-        found: list[Part] = [self.agreement]
-        for account in self._accounts.values():
-            account.look(self._place.clock())
-            found += account.parts()
-        return found + [lots for lots in self._tenants.values() if lots.day.limit < UNLIMITED]
+        return self.scopes.parts(self._place.clock())
 
     def _seen(self, seen: Seen) -> None:
         self.sight.feed(seen)
-        prefixes = (*self.agreement.keys, *self.agreement.prefixes)
-        if any(change.key.startswith(prefixes) for change in seen.changes):
+        if self.scopes.concerned(seen):
             self._apply(self._place.clock())
 
     def _moment(self) -> Moment:
-        return self.sight.moment(frozenset(self.agreement.values().nodes))
+        return self.sight.moment(self.scopes.nodes())

@@ -1,5 +1,7 @@
 """What is used of shared limits, as lines: this node's part, the others', what is not given out, and who waits."""
 
+from typing import Any
+
 from coordinator.budget import shares
 from coordinator.budget.day_part import DayPart
 from coordinator.budget.forecast import exhausted_ms
@@ -23,7 +25,7 @@ def tenant_line(tenant: str, day: DayPart, now_ms: int) -> BudgetUse:
     return day_line(tenant, "external", day, now_ms)
 
 
-def permits_line(scope: str, kind: str, window_s: float, part: PermitPart, now_ms: int) -> BudgetUse:
+def permits_line(scope: str, kind: str, window_s: float, part: PermitPart[Any], now_ms: int) -> BudgetUse:
     """One shared rate."""
     record = part.holding.record or {}
     free_ms = part.permits.next_free_ms(now_ms) if part.permits.limit else now_ms

@@ -5,13 +5,14 @@ before the transaction that does so is sent. Whoever wants one and finds none jo
 told after ``PATIENCE_MS`` that somebody waits, and gives its connection up by the rule of messages and seconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coordinator.budget import turns
 from coordinator.budget.turns import Me, Rules, Scene, Turn
 from coordinator.store.contract import Item
 from node.cluster.contract import SlotLease
+from node.cluster.notes import Held
 from node.cluster.parts import Moment, Proposal
 
 WANTED_MS = 5_000
@@ -80,6 +81,25 @@ class SlotPart:
         """Slots that are ours, used or at hand."""
         return len(self.scene.mine(self.me) - self._given.keys())
 
+    def ours(self) -> tuple[int, ...]:
+        """Indexes of slots that are ours."""
+        return tuple(sorted(self.scene.mine(self.me) - self._given.keys()))
+
+    def remembered(self, indexes: Sequence[int], held: Held) -> None:
+        """After a restart while the store is silent: slots our notes say we held; their connections are closed."""
+        self.me = Me(node=self.me.node, inc=held.inc, lease=held.lease, boot=held.boot)
+        for index in indexes:
+            self.scene.slots.setdefault(
+                index,
+                Item(
+                    key=f"{self.scene.keys.slots}{index}",
+                    value=self.me.owner.encode(),
+                    create_revision=0,
+                    mod_revision=0,
+                    lease=held.lease,
+                ),
+            )
+
     def take(self, now_ms: int) -> SlotLease | None:
         """Use a slot at hand; none is remembered as demand."""
         free = self.at_hand()
@@ -113,6 +133,8 @@ class SlotPart:
     def begin(self, at: Moment) -> None:
         """See Part. Connections of an earlier session are closed by now; their slots are no longer ours."""
         session = at.session
+        for index in [index for index, item in self.scene.slots.items() if not item.mod_revision]:
+            del self.scene.slots[index]  # only remembered: the watch has told what is there
         self._silent = self._silent or any(given.linger for given in self._given.values())
         self.me = Me(node=self.me.node, inc=session.inc, lease=session.lease, boot=at.boot)
         self.used.clear()

@@ -127,7 +127,7 @@ async def test_a_killed_nodes_share_comes_back_and_nobody_overspends(nodes):
     key = KEYS.budget("t/0", "permits")
 
     def reclaimed():
-        holding = nodes[1].budgets._accounts["t/0"].permits.holding
+        holding = nodes[1].budgets.scopes.accounts["t/0"].permits.holding
         return holding.record is not None and not shares.share_of(holding.record, "a")
 
     await nodes[1].until(reclaimed, within_s=30)
@@ -147,7 +147,7 @@ async def test_garbage_under_our_keys_stops_moves_and_is_said(nodes):
         await store.txn([], [Put(key=KEYS.budget("t/0", kind), value=b'{"lanes": [1, 2]}')], timeout_s=5)
     await node.until(lambda: len(node.budgets.faults()) == 3)
     before = store.calls["txn"]
-    share = node.budgets._accounts["t/0"].permits.holding.share
+    share = node.budgets.scopes.accounts["t/0"].permits.holding.share
     assert share > 0
     granted = [node.budgets.try_grant(Need(account="t/0", recipients=1), node.clock()) for _ in range(20)]
     assert sum(not isinstance(each, Refusal) for each in granted) <= share

@@ -13,14 +13,16 @@ from pathlib import Path
 from coordinator.feed import Feed
 from coordinator.keys import Keys, Role
 from coordinator.members import MemberRecord
+from coordinator.peers.contract import PeerUnreachable
 from coordinator.runner import Self, SessionRunner
 from coordinator.runtime import HeldLease
 from coordinator.session import Phase
+from coordinator.store.contract import Indefinite, NoSpace
 from coordinator.timing import FAST
 from node.cluster.contract import Grant, Limits, Need, Refusal
 from node.cluster.limits import BudgetLimits
 from node.cluster.place import Place
-from node.cluster.shared import SharedBudgets
+from node.cluster.together import ClusterBudgets
 from node.policy.envelope import Priority
 
 KEYS = Keys(cluster="test")
@@ -67,12 +69,41 @@ class Upstream:
         return sent / (limit * (end - begin) / window_s)
 
 
+class Wire:
+    """The peer channel between nodes: who answers, and whose way is cut."""
+
+    def __init__(self):
+        self.routes: dict[str, dict] = {}
+        self.cut: set[str] = set()
+
+
+@dataclass
+class Peers:
+    """One node's end of it."""
+
+    wire: Wire | None
+    name: str
+
+    async def ask(self, node, route, body, *, timeout_s):
+        if self.wire is None or {node, self.name} & self.wire.cut or node not in self.wire.routes:
+            await asyncio.sleep(timeout_s)
+            raise PeerUnreachable(node)
+        await asyncio.sleep(0.002)
+        return await self.wire.routes[node][route](self.name, body)
+
+    async def close(self):
+        pass
+
+
 class Node:
     """One node; ``start`` and ``kill`` are its process's."""
 
-    def __init__(self, name, store, home: Path, now_ms, wanted: BudgetLimits, *, names=NAMES, boot="boot", **place):
+    def __init__(
+        self, name, store, home: Path, now_ms, wanted: BudgetLimits, *, names=NAMES, boot="boot", wire=None, **place
+    ):
         self.name, self.store, self.home, self.now_ms, self.names = name, store, home / name, now_ms, names
         self.wanted, self.boot, self.place = wanted, boot, place
+        self.wire, self.fenced = wire, []
         self.freed = asyncio.Event()
         self.slot_wanted: set[str] = set()
         self.tasks: list[asyncio.Task] = []
@@ -94,17 +125,25 @@ class Node:
         )
         self.session = SessionRunner(self.store, FAST, me, now_ms=self.now_ms)
         self.feed = Feed(self.store, KEYS)
-        self.budgets = SharedBudgets(
+        self.together = ClusterBudgets(
             self.wanted,
             Place(
                 node=self.name, nodes=self.names, session=self.session, keys=KEYS, feed=self.feed, boot=self.boot,
                 clock=self.clock, boot_ms=self.now_ms, on_free=lambda _: self.freed.set(), on_slot_wanted=self._wanted,
                 **self.place,
             ),
+            self.home / "kept",
             started_ms=self.clock(),
         )  # fmt: skip
+        self.budgets = self.together.budgets
+        self.together.holds.load()
+        if self.wire is not None:
+            self.wire.routes[self.name] = self.together.routes()
+        self.together.fence.on_lost = lambda: self.fenced.append("lost")
+        self.together.fence.on_part = lambda: self.fenced.append("part")
+        self.together.fence.on_live = lambda: self.fenced.append("live")
         if run:
-            works = (self.session.run(), self.feed.run(), self.budgets.run())
+            works = (self.session.run(), self.feed.run(), self.together.run(Peers(self.wire, self.name)))
             self.tasks = [asyncio.create_task(work) for work in works]
         return self
 
@@ -122,6 +161,8 @@ class Node:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks = []
+        if self.wire is not None:
+            self.wire.routes.pop(self.name, None)
         self.held.close()
 
     async def until(self, check, within_s=30.0):
@@ -204,6 +245,56 @@ class Sender:
         self.upstream.message(self.account, begun, loop.time(), self.recipients)
         self.sent += 1
         return 1
+
+
+class Faulty:
+    """One node's way to a store in memory: silent, losing answers after or before the deed, late, or full, at will."""
+
+    def __init__(self, store):
+        self._store = store
+        self.silent = self.lose = self.full = False
+        self.delay_s = 0.0
+        self.late: list = []
+
+    async def txn(self, compares, writes, *, timeout_s):
+        if self.full:
+            raise NoSpace("database space exceeded")
+        if self.silent or self.delay_s > timeout_s:
+            if self.delay_s > timeout_s:
+                self.late.append((compares, writes))
+            await asyncio.sleep(timeout_s)
+            raise Indefinite("deadline exceeded")
+        await asyncio.sleep(self.delay_s)
+        outcome = await self._store.txn(compares, writes, timeout_s=timeout_s)
+        if self.lose:
+            await asyncio.sleep(timeout_s)
+            raise Indefinite("deadline exceeded")
+        return outcome
+
+    async def serve_late(self):
+        """Requests whose senders gave up reach the store now."""
+        for compares, writes in self.late:
+            await self._store.txn(compares, writes, timeout_s=1)
+        self.late.clear()
+
+    async def watch(self, prefix, *, poll_s):
+        async for seen in self._store.watch(prefix, poll_s=poll_s):
+            while self.silent:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.1)
+            yield seen
+
+    def __getattr__(self, name):
+        found = getattr(self._store, name)
+        if name not in {"get", "list", "grant", "renew", "revoke", "health"}:
+            return found
+
+        async def call(*about, timeout_s, **more):
+            if self.silent:
+                await asyncio.sleep(timeout_s)
+                raise Indefinite("unavailable")
+            return await found(*about, timeout_s=timeout_s, **more)
+
+        return call
 
 
 class Counted:

@@ -184,10 +184,10 @@ def test_an_unanswered_gift_leaves_the_lower_share_until_the_record_moves_on():
     unsure = h.unanswered(h.sending(start, gift))
     assert unsure.share == 20
     assert h.learned(unsure, encode(start.record), 5).share == 20, "the same revision settles nothing"
-    touch = moved(unsure, out=20)
-    assert touch == start.record, "written once more, so that only one of the two can have happened"
-    assert h.done(h.sending(unsure, touch), 7).share == 30
-    assert h.undone(h.sending(unsure, touch), encode(gift), 6).share == 20
+    again = moved(unsure, out=20)
+    assert again == gift, "written once more, so that only one of the two can happen"
+    assert h.done(h.sending(unsure, again), 7).share == 20
+    assert h.undone(h.sending(unsure, again), encode(record(a=31, limit=31)), 6).share == 31
 
 
 def test_another_condition_of_the_same_transaction_did_not_hold():
@@ -204,7 +204,7 @@ def test_a_new_session_ends_every_doubt():
     start = live(record=record(a=30, want=("b",)))
     unsure = h.unanswered(h.sending(start, moved(start, out=10)))
     again = h.adopted(unsure, 9, encode(start.record), 5)
-    assert (again.share, again.doubt, again.inc) == (30, None, 9)
+    assert (again.share, again.unsure, again.inc) == (30, False, 9)
     assert h.done(again, 4) == again, "an answer of the life before comes too late"
 
 
