@@ -131,14 +131,15 @@ class DataReader:
         split = data.find(b"\r\n\r\n") + 4
         if not 4 < split <= min(end, MAX_HEADER_BYTES) or data.startswith((b"\r\n", b".")):  # noqa: PLR2004 - not found
             return False
-        if not crlf_lines(data):
+        header, body = data[:split], data[split:end]
+        if not crlf_lines(header) or not (uniform_lines(body) or crlf_lines(body)):
             return False
         self.size_bytes = end
         self.eight_bit = not data.isascii()
-        self.header = data[:split]
+        self.header = header
         self.header_done = self.done = True
-        if split < end:
-            self.body.append(data[split:end])
+        if body:
+            self.body.append(body)
         return True
 
     @property

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-UNIFORM_MIN_LINES: Final = 64
+UNIFORM_MIN_LINES: Final = 32
 """From here on it pays to ask whether all lines are of one length, as an attachment's in base64 are."""
 
 

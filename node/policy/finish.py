@@ -4,8 +4,6 @@ Every field not named here keeps its octets and its place. Knows nothing of the 
 """
 
 import re
-from enum import Enum
-from functools import lru_cache
 
 import msgspec
 
@@ -15,36 +13,15 @@ from node.policy.facts import Facts
 from node.policy.headers import Field, Header, HeaderFault, parse_header, unfold, without_blank_folds
 from node.policy.originators import ORIGINATORS, judge_originators
 from node.policy.stamp import is_own, mail_date, received_field
+from node.policy.survey import DROPPED, DROPPED_PREFIXES, RARE, Survey, shape_of, survey_of
 
-DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path", b"traceparent", b"tracestate"})
-DROPPED_PREFIXES = (
-    b"x-ms-exchange-organization",
-    b"x-ms-exchange-forest",
-    b"x-ms-exchange-crosspremises",
-    b"x-ms-exchange-crosstenant",
-    b"x-ms-exchange-transport-cross",
-    b"x-crosspremisesheaders",
-    b"x-organizationheaders",
-    b"x-externallypreserved",
-)
-"""Fields Exchange believes when they come through a trusted connection: SCL, AuthAs and the like (operations M13)."""
-NOTED = ORIGINATORS | {
-    b"received",
-    b"message-id",
-    b"date",
-    b"reply-to",
-    b"content-type",
-    b"auto-submitted",
-    b"precedence",
-    b"x-auto-response-suppress",
-}
 TRACESTATE_CHARS = 512
-KNOWN_NAME_BYTES = 64
-"""Names up to here are remembered once judged: mail repeats the same few dozen."""
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(r"[ -~]*")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,980}>")
+_PLAIN_ID = re.compile(rb"[ \t]*(<[!-;=?-~]{1,980}>)[ \t]*\r\n")
 _SIGNED = re.compile(r"(?:multipart/(?:signed|encrypted)|application/(?:x-)?pkcs7-(?:mime|signature))\b", re.IGNORECASE)
+__all__ = ["DROPPED", "DROPPED_PREFIXES", "Finished", "finish_headers", "new_message"]
 _FAULTS = {
     "too_large": (552, "5.3.4", "the header is larger than 256 KiB"),
     "too_many_fields": (552, "5.3.4", "the header has more than 1000 fields"),
@@ -73,36 +50,55 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     tracestate: str
 
 
-class _Kind(Enum):
-    NOTED = "noted"
-    DROPPED = "dropped"
-    LIST = "list"
-    OTHER = "other"
-
-
-_NOTED, _DROPPED, _LIST, _OTHER = _Kind  # a member asked of its class costs ten times a name
-
-
-class _Survey(msgspec.Struct):
-    """What one pass over the fields found."""
-
-    pieces: list[bytes]
-    noted: dict[bytes, list[tuple[int, Field]]]
-    dropped: dict[bytes, list[Field]]
-    listed: bool
-
-
 def finish_headers(raw: bytes, facts: Facts) -> Finished | Denial:
     """Judge and finish the header of ``raw``: the whole message, or its first HEADER_BYTES octets and more."""
     header = parse_header(raw, lenient=facts.lenient)
     if isinstance(header, HeaderFault):
         return _fault(header)
-    survey = _survey(header)
+    return _finish_plain(raw, header, facts) or _finish(header, facts)
+
+
+def _finish_plain(raw: bytes, header: Header, facts: Facts) -> Finished | Denial | None:
+    """Finish what nearly all mail is: every field stays as it is, and From was judged before. None: go the long way."""
+    names = tuple([row[1] for row in header.rows])
+    shape = shape_of(names)
+    client, mail = facts.client, facts.mail
+    if not shape.plain or facts.lenient or client.redirect or not mail.address:
+        return None
+    known = facts.rules.authors.recall(client, header.rows[shape.author][3], utf8=mail.smtputf8)
+    message_id = _PLAIN_ID.fullmatch(header.rows[shape.message_id][3])
+    if known is None or message_id is None or not raw.endswith(b"\r\n\r\n", 0, header.body_at):
+        return None
+    envelope = _envelope(facts, known.header_from)
+    if isinstance(envelope, Denial):
+        return envelope
+    kind = shape.content_type
+    block = received_field(facts) + raw[: header.body_at]
+    return Finished(
+        header=block,
+        body_at=header.body_at,
+        header_from=known.header_from,
+        message_id=message_id[1].decode("ascii"),
+        tenant=envelope[0],
+        recipients=envelope[1],
+        no_bounce=False,
+        signed=kind >= 0 and _SIGNED.match(unfold(header.rows[kind][3])) is not None,
+        eight_bit=not block.isascii(),
+        traceparent="",
+        tracestate="",
+    )
+
+
+def _finish(header: Header, facts: Facts) -> Finished | Denial:
+    """The long way: field by field."""
+    survey = survey_of(header)
     noted = survey.noted
     denial = _loop(noted.get(b"received", []), facts)
     if denial is not None:
         return denial
-    found = [item for name in ORIGINATORS if name in noted for item in noted[name]]
+    found = noted.get(b"from", [])
+    if noted.keys() & RARE:
+        found = [item for name in ORIGINATORS if name in noted for item in noted[name]]
     originators = judge_originators(found, facts, reply_to=b"reply-to" in noted)
     if isinstance(originators, Denial):
         return originators
@@ -181,39 +177,6 @@ def _needs_smtputf8(facts: Facts, finished: Finished) -> bool:
     return finished.eight_bit or not all(address.isascii() for address in addresses)
 
 
-def _kind(written: bytes) -> tuple[bytes, "_Kind"]:
-    """The name to compare, and what the survey does with its field."""
-    name = written.lower()
-    if name in NOTED:
-        return name, _NOTED
-    if name in DROPPED or name.startswith(DROPPED_PREFIXES):
-        return name, _DROPPED
-    return name, _LIST if name.startswith(b"list-") else _OTHER
-
-
-_known_kind = lru_cache(maxsize=1024)(_kind)
-
-
-def _survey(header: Header) -> _Survey:
-    pieces: list[bytes] = []
-    noted: dict[bytes, list[tuple[int, Field]]] = {}
-    dropped: dict[bytes, list[Field]] = {}
-    listed = False
-    for index, (raw, written, space, value) in enumerate(header.rows):
-        name, kind = _known_kind(written) if len(written) <= KNOWN_NAME_BYTES else _kind(written)
-        if kind is _NOTED:
-            noted.setdefault(name, []).append((index, Field(name, raw, value)))
-        elif kind is _DROPPED:
-            dropped.setdefault(name, []).append(Field(name, raw, value))
-            pieces.append(b"")
-            continue
-        elif kind is _LIST:
-            listed = True
-        # "Name :" came through on a legacy listener; it leaves in the one form every reader understands.
-        pieces.append(written + b":" + value if space else raw)
-    return _Survey(pieces, noted, dropped, listed)
-
-
 def _fault(fault: HeaderFault) -> Denial:
     code, enhanced, text = _FAULTS[fault.reason]
     place = f" (line {fault.line})" if fault.line else ""
@@ -246,7 +209,7 @@ def _envelope(facts: Facts, header_from: str) -> tuple[str, tuple[Recipient, ...
     return next((denial for denial in denials if denial is not None), (tenant, moved))
 
 
-def _missing(survey: _Survey, facts: Facts) -> tuple[str, list[bytes]]:
+def _missing(survey: Survey, facts: Facts) -> tuple[str, list[bytes]]:
     """Give the Message-ID in force, and Message-ID and Date where they are missing; an unusable one is replaced."""
     added: list[bytes] = []
     message_id = ""
