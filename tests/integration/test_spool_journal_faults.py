@@ -15,7 +15,10 @@ from tests.support.spool_faults import Disk
 from tests.support.spool_journal import cut, put_off, scans
 from tests.support.spool_mail import T0, accepted, message
 
-CALLS = ("pwritev", "fdatasync", "fsync", "open")
+CALLS = ("pwrite", "fsync", "open", "close")
+
+CREATING = 2
+"""Writes that fill a new segment with zeros."""
 
 
 async def run(directory, disk, monkeypatch):
@@ -54,7 +57,7 @@ async def test_the_nth_call_fails_for_every_n(tmp_path, monkeypatch, name, code,
 
 async def test_a_write_cut_short_by_a_full_disk(tmp_path, monkeypatch):
     for number in (1, 2, 3):
-        disk = Disk("pwritev", number, errno.ENOSPC, short=True)
+        disk = Disk("pwrite", number, errno.ENOSPC, short=True)
         monkeypatch.setattr(segments, "SEGMENT_BYTES", 64 * 1024)
         promised, tried, errors = await run(tmp_path / str(number), disk, monkeypatch)
         assert errors == []
@@ -62,11 +65,11 @@ async def test_a_write_cut_short_by_a_full_disk(tmp_path, monkeypatch):
         await check(tmp_path / str(number), promised, tried)
 
 
-async def test_after_a_failed_sync_its_segment_is_never_trusted_again(tmp_path, monkeypatch):
+async def test_after_a_write_that_failed_its_segment_is_never_trusted_again(tmp_path, monkeypatch):
     """What was answered before stays in it and counts; what failed does not; nothing new goes there."""
     monkeypatch.setattr(accepting, "REST_S", 0.0)
     put_off(monkeypatch)
-    disk = Disk("fdatasync", 3, errno.EIO)
+    disk = Disk("pwrite", 3 + CREATING, errno.EIO, after=True)
     monkeypatch.setattr(segments, "os", disk)
     spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
     await spool.open(T0)
@@ -98,7 +101,7 @@ async def test_journal_and_database_fail_together(tmp_path, monkeypatch):
     """Then the caller is told; what was answered before is kept, what was refused is not there."""
     monkeypatch.setattr(accepting, "REST_S", 0.0)
     put_off(monkeypatch)
-    disk = Disk("fdatasync", 3, errno.EIO, lasting=True)
+    disk = Disk("pwrite", 3 + CREATING, errno.EIO, lasting=True, after=True)
     monkeypatch.setattr(segments, "os", disk)
     spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
     await spool.open(T0)
@@ -130,7 +133,7 @@ async def test_what_the_journal_refused_is_not_missed_at_the_next_start(tmp_path
     """A number that failed, and was refused, stands before one that was answered: no report of a loss."""
     monkeypatch.setattr(accepting, "REST_S", 0.0)
     put_off(monkeypatch)
-    disk = Disk("fdatasync", 2, errno.EIO)
+    disk = Disk("pwrite", 2 + CREATING, errno.EIO, after=True)
     monkeypatch.setattr(segments, "os", disk)
     spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
     await spool.open(T0)

@@ -312,6 +312,30 @@ async def test_segments_are_used_again_and_numbers_go_on(tmp_path, monkeypatch):
     await spool.close()
 
 
+async def test_no_segment_is_used_again_before_its_mail_is_in_the_database(tmp_path, monkeypatch):
+    monkeypatch.setattr("node.spool.segments.SEGMENT_BYTES", 64 * 1024)
+    put_off(monkeypatch)
+    spool = make(tmp_path / "spool")
+    await spool.open(T0)
+    made = [message(f"m{n:04d}") for n in range(120)]
+    for number, one in enumerate(made):
+        if number == 20:
+            await spool.count()
+        await spool.append(accepted(one, one.id.encode() * 1_500))
+    after = cut(tmp_path / "spool", tmp_path / "after")
+    assert len(rows(after)) == 20
+    again = make(after)
+    await again.open(T0 + 1)
+    assert await ids(again) == [one.id for one in made]
+    assert await again.body("m0000") == b"m0000" * 1_500
+    assert again.notes == []
+    await again.close()
+    await spool.count()
+    await spool.append(accepted(message("n")))
+    await spool.close()
+    assert len(list((tmp_path / "spool" / "journal").iterdir())) <= 3, "those that were needed for a while are gone"
+
+
 async def test_ids_out_of_order_are_taken_and_known_ones_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(accepting, "RECENT_IDS", 5)
     spool = make(tmp_path / "spool")

@@ -80,7 +80,7 @@ class Disk:
 
     def __getattr__(self, name: str):
         real = getattr(os, name)
-        if name in {"pwritev", "pwrite"}:
+        if name == "pwrite":
             real = self._noting(real)
         return self._counted(name, real) if name == self.name else real
 
@@ -96,12 +96,10 @@ class Disk:
             if not self.armed:
                 return real(*args, **kwargs)
             self.count += 1
-            if self.short and name == "pwritev" and self.count == self.fail_at:
-                handle, parts, at = args
-                data = b"".join(parts)
-                self.name = "pwrite"
-                self.fail_at, self.count = 1, 0
-                return os.pwrite(handle, data[: len(data) // 2], at)
+            if self.short and self.count == self.fail_at:
+                self.fail_at, self.short = self.fail_at + 1, False
+                handle, data, at = args
+                return real(handle, data[: len(data) // 8192 * 4096], at)
             if self.count == self.fail_at or (self.lasting and self.count > self.fail_at):
                 if self.after:
                     result = real(*args, **kwargs)
