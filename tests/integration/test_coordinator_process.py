@@ -211,6 +211,28 @@ def test_through_a_silence_of_the_store_it_stays_by_everybodys_word_and_one_lead
         cluster.holder()
 
 
+@pytest.mark.timeout(180)
+def test_a_host_that_is_gone_is_replaced_early_by_all_words_and_only_then(tmp_path):
+    with Coordinators(tmp_path, hosts=3, timing="steady", cluster={"early_takeover": True}) as cluster:
+        holder = cluster.holder()
+        others = [number for number in range(3) if number != holder]
+        wait_for("the leash", lambda: all(cluster.get(n)["early"]["leashed"] == ["smtp"] for n in others))
+        cluster.coordinators[others[0]].send(signal.SIGSTOP)
+        time.sleep(3)
+        assert cluster.holder() == holder
+        cluster.coordinators[others[0]].send(signal.SIGCONT)
+        wait_for("all sessions", lambda: all(cluster.get(n)["session"]["phase"] == "live" for n in others))
+        wait_for("the leash again", lambda: all(cluster.get(n)["early"]["leashed"] == ["smtp"] for n in others))
+        cluster.coordinators[holder].send(signal.SIGSTOP)
+        taker = cluster.holder(but=holder)
+        assert not cluster.bound(holder)
+        assert cluster.get(taker)["early"]["takeovers"] == 1
+        assert events(cluster, taker, f"taken early from {cluster.names[holder]}")
+        cluster.coordinators[holder].send(signal.SIGCONT)
+        time.sleep(3)
+        assert cluster.holder() == taker
+
+
 @pytest.mark.timeout(120)
 def test_values_go_into_force_once_all_living_nodes_want_them(pair):
     settled(pair)
