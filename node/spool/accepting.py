@@ -4,6 +4,7 @@ What it cannot take it hands to the writer, which puts it into the database befo
 already, mail beyond the bounds, and everything while the journal or the database has a fault.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -30,6 +31,8 @@ REST_S = 1.0
 """After a fault of the journal mail goes straight into the database for so long."""
 
 RECENT_IDS: Final = 20_000
+
+_log = logging.getLogger(__name__)
 
 
 class Fresh:
@@ -155,7 +158,8 @@ class Acceptor:
             return False
         try:
             number = self._segments.write(payload, len(arrivals))
-        except (SpoolFull, SpoolBroken):
+        except (SpoolFull, SpoolBroken) as error:
+            _log.warning("journal failed, mail goes straight into the database for %.0f s: %s", REST_S, error)
             self._rest_until_s = time.monotonic() + REST_S
             self._keep(self._segments.failed, (), 0)
             return False

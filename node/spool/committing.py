@@ -5,6 +5,7 @@ answered already: they stay pending until they are in the database, and one that
 aside, never dropped.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from node.spool.work import Arrival, Work
 
 YIELD_EVERY = 32
 """Messages taken up in one go: their rows are made holding the interpreter, which the event loop needs too."""
+
+_log = logging.getLogger(__name__)
 
 
 class Committer:
@@ -50,6 +53,7 @@ class Committer:
         """Why nothing is written any more, until the spool is opened anew; empty while all is well."""
         self.stuck: Exception | None = None
         """Why what waits in the journal cannot be put into the database for now; tried again at every occasion."""
+        self._told = False
 
     def start(self, database: Database) -> None:
         """Take over an open database."""
@@ -111,9 +115,14 @@ class Committer:
         try:
             self._transact([], batches)
         except SpoolFull as error:
-            self.stuck = error
+            self._stick(error)
         except Exception:  # noqa: BLE001 - found out one by one
             self._bring_in_singly(batches)
+
+    def _stick(self, error: Exception) -> None:
+        if not self._told:
+            _log.error("mail waits in the journal, the database does not take it: %s", error)
+        self.stuck, self._told = error, True
 
     def _bring_in_singly(self, batches: Sequence[Unapplied]) -> None:
         for batch in batches:
@@ -126,7 +135,7 @@ class Committer:
             try:
                 self._transact([], [Unapplied(number=batch.number, arrivals=(), size_bytes=0)], of=batch)
             except Exception as error:  # noqa: BLE001 - they stay pending
-                self.stuck = error
+                self._stick(error)
                 return
 
     def _settled(self, arrival: Arrival, error: Exception) -> bool:
@@ -141,7 +150,7 @@ class Committer:
                 error = SpoolBroken(f"message {arrival.item.message.id} cannot be set aside: {failed}")
             else:
                 return True
-        self.stuck = error
+        self._stick(error)
         return False
 
     def _transact(
@@ -176,6 +185,7 @@ class Committer:
         else:
             settle_book(book, work, lanes)
         if batches:
+            self._told = False
             self._pending.done([of] if of is not None else batches, time.monotonic())
             self._applied(batches[-1].number)
         self._look_for_room(self.database)

@@ -78,7 +78,9 @@ class Segments:
         """Read every segment there is; raises SpoolUnusable for one of a newer version, SpoolBroken, SpoolFull."""
         found: list[Scan] = []
         with mapped("read journal"):
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700)
+                _sync_folder(self.folder.parent)
             for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
                 try:
                     found.append(scan(path.name, path.read_bytes()))

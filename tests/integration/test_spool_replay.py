@@ -409,9 +409,15 @@ async def test_a_body_file_of_a_message_only_the_journal_has(tmp_path, monkeypat
     await spool.open(T0)
     put_off(monkeypatch)
     await spool.append(accepted(message("big"), b"B" * 300_000))
+    await spool.append(accepted(message("much"), b"m" * 200_000))
     assert spool._engine.pending.holds("big")
     after = cut(tmp_path / "spool", tmp_path / "after")
     assert rows(after) == []
+    full = make(after, max_bytes=1)
+    await full.open(T0 + 1)
+    with pytest.raises(SpoolFull):
+        await full.find(Filter())
+    await full.close()
     again = make(after)
     await again.open(T0 + 1)
     assert (await again.body("big")).read_bytes() == b"B" * 300_000

@@ -3,13 +3,14 @@
 import shutil
 from pathlib import Path
 
-from node.spool import pending
+from node.spool import accepting, pending
 from node.spool.journal import scan
 from node.spool.segments import Segments
 
 
 def put_off(monkeypatch) -> None:
-    """Let what is pending wait until somebody asks for it."""
+    """Let what is pending wait until somebody asks for it, and the journal's files be as they are meanwhile."""
+    monkeypatch.setattr(accepting, "IDLE_S", 1_000.0)
     monkeypatch.setattr(pending, "APPLY_AFTER_S", 1_000.0)
     monkeypatch.setattr(pending, "APPLY_MESSAGES", 1_000_000)
     monkeypatch.setattr(pending, "APPLY_BYTES", 1 << 40)
