@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ COMMAND = typer.main.get_command(app)
 
 
 def blocks(file: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", file.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", file.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(text) for _, text in found]
 
 
 def lines(file: Path) -> list[str]:
@@ -81,7 +83,7 @@ def test_every_command_line_parses(file):
             program = Path(words[0]).name
             if program == "relayctl":
                 parse(words[1:])
-            elif program == "relay-node":
+            elif program in ("relay-node", "relay-coordinator"):
                 assert len(words) == 2
             else:
                 assert program in OTHERS, line
