@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from coordinator.clocks import Standing
 from coordinator.daemon.wishing import CurrentVerifier
 from coordinator.errors import CoordinatorError
 from coordinator.joining import join
@@ -23,19 +24,17 @@ from node.app.clustered import ClusterSide, Membership
 from node.cluster import clocks
 from node.cluster.clocks import ClockHooks, Clocks
 from node.cluster.limits import BudgetLimits
+from node.cluster.place import Place
 from node.cluster.probe_rights import Surroundings
-from node.cluster.shared import Place, SharedBudgets
 from node.cluster.shared_health import SharedHealth
+from node.cluster.together import ClusterBudgets
 from node.cluster.wished_parks import ParkHooks, WishedParks
 from node.cluster.wishes import Wishes
 from node.delivery.clock import steady_ms, wall_ms
 from node.policy.health import Change, HealthBook
 from node.settings.reader import Loaded
 
-FENCE_LOOK_S: Final = 0.05
-PART_S: Final = 2.5
-"""Past the deadline an answer to a final dot is waited for so long: less than a slot of ours stays closed to others
-(``leased_slots.FALLBACK_MS``), and than anybody may take over what we had."""
+DRAIN_LOOK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
@@ -87,10 +86,14 @@ class Member:
             boot=joined.record.boot_id,
             config_hash=loaded.cluster_hash,
             clock=steady_ms,
+            clock_fits=lambda: self.clocks.verdict.standing is not Standing.OUTLIER,
             on_free=hooks.on_free,
             on_slot_wanted=hooks.on_slot_wanted,
         )
-        self.budgets = SharedBudgets(limits, place, started_ms=steady_ms())
+        self.together = ClusterBudgets(
+            limits, place, kept / "cluster", started_ms=steady_ms(), fallback=cluster.fallback
+        )
+        self.budgets = self.together.budgets
         pki = Pki(cluster.pki)
         self.peers = PeerClient(pki, cluster.name, self.targets, alarm=self._alarm)
         self.clocks = Clocks(self.peers, ClockHooks(others=self.others))
@@ -105,17 +108,15 @@ class Member:
             wall_ms=wall_ms,
         )
         self.side = ClusterSide(self._membership())
-        routes = {clocks.ROUTE: self.clocks.answer, clustered.ROUTE: self.side.glance}
-        self._server = PeerServer(pki, cluster.name, self.nodes, routes, alarm=self._alarm)
+        own = {clocks.ROUTE: self.clocks.answer, clustered.ROUTE: self.side.glance}
+        self._server = PeerServer(pki, cluster.name, self.nodes, own | self.together.routes(), alarm=self._alarm)
         self._tasks: list[asyncio.Task[None]] = []
-        self._may_send = False
-        self._parting: asyncio.TimerHandle | None = None
 
     # What the parts ask -----------------------------------------------------------------------------------------------
 
     def nodes(self) -> Collection[str]:
         """Give everybody of the cluster: the longer list while files differ (operations M17)."""
-        return self.budgets.agreement.values().nodes
+        return self.budgets.scopes.nodes()
 
     def others(self) -> tuple[str, ...]:
         """Give the other nodes."""
@@ -149,11 +150,15 @@ class Member:
     async def start(self, book: HealthBook, tenants: Callable[[], Collection[str]]) -> None:
         """Answer peers, begin the session, share the health book. Delivery stays fenced until the session lives."""
         hooks, joined = self._hooks, self.joined
+        self.together.holds.load()
+        fence = self.together.fence
+        fence.on_lost, fence.on_part, fence.on_live = self._lost, hooks.part, self._live
         around = Surroundings(
             node=self.node,
             wall_ms=wall_ms,
             report=hooks.report,
             wake=hooks.wake,
+            freely=self.together.silence.active,
         )
         health = SharedHealth(book, joined.session, joined.keys, around)
         self.health = health
@@ -164,7 +169,7 @@ class Member:
         self.wishes.follow(joined.feed)
         health.follow(joined.feed)
         await self._listen()
-        runs = [joined.run, self.budgets.run, health.run, parked.run, self.clocks.run, self._watch]
+        runs = [joined.run, self._budgets, health.run, parked.run, self.clocks.run, self._drains]
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
 
     async def _listen(self) -> None:
@@ -182,8 +187,6 @@ class Member:
 
     async def close(self) -> None:
         """Leave: delivery has stopped before. Shares go back through their holders' rules, then the session ends."""
-        if self._parting is not None:
-            self._parting.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -198,29 +201,24 @@ class Member:
         nodes = tuple(cluster.nodes) if cluster is not None else ()
         self.budgets.reload(limits, steady_ms(), config_hash=loaded.cluster_hash, nodes=nodes)
 
-    # The fence --------------------------------------------------------------------------------------------------------
+    # Standing work ----------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        """Tell delivery when this node may send, and the door when it drains; a final dot asks for itself besides."""
+    async def _budgets(self) -> None:
+        await self.together.run(self.peers)
+
+    async def _drains(self) -> None:
+        """Tell the door when an operator wishes this node drained; a wish may also end by its time alone."""
         while True:
-            may_send = self.budgets.may_send()
-            if may_send != self._may_send:
-                self._may_send = may_send
-                self._change(may_send=may_send)
             self._hooks.drained(self.wishes.book.drain(self.node, wall_ms()) is not None)
-            await asyncio.sleep(FENCE_LOOK_S)
+            await asyncio.sleep(DRAIN_LOOK_S)
 
-    def _change(self, *, may_send: bool) -> None:
-        if self._parting is not None:
-            self._parting.cancel()
-            self._parting = None
-        if may_send:
-            _log.info("may send: session or everybody's word")
-            self._hooks.unfence()
-            return
+    def _live(self) -> None:
+        _log.info("may send: a session, or everybody's word that the store is silent")
+        self._hooks.unfence()
+
+    def _lost(self) -> None:
         _log.warning("may not send: no session, and not everybody's word that the store is silent")
         self._hooks.fence()
-        self._parting = asyncio.get_running_loop().call_later(PART_S, self._hooks.part)
 
     def _alarm(self, text: str) -> None:
         _log.error("%s", text, extra={"alarm": True})

@@ -18,7 +18,6 @@ from node.app.limits import budget_limits
 from node.app.member import Member
 from node.app.parts import apps_of, marks_of, plans_of
 from node.cluster.budgets import EmbeddedBudgets
-from node.cluster.rebuild import Kept
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
 from node.delivery.transaction import always
@@ -272,11 +271,7 @@ class Node:
 
     async def _keep(self) -> None:
         if self.delivery is not None:
-            budgets, now_ms = self.budgets, steady_ms()
-            if isinstance(budgets, EmbeddedBudgets):
-                counters = budgets.snapshot(now_ms)
-            else:  # the cluster's records keep them
-                counters = Kept(saved_ms=now_ms, counts={})
+            counters = self.budgets.snapshot(steady_ms())
             book = self.health
             await asyncio.to_thread(self.keeping.keep, book, counters)
 

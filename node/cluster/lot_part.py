@@ -50,7 +50,9 @@ class LotPart:
             self._told()
 
     def proposals(self, at: Moment) -> list[Proposal]:
-        """See Part."""
+        """See Part. Quarter hours are read off the wall clock, so an outlier's are nobody's."""
+        if not at.clock_fits:
+            return []
         write = self.day.next_write(at.now_ms, idle=at.now_ms >= self._asked_ms + IDLE_MS)
         return [] if write is None else [self._proposal(write)]
 

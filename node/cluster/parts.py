@@ -28,6 +28,8 @@ class Moment:
     """Whether a node's host of this boot id is known to have lived on after a time (boot clock)."""
     nodes: frozenset[str]
     """Everybody who may hold something: the longer list while two are in force."""
+    clock_fits: bool = True
+    """Whether this host's wall clock agrees with the others': if not, no day is reserved from (§6)."""
 
     def over(self, node: str, delay_ms: int) -> bool:
         """Whether a delay after a node's end is over: from the later of its end and our session's begin (§1)."""

