@@ -77,7 +77,7 @@ def _goal(case: Case) -> str:
 
 def table(runs: Runs, cell: Cell, *, goals: bool) -> str:
     """Give one table: a row for each case, a column for each way of moving the address."""
-    columns = [variant for variant in SUBJECTS if not variant.name.endswith(SCRIPT)]
+    columns = [variant for variant in SUBJECTS if not variant.name.endswith(SCRIPT) and runs.get(variant.name)]
     head = ["Case", *(["Goal"] if goals else []), *(variant.title for variant in columns)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for case in CASES:
@@ -91,9 +91,11 @@ def _about(every: list[dict], most_runs: int) -> str:
     dates = sorted(run["at"][:10] for run in every)
     loads = [run["load"] for run in every]
     looks = max((run["longest_look_s"] for run in every if "error" not in run), default=0.0)
+    repeated = sum(run.get("repeated", 0) for run in every)
     return (
         f"Measured {dates[0]} to {dates[-1]}, {most_runs} runs a case; load of the machine {min(loads):.1f} to"
-        f" {max(loads):.1f}; two looks at a kernel at most {looks * 1000:.0f} ms apart."
+        f" {max(loads):.1f}; two looks at a kernel at most {looks * 1000:.0f} ms apart. {repeated} runs were repeated,"
+        " as the client itself was held up for more than 0.1 s."
     )
 
 

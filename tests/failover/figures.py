@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 PROMPT_S: Final = 0.25
+EVERY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Service:
     gap_s: float
     recovered: bool
     """False: no prompt attempt any more; the gap is then only as long as the watch."""
+    held_up_s: float
+    """Longest time the client itself started no attempt beyond the usual: what it saw meanwhile says nothing."""
     delayed: int
     longest_wait_s: float
     failed: dict[str, int]
@@ -80,6 +83,7 @@ def service(attempts: list[Attempt], since: float, until: float) -> Service:
         attempts=len(meant),
         gap_s=max([*gaps, last]),
         recovered=last <= PROMPT_S,
+        held_up_s=max((b.started - a.started - EVERY_S for a, b in pairwise(before + meant)), default=0.0),
         delayed=len(late),
         longest_wait_s=max((a.banner - a.started for a in meant if a.outcome == "ok"), default=0.0),
         failed=dict(Counter(attempt.outcome for attempt in meant if attempt.outcome != "ok")),

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-EVERY_S: Final = 0.05
+from tests.failover.figures import EVERY_S
+
 GIVE_UP_S: Final = 5.0
 PORT: Final = 25
 

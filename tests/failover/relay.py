@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ ADDRESS = "smtp-dc1"
 TTL_S = {"steady": 10.0, "fast": 5.0}
 START_S = 60.0
 HELD_S = 4.0
+MOVE_S = 60.0
 
 
 @dataclass
@@ -103,12 +103,13 @@ class Relay:
         return ask(self.runtime(number) / "coordinator.sock", "/v1/status")
 
     def steady(self, held_s: float, holders: list[int]) -> bool:
-        """Say whether one host holds the address and every coordinator's session has lived longer than its lease."""
+        """Say whether one host holds the address, all see that it may be taken early, and sessions are old enough."""
         ttl_s = TTL_S[self.timing]
         if len(holders) != 1 or held_s < HELD_S:
             return False
         views = [self.coordinator(number) for number in range(len(NAMES))]
-        return all(view and view["session"]["age_ms"] > (ttl_s + 1) * 1000 for view in views)
+        old = all(view and view["session"]["age_ms"] > (ttl_s + 1) * 1000 for view in views)
+        return old and all(ADDRESS in view["early"]["leashed"] or not self.early for view in views)
 
     def place_leader(self, host: int) -> None:
         self.etcd.place_leader(host)
@@ -135,11 +136,10 @@ class Relay:
 
     def move(self, host: int, other: int) -> None:
         """``relayctl vip move`` on the holder's host."""
-        command = ["ip", "netns", "exec", self.lan.hosts[host], sys.executable, "-m", "node", "vip", "move", ADDRESS]
-        command += ["--to", NAMES[other], "--reason", "measured"]
+        command = [sys.executable, "-m", "node", "vip", "move", ADDRESS, "--to", NAMES[other], "--reason", "measured"]
         command += ["--socket", str(self.runtime(host) / "admin.sock")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
-        assert done.returncode == 0, done.stderr + done.stdout
+        with Child(self.lan.hosts[host], command, self.home / "move.log", PYTHONPATH=str(ROOT)) as asked:
+            assert asked.process.wait(MOVE_S) == 0, asked.said()
 
     def stop(self) -> None:
         for child in (*self._coordinators, *self._nodes):

@@ -44,8 +44,9 @@ class Report:
         with self._changed():
             self.runs.setdefault(variant.name, {})[case.name] = []
 
-    def add(self, variant: Variant, case: Case, outcome: Outcome) -> None:
-        self._add(variant, case, plain(outcome))
+    def add(self, variant: Variant, case: Case, outcome: Outcome, *, repeated: int = 0) -> None:
+        """Keep a run; ``repeated``: how many before it did not count, as the client itself was held up."""
+        self._add(variant, case, {**plain(outcome), "repeated": repeated})
 
     def failed(self, variant: Variant, case: Case, why: str) -> None:
         """A run that could not be measured is told, not left out."""

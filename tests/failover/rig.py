@@ -1,7 +1,9 @@
 """One run of one case: hosts, what serves on them, the client and the watched kernels, a fault, the figures."""
 
 import json
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +20,7 @@ STEADY_S = 120.0
 WATCHING_S = 20.0
 WARM_ATTEMPTS = 30
 ROOT = Path(__file__).parents[2]
+MEMORY = Path("/dev/shm")
 
 
 class Subject(Protocol):
@@ -48,8 +51,8 @@ class Outcome:
 class Watch:
     """The watcher process, read while it writes."""
 
-    def __init__(self, home: Path, lan: Lan):
-        self._file = home / "changes"
+    def __init__(self, home: Path, lan: Lan, notes: Path | None = None):
+        self._file = (notes or home) / "changes"
         command = [sys.executable, "-m", "tests.failover.watcher", VIP, str(self._file), *lan.hosts]
         # Started in the client's namespace; it enters each host's by itself.
         self.child = Child(lan.client, command, home / "watcher.log", PYTHONPATH=str(ROOT))
@@ -87,8 +90,8 @@ class Watch:
 class Client:
     """The prober process."""
 
-    def __init__(self, home: Path, lan: Lan):
-        self._file = home / "attempts"
+    def __init__(self, home: Path, lan: Lan, notes: Path | None = None):
+        self._file = (notes or home) / "attempts"
         command = [sys.executable, "-m", "tests.failover.prober", VIP, str(self._file)]
         self.child = Child(lan.client, command, home / "prober.log", PYTHONPATH=str(ROOT))
 
@@ -131,13 +134,23 @@ class Rig:
 
 
 @contextmanager
-def started(home: Path, make: Callable[[Path, Lan], Subject]) -> Iterator[tuple[Rig, Watch]]:
+def noted(home: Path) -> Iterator[Path]:
+    """A directory in memory for what client and watcher write (a disk holds up writers); kept below ``home``."""
+    with tempfile.TemporaryDirectory(prefix="fo-", dir=MEMORY if MEMORY.is_dir() else None) as notes:
+        try:
+            yield Path(notes)
+        finally:
+            shutil.copytree(notes, home / "notes")
+
+
+@contextmanager
+def started(home: Path, notes: Path, make: Callable[[Path, Lan], Subject]) -> Iterator[tuple[Rig, Watch]]:
     """Three hosts that serve, one of them with the address; everything is gone afterwards."""
     with ExitStack() as stack:
         lan = stack.enter_context(Lan())
         subject = make(home, lan)
         stack.callback(subject.stop)
-        watch = Watch(home, lan)
+        watch = Watch(home, lan, notes)
         stack.callback(watch.close)
         watch.start()
         subject.start()
@@ -157,9 +170,9 @@ def run(
 ) -> Outcome:
     """Start everything, let the client get going, do the fault, watch, and judge."""
     home.mkdir(parents=True)
-    with started(home, make) as (rig, watch), ExitStack() as stack:
+    with noted(home) as notes, started(home, notes, make) as (rig, watch), ExitStack() as stack:
         prepare(rig)
-        client = Client(home, rig.lan)
+        client = Client(home, rig.lan, notes)
         stack.callback(client.child.kill)
         client.child.start()
         wait_for("a client served promptly", client.warm, STEADY_S)

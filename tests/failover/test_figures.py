@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.failover.figures import PROMPT_S, Attempt, Change, binding, service
-
-EVERY_S = 0.05
+from tests.failover.figures import EVERY_S, PROMPT_S, Attempt, Change, binding, service
 
 
 def tries(begun: float, ended: float, outcome: str = "ok", took_s: float = 0.002) -> list[Attempt]:
@@ -62,6 +60,12 @@ def test_a_service_that_never_comes_back_is_said():
 def test_of_two_gaps_the_longer_counts():
     times = tries(0, 2) + tries(2.5, 4) + tries(4, 6, "timeout") + tries(6, 8)
     assert service(times, 2.0, 8.0).gap_s == pytest.approx(6 - 3.952)
+
+
+def test_a_client_that_was_held_up_itself_is_told_apart():
+    assert service(tries(0, 10), 2.0, 10.0).held_up_s == pytest.approx(0, abs=1e-6)
+    assert service(tries(0, 3) + tries(3.75, 10), 2.0, 10.0).held_up_s == pytest.approx(0.75)
+    assert service(tries(0, 3) + tries(3, 5, "timeout") + tries(5, 10), 2.0, 10.0).held_up_s < 0.01
 
 
 def test_the_bound_of_prompt_lies_below_the_first_retransmission():
