@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from coordinator.peers.identity import SCHEME, Identity
 from coordinator.wishes import FORM, BadWish, Wish
 
 T = TypeVar("T")
@@ -38,11 +39,6 @@ class _Signed(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Form(msgspec.Struct, frozen=True):
     form: int = 0
-
-
-def identity(cluster: str, node: str) -> str:
-    """Name a node as its certificate does."""
-    return f"relay://{cluster}/{node}"
 
 
 def signed_bytes(cluster: str, key: str, wish: bytes) -> bytes:
@@ -121,7 +117,7 @@ class Verifier:
             raise BadWish(f"its certificate cannot be read: {error}") from None
         if not any(_issued(certificate, authority) for authority in self._authorities):
             raise BadWish("its certificate is not from this cluster's authority")
-        if names != [identity(self._cluster, wish.node)]:
+        if names != [str(Identity(cluster=self._cluster, node=wish.node))]:
             raise BadWish(f"its certificate names {', '.join(names) or 'nobody'}, not node {wish.node!r}")
         if not _valid(certificate, wish.made_ms):
             raise BadWish("its certificate was not valid when it was made")
@@ -145,12 +141,13 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
-    """Give every URI a certificate names; raises ValueError when its extensions cannot be read."""
+    """Give every node a certificate names, by its URI; raises ValueError when its extensions cannot be read."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
-    return found.value.get_values_for_type(x509.UniformResourceIdentifier)
+    uris = found.value.get_values_for_type(x509.UniformResourceIdentifier)
+    return [uri for uri in uris if uri.startswith(SCHEME)]
 
 
 def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -8,10 +8,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from coordinator.signing import Signer, Verifier, identity
+from coordinator.peers.identity import Identity
+from coordinator.signing import Signer, Verifier
 from coordinator.wishes import Kind, Wish
 
 CLUSTER = "corp"
+
+
+def identity(cluster: str, node: str) -> str:
+    return str(Identity(cluster=cluster, node=node))
+
+
 NODES = ("node-a", "node-b", "node-c")
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
 

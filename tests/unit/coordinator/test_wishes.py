@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.keys import Keys
-from coordinator.signing import Signer, Verifier, identity
+from coordinator.signing import Signer, Verifier
 from coordinator.store.contract import Change, Item, Seen
 from coordinator.wishes import (
     ALL,
@@ -21,7 +21,7 @@ from coordinator.wishes import (
     fault_of,
     suffix_of,
 )
-from tests.support.wishes import CLUSTER, NOW_MS, authority, leaf, pem, signer, verifier, wish
+from tests.support.wishes import CLUSTER, NOW_MS, authority, identity, leaf, pem, signer, verifier, wish
 
 KEYS = Keys(cluster=CLUSTER)
 
