@@ -43,12 +43,12 @@ class AddressKeeper:
         now_ms: Callable[[], int] = boottime_ms,
     ) -> None:
         """Do nothing yet. ``driver.clean`` must have run before ``session`` begins."""
-        self.address = Address()
+        self.address = Address(promised_to=place.promised[0], promised_until_ms=place.promised[1])
         self.place, self.doing, self.moves = place, Todo.NOTHING.value, 0
         self.progress_ms = now_ms()
         """When the loop last moved; a loop that hangs must not go on being renewed."""
         self._driver, self._store, self._session, self._feed, self._keys = driver, store, session, feed, keys
-        self._now_ms, self._started_ms = now_ms, now_ms()
+        self._now_ms, self._started_ms = now_ms, now_ms() if place.started_ms is None else place.started_ms
         self._members = Membership(keys.member(Role.COORDINATOR, ""), known=(), now_ms=now_ms())
         self._list: Item | None = None
         self._resigned, self._resigned_ms, self._unfit_until_ms, self._leaving = "", 0, 0, False
@@ -112,7 +112,7 @@ class AddressKeeper:
     def asked(self, asker: str) -> bool:
         """Answer another host's holder (peer channel): True is a promise, already remembered."""
         self.address, given = promises.on_asked(self.address, self.facts(), asker)
-        return given
+        return given and self.place.remember(asker, self.address.promised_until_ms)
 
     def feed(self, seen: Seen) -> None:
         """Take what the watch told, all changes of one revision together: a lease's end takes several keys at once."""

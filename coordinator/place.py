@@ -21,6 +21,12 @@ class Place:
     paused: Callable[[], bool] = lambda: False
     ask: Ask | None = None
     """Ask a node over the authenticated channel to promise an address; None: no promises, no keeping in silence."""
+    promised: tuple[str, int] = ("", 0)
+    """A promise an earlier life gave: to whom, until when."""
+    remember: Callable[[str, int], bool] = field(default=lambda _to, _until_ms: True)
+    """Writes a promise down before it is said; one that cannot be written is not said."""
+    started_ms: int | None = None
+    """When this process may have forgotten promises given before; None: at its start."""
     timing: Timing | None = None
     """The session's durations with this address's own hold time; None: the session's."""
     allowance_ms: int = KERNEL_ALLOWANCE_MS

@@ -33,11 +33,13 @@ from coordinator.joining import join
 from coordinator.keys import Role
 from coordinator.peers.channel import PeerClient, PeerServer, Target
 from coordinator.pki import Pki
+from coordinator.promise_memory import PromiseMemory
 from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import timing_of
 from coordinator.store.contract import Health
 
 SOCKET: Final = "coordinator.sock"
+MEMORY: Final = "coordinator.promises"
 NODE_SOCKET: Final = "admin.sock"
 CLEAN_AGAIN_S: Final = 1.0
 HEALTH_S: Final = 5.0
@@ -69,6 +71,7 @@ class Daemon:
             progress_ms=self.progress_ms,
             alarm=self.alarms.raise_,
         )
+        self.memory = PromiseMemory(runtime / MEMORY, self.joined.record.boot_id)
         joined, pki = self.joined, Pki(cluster.pki)
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
         self.everybody = Everybody(joined.feed, joined.keys, verifier.verify)
@@ -86,10 +89,13 @@ class Daemon:
             alarms=self.alarms,
             ask=self.peering.ask_promise if cluster.fallback else None,
             talk=self.peering.talk,
+            memory=self.memory,
         )
         self.publisher = ReadyPublisher(shape.node, self._readiness, joined.session, joined.keys)
         chores = [ConfigChore(self.everybody, joined.session, joined.keys).run]
-        self.election = Election(shape.node, joined.store, joined.session, joined.feed, joined.keys, chores)
+        started_ms = 0 if self.memory.whole else None
+        parts = (shape.node, joined.store, joined.session, joined.feed, joined.keys, chores)
+        self.election = Election(*parts, started_ms=started_ms)
         self._local = LocalServer(self.status, lambda: exposition(self.status(), alarms=self.alarms.total))
 
     # What the parts ask -----------------------------------------------------------------------------------------------
@@ -189,6 +195,7 @@ class Daemon:
             self.election.run,
             self.publisher.run,
             self._look_at_store,
+            self._grow_up,
             lambda: self._notifier.watch(lambda: boottime_ms() - self.progress_ms()),
         ]
         unsubscribe = self.everybody.subscribe()
@@ -222,6 +229,16 @@ class Daemon:
         await self._client.close()
         await self.joined.close(timeout_s=CLOSE_S)
         await self._local.close()
+
+    async def _grow_up(self) -> None:
+        """After a lease's time nothing promised by an earlier life still runs: from then on memory is whole."""
+        await asyncio.sleep(timing_of(self.shape.cluster).ttl_ms / 1_000)
+        if not self.memory.whole:
+            try:
+                self.memory.begin()
+            except OSError as error:
+                self.alarms.raise_(f"promises cannot be written down: {error.strerror}")
+        await asyncio.Event().wait()
 
     async def _look_at_store(self) -> None:
         while True:

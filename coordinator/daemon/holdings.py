@@ -23,6 +23,7 @@ from coordinator.early_keeper import EarlyKeeper, Talk
 from coordinator.joining import Joined
 from coordinator.keeper import AddressKeeper
 from coordinator.place import Place
+from coordinator.promise_memory import PromiseMemory
 from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import VirtualAddress, timing_of
 from coordinator.timing import KERNEL_ALLOWANCE_MS, KERNEL_ALLOWANCE_V6_MS, Timing
@@ -63,6 +64,7 @@ class Surroundings:
     alarms: Alarms
     ask: Ask | None
     talk: Talk
+    memory: PromiseMemory
     probes: dict[tuple[str, int], list[ProbeDriver]] = field(default_factory=dict)
 
 
@@ -77,8 +79,18 @@ def holding(name: str, around: Surroundings) -> Holding:
         if shape.node in shape.listed(name):
             around.alarms.raise_(f"{name}: {error}", about=name)
 
+    before = around.memory.promises.get(name)
+
     def alarm(text: str) -> None:
         around.alarms.raise_(text, about=name)
+
+    def remember(to: str, until_ms: int) -> bool:
+        try:
+            around.memory.keep(name, to, until_ms)
+        except OSError as error:
+            alarm(f"{name}: a promise cannot be written down: {error.strerror}")
+            return False
+        return True
 
     def event(what: str) -> None:
         _log.info("address", extra={"address": name, "what": what})
@@ -90,6 +102,9 @@ def holding(name: str, around: Surroundings) -> Holding:
         standing=lambda address, resigned: _standing(name, around, address, resigned, usable=usable),
         paused=around.everybody.paused,
         ask=around.ask,
+        promised=(before.to, before.until_ms) if before is not None else ("", 0),
+        remember=remember,
+        started_ms=0 if around.memory.whole else None,
         timing=durations(shape, name),
         allowance_ms=KERNEL_ALLOWANCE_V6_MS if isinstance(about.address, IPv6Address) else KERNEL_ALLOWANCE_MS,
         alarm=alarm,

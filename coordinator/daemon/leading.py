@@ -30,11 +30,13 @@ class Election:
         chores: Sequence[Chore],
         *,
         now_ms: Callable[[], int] = boottime_ms,
+        started_ms: int | None = None,
     ) -> None:
-        """Follow; ``run`` stands."""
+        """Follow; ``run`` stands. ``started_ms``: since when no promise is forgotten; None: since now."""
         self.standing = Standing.FOLLOWING
         self._node, self._store, self._session, self._feed, self._keys = node, store, session, feed, keys
-        self._chores, self._now_ms, self._started_ms = chores, now_ms, now_ms()
+        self._chores, self._now_ms = chores, now_ms
+        self._started_ms = now_ms() if started_ms is None else started_ms
         self._running: list[asyncio.Future[None]] = []
         self._news = asyncio.Event()
         self._unknown = False

@@ -248,3 +248,27 @@ def test_leaving_gives_it_up_cleanly(world):
         assert await houses["a"].keeper.leave(1), "one that holds nothing has left already"
 
     world(scenario)
+
+
+def test_a_promise_is_written_before_it_is_said_and_outlives_its_giver(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        giver = houses["b"].keeper
+        store.silent, written = True, []
+        giver.place.remember = lambda to, until_ms: not written.append((to, until_ms))
+        await asyncio.sleep(8)
+        assert written
+        assert {to for to, _ in written} == {"a"}
+        assert max(until_ms for _, until_ms in written) <= loop.now_ms() + FAST.ttl_ms
+        giver.place.promised = written[-1]
+        heir = AddressKeeper(giver.place, houses["b"].driver, store, houses["b"].session, houses["b"].feed, KEYS,
+                             now_ms=loop.now_ms)  # fmt: skip
+        assert not heir.asked("c"), "it stands by what its predecessor said"
+        assert heir.asked("a")
+        giver.place.remember = lambda to, until_ms: False
+        assert not heir.asked("a"), "what cannot be written is not said"
+        begun = loop.time()
+        await until(loop, houses, [], 10)
+        assert loop.time() - begun < FAST.ttl_ms / 1_000
+
+    world(scenario)
