@@ -20,8 +20,8 @@ from coordinator.members import MemberRecord
 from coordinator.peers.contract import Peers
 from coordinator.runner import SessionRunner, boottime_ms
 from coordinator.settings.cluster import Cluster, VirtualAddress
-from coordinator.store.contract import Health, Item, Store
-from coordinator.wishes import BadWish, Kind, Wish
+from coordinator.store.contract import Health, Item, Store, StoreError
+from coordinator.wishes import Kind, Wish
 from node.admin.cluster import (
     ClockView,
     ClusterUnreachableError,
@@ -135,10 +135,10 @@ class ClusterSide:
                 reason=order.reason,
                 for_ms=order.for_s * 1000,
             )
-        except (BadWish, ValueError) as error:
-            raise RefusedWishError(str(error)) from None
-        except CoordinatorError as error:
+        except StoreError as error:
             raise ClusterUnreachableError(f"the cluster's store: {error}") from None
+        except (CoordinatorError, ValueError) as error:
+            raise RefusedWishError(str(error)) from None
         return wish_view(wish)
 
     def shares(self) -> dict[str, dict[str, int]]:
