@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import itertools
+import os
 
 import pytest
 
@@ -184,3 +185,45 @@ async def test_a_broken_spool_answers_nothing_through_the_journal(tmp_path, monk
     await again.open(T0 + 1)
     assert [view.message.id for view in await again.find(Filter())] == ["m0"]
     await again.close()
+
+
+class NoDirect:
+    """``os`` on a file system without direct writes: it says so when a file is opened, or only when it is written."""
+
+    def __init__(self, when):
+        self.when = when
+        self.direct = set()
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def open(self, path, flags, *mode):
+        if flags & os.O_DIRECT and self.when == "open":
+            os.close(os.open(path, flags & ~os.O_DIRECT, *mode))
+            raise OSError(errno.EINVAL, "injected")
+        handle = os.open(path, flags, *mode)
+        (self.direct.add if flags & os.O_DIRECT else self.direct.discard)(handle)
+        return handle
+
+    def pwrite(self, handle, data, at):
+        if handle in self.direct:
+            raise OSError(errno.EINVAL, "injected")
+        return os.pwrite(handle, data, at)
+
+
+@pytest.mark.parametrize("when", ["open", "write"])
+async def test_a_file_system_without_direct_writes_will_do(tmp_path, monkeypatch, when):
+    monkeypatch.setattr(accepting, "REST_S", 0.0)
+    put_off(monkeypatch)
+    monkeypatch.setattr(segments, "os", NoDirect(when))
+    for _ in range(2):
+        spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
+        await spool.open(T0)
+        # A file found at the start may refuse the first write; that one goes into the database.
+        await spool.append(accepted(message()))
+        await spool.append(accepted(message()))
+        assert spool._engine.pending.waiting, "the journal has it"
+        await spool.close()
+    await spool.open(T0)
+    assert len(await spool.find(Filter())) == 4
+    await spool.close()
