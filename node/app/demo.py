@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 
+from node.app.demo_processes import die_with_parent
 from node.errors import TemporaryError
 
 HOME: Final = Path("var")
@@ -41,6 +42,7 @@ def simulator(home: Path, secret: str) -> Iterator[dict[str, Any]]:
         stdin=subprocess.DEVNULL,
         text=True,
         start_new_session=True,  # a Ctrl-C is for the relay, which then ends the simulator
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread runs yet
         env={**os.environ, "REHEARSAL_SECRET": secret},
     )
     try:

@@ -69,7 +69,7 @@ class Supervisor:
                 cwd=service.cwd,
                 env={**os.environ, **service.environment},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         service.log.with_suffix(".pid").write_text(f"{service.process.pid}\n")
 
@@ -99,6 +99,6 @@ async def _end(service: Service) -> None:
     await process.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child, before its program: end when the demonstration ends, however it ends (prctl(2))."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -38,7 +38,7 @@ from node.errors import RelayError
 from node.tls.cluster_ca import ClusterAuthority, write_private
 
 HOME: Final = Path("var/demo")
-READY_S: Final = 60.0
+READY_S: Final = 120.0
 LOOK_S: Final = 0.1
 
 

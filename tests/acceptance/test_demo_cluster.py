@@ -26,7 +26,7 @@ NODES = {"relay-a": "127.0.0.11", "relay-b": "127.0.0.12", "relay-c": "127.0.0.1
 ADDRESS = "127.0.0.10"
 PORT = 2525
 SENDER, RECIPIENT = "app@contoso.com", "someone@example.com"
-START_S = 90.0
+START_S = 150.0
 
 
 class DemoCluster:
@@ -41,12 +41,20 @@ class DemoCluster:
                 [*self.net.command, sys.executable, "-m", "node", "demo"],
                 cwd=self.home, stdout=log, stderr=log, env=self.environment(),
             )  # fmt: skip
-        until(self.welcomed, START_S)
+        try:
+            until(self.welcomed, START_S)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc):
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.process.wait()
 
     def environment(self) -> dict:
         return {**{k: v for k, v in os.environ.items() if k != "RELAY_SOCKET"}, "PYTHONPATH": str(ROOT)}
