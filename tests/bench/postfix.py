@@ -31,6 +31,8 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 """
 
+POSTLOG = "postlog unix-dgram n - n - 1 postlogd\n"
+
 MAIN = """\
 compatibility_level = 3.6
 queue_directory = {home}/spool
@@ -53,9 +55,9 @@ smtpd_recipient_restrictions = permit_mynetworks, reject
 
 
 class Postfix:
-    """``with Postfix(home, port, sink_port=None)``: held without a sink, relayed with one."""
+    """``with Postfix(home, port, sink_port=None)``: held without a sink, relayed with one; ``log``: its postlogd."""
 
-    def __init__(self, home: Path, port: int, sink_port: int | None = None):
+    def __init__(self, home: Path, port: int, sink_port: int | None = None, *, log: bool = False):
         self.home, self.port = home, port
         extra = (
             f"relayhost = [127.0.0.1]:{sink_port}\nsmtp_destination_concurrency_limit = 20"
@@ -67,8 +69,11 @@ class Postfix:
             (home / part).mkdir(parents=True)
         home.chmod(0o755)
         shutil.chown(home / "data", "postfix", "postfix")
+        if log:
+            extra += f"\nmaillog_file = {home}/log/mail.log\nmaillog_file_prefixes = {home}"
+            (home / "log").mkdir()
         (self.config / "main.cf").write_text(MAIN.format(home=home, extra=extra))
-        (self.config / "master.cf").write_text(MASTER.format(port=port))
+        (self.config / "master.cf").write_text(MASTER.format(port=port) + (POSTLOG if log else ""))
 
     def __enter__(self):
         self._run("start")
