@@ -129,6 +129,7 @@ class SessionRunner:
         lease = await self._store.grant(self.session.timing.ttl_s, timeout_s=self._timeout_s())
         self._take(Event.HEARD)
         self._me.held.write(lease)
+        await self.before_join()
         record = self._me.record
         put = Put(key=self._me.key, value=encode(record), lease=lease)
         try:

@@ -34,6 +34,7 @@ class Fence:
         """Go on."""
         self.open = False
         self._parted = True
+        self._inc = 0
         silence.on_change(self.look)
 
     def left_ms(self) -> int:
@@ -42,7 +43,13 @@ class Fence:
 
     def look(self) -> None:
         """Compare with what was told last."""
-        left_ms = self.left_ms()
+        left_ms, inc = self.left_ms(), self._place.session.session.inc
+        if self.open and inc != self._inc:
+            # One session ended and another began between two looks: connections are the former's all the same.
+            self.open, self._parted = False, True
+            self.on_lost()
+            self.on_part()
+        self._inc = inc
         if left_ms > LEAD_MS and not self.open:
             self.open, self._parted = True, False
             self.on_live()

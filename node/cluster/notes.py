@@ -55,8 +55,9 @@ class Notes:
     def forget(self) -> None:
         """A session follows: what is held stands in the store again."""
         try:
-            self._held.unlink(missing_ok=True)
-            _sync(self._held.parent)
+            if self._held.exists():
+                self._held.unlink()
+                _sync(self._held.parent)
         except OSError as error:
             raise NotesUnreadable(f"{self._held}: {error}") from None
 

@@ -74,6 +74,8 @@ class PermitPart(Generic[P]):
         self.window_ms = 1
         self.slotless_since_ms: int | None = None
         """Since when there has been no connection to use permits with."""
+        self.alone = False
+        """The store is silent and everybody goes on with what they hold: nothing is kept for who waits there."""
         self.known_life = False
         """What this life's predecessor had out is known; else its whole share counts as just used."""
         self._settle_ms = settle_ms
@@ -110,7 +112,7 @@ class PermitPart(Generic[P]):
 
     def fit(self, now_ms: int) -> None:
         """Let as many be out as the share and those who wait elsewhere allow."""
-        usable = holdings.usable(self.holding, needs=self._needs)
+        usable = holdings.usable(self.holding, needs=self._needs and not self.alone)
         if usable != self.permits.limit or self.window_ms != self.permits.window_ms:
             more = usable > self.permits.limit
             part = -(-self.reserve * usable // max(1, self.holding.limit))
@@ -167,6 +169,7 @@ class PermitPart(Generic[P]):
         """See Part. Of a life nothing is known of, the whole share was just used."""
         value, revision = (None, 0) if self._seen is None else (self._seen.value, self._seen.mod_revision)
         self.holding = holdings.adopted(self.holding, at.session.inc, value, revision)
+        self._asked_ms = max(self._asked_ms, at.now_ms - IDLE_MS // 2)  # some time for work to show itself
         self.fit(at.now_ms)
         if not self.known_life:
             for _ in range(self.free(at.now_ms)):

@@ -48,6 +48,11 @@ class Place:
         """Whether there is a session to act on now."""
         return self.session.session.live(self.boot_ms())
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is a session and the store has answered lately: what is handed over arrives."""
+        return self.live and not self.session.session.silent(self.boot_ms())
+
 
 class Sight:
     """Who is there, as the watch shows it; bounded by the names ever seen."""

@@ -109,7 +109,7 @@ class SharedBudgets:
         self.mover.due()
         permits = account.permits.permits
         at_ms = permits.next_free_ms(now_ms, urgent=urgent) if permits.limit else now_ms + FETCH_RETRY_MS
-        return Refusal(reason="no_permit", retry_ms=max(now_ms + 1, at_ms))
+        return Refusal(reason="no_permit", retry_ms=at_ms if at_ms > now_ms else now_ms + FETCH_RETRY_MS)
 
     def settled(self, grant: Grant, now_ms: int, *, recipients_used: int | None = None, vanished: bool = False) -> None:
         """See Budgets. A grant settled twice, or of an earlier life, changes nothing."""
@@ -163,7 +163,7 @@ class SharedBudgets:
         state = self.scopes.accounts.get(lease.account)
         if state is None or lease.index < 0:
             return
-        at_hand = state.slots.give_back(lease, now_ms, linger=linger)
+        at_hand = state.slots.give_back(lease, now_ms, linger=linger, heard=self._place.heard)
         self.mover.due()
         if at_hand:
             self._here.on_free(lease.account)
@@ -228,6 +228,13 @@ class SharedBudgets:
     def faults(self) -> dict[str, str]:
         """Records nobody moves anything in, and why: alarms."""
         return {part.keys[0]: part.fault for part in self._parts() if part.fault}
+
+    def alone(self) -> None:
+        """Going on by everybody's word has begun or ended: meanwhile nothing is kept for who waits, all is ours."""
+        alone = self.alone_together()
+        for part in self.scopes.permit_parts():
+            part.alone = alone
+            part.fit(self._place.clock())
 
     # -- inside
 

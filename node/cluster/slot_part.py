@@ -111,8 +111,8 @@ class SlotPart:
         self._unused_ms.pop(lease.index, None)
         return lease
 
-    def give_back(self, lease: SlotLease, now_ms: int, *, linger: bool) -> bool:
-        """The connection is closed; whether the slot is at hand again."""
+    def give_back(self, lease: SlotLease, now_ms: int, *, linger: bool, heard: bool) -> bool:
+        """The connection is closed; whether the slot is at hand again. A silent store hands nothing over."""
         if self.used.get(lease.index) is not lease:
             self._silent = self._silent or linger
             return False
@@ -121,9 +121,10 @@ class SlotPart:
         if lease.index not in self.scene.mine(self.me) or item is None:
             return False
         self._unused_ms[lease.index] = now_ms
-        if linger or self._somebody_else_waits():
+        if linger or (heard and self._somebody_else_waits()):
             self._given[lease.index] = Given(linger=linger, mod_revision=item.mod_revision)
-        return not linger
+            return False
+        return True
 
     def _somebody_else_waits(self) -> bool:
         return any(node != self.me.node for node in self.scene.waits)

@@ -34,6 +34,7 @@ class ClusterBudgets:
         self.silence = Silence(place, self.holds, scopes.nodes, enabled=fallback)
         self.fence = Fence(place, self.silence)
         self.budgets.alone_together = self.silence.active
+        self.silence.on_change(self.budgets.alone)
         place.session.before_join = self.silence.returning
 
     def routes(self) -> dict[str, Handler]:

@@ -7,6 +7,7 @@ in them. Times are the loop's, virtual or real.
 import asyncio
 import random
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,9 +65,10 @@ class Upstream:
         return worst
 
     def used(self, account, limit, begin, end, window_s=60.0):
-        """Share of what the limit allowed between two times."""
-        sent = sum(begin <= at < end for at in self.counted[account])
-        return sent / (limit * (end - begin) / window_s)
+        """Share of what the limit allowed between two times, in whole rounds of the limit."""
+        times = sorted(at for at in self.counted[account] if begin <= at < end)
+        rounds = (len(times) - 1) // limit
+        return rounds * window_s / (times[rounds * limit] - times[0]) if rounds > 0 else 0.0
 
 
 class Wire:
@@ -103,7 +105,7 @@ class Node:
     ):
         self.name, self.store, self.home, self.now_ms, self.names = name, store, home / name, now_ms, names
         self.wanted, self.boot, self.place = wanted, boot, place
-        self.wire, self.fenced = wire, []
+        self.wire, self.fenced, self.parted = wire, [], asyncio.Event()
         self.freed = asyncio.Event()
         self.slot_wanted: set[str] = set()
         self.tasks: list[asyncio.Task] = []
@@ -140,12 +142,22 @@ class Node:
         if self.wire is not None:
             self.wire.routes[self.name] = self.together.routes()
         self.together.fence.on_lost = lambda: self.fenced.append("lost")
-        self.together.fence.on_part = lambda: self.fenced.append("part")
-        self.together.fence.on_live = lambda: self.fenced.append("live")
+        self.together.fence.on_part = self._part
+        self.together.fence.on_live = self._live
         if run:
             works = (self.session.run(), self.feed.run(), self.together.run(Peers(self.wire, self.name)))
             self.tasks = [asyncio.create_task(work) for work in works]
         return self
+
+    def _part(self):
+        self.fenced.append("part")
+        self.parted.set()
+        self.freed.set()
+
+    def _live(self):
+        self.fenced.append("live")
+        self.parted = asyncio.Event()
+        self.freed.set()
 
     def _wanted(self, account, wanted):
         (self.slot_wanted.add if wanted else self.slot_wanted.discard)(account)
@@ -210,14 +222,14 @@ class Sender:
     async def run(self):
         node, loop = self.node, asyncio.get_running_loop()
         while not self.stopped:
-            lease = node.budgets.try_slot(self.account, node.clock())
+            lease = None if node.parted.is_set() else node.budgets.try_slot(self.account, node.clock())
             if lease is None:
                 await node._pause(node.clock() + 1_000)
                 continue
             self.upstream.connected(self.account, +1)
-            opened, used = loop.time(), 0
+            opened, used, parted = loop.time(), 0, node.parted
             try:
-                while not self._yields(loop.time() - opened, used):
+                while not (parted.is_set() or self._yields(loop.time() - opened, used)):
                     used += await self._one(loop)
             finally:
                 self.upstream.connected(self.account, -1)
@@ -239,10 +251,13 @@ class Sender:
         if isinstance(answer, Refusal):
             await node._pause(answer.retry_ms)
             return 0
-        begun = loop.time()
-        await asyncio.sleep(self.seconds())
-        node.budgets.settled(answer, node.clock())
-        self.upstream.message(self.account, begun, loop.time(), self.recipients)
+        begun, parted, seconds = loop.time(), node.parted, self.seconds()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await parted.wait()
+        # A conversation cut by the fence is counted all the same, when the upstream comes to it.
+        node.budgets.settled(answer, node.clock(), vanished=parted.is_set())
+        self.upstream.message(self.account, begun, begun + seconds, self.recipients)
         self.sent += 1
         return 1
 
