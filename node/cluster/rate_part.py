@@ -1,8 +1,9 @@
 """The part a node has of a client's arrival rate: a base of its own, and a share that moves by demand (operations A8).
 
-Of a rate each node of the list always has a small *base*, so that the first message of an idle client is never
-refused and costs the store nothing; the rest is shared as message permits are. Base and share together make one GCRA
-of this node; parts keep their counted units when they move, so the nodes together let through what one node would.
+Each node of the list always has a small *base*, so that the first message of an idle client is never refused and
+costs the store nothing; the rest of the rate is shared as message permits are. Base and share together make one GCRA
+of this node; parts keep their counted units when they move. So one node alone lets in the whole rate, and all together
+at most the bases of the others more: it is a limit we grant, so a few too many beat refusing one who is within it.
 A node asks for more when half of its part is used, before anybody is refused.
 """
 
@@ -14,13 +15,13 @@ from coordinator.budget.reserve import Pool
 from node.cluster.parts import Moment
 from node.cluster.permit_part import PermitPart
 
-BASE_PARTS = 4
-"""A node's base is this part of its even part of the rate, at least one message."""
+BASE_PERCENT = 3
+"""The bases of all nodes together are this part of the rate; each is at least one message."""
 
 
 def base_of(amount: int, nodes: int) -> int:
     """Messages each node may let in without a share; none when there are fewer than one for everybody and one more."""
-    return 0 if amount <= nodes else max(1, amount // (BASE_PARTS * nodes))
+    return 0 if amount <= nodes else max(1, amount * BASE_PERCENT // (100 * nodes))
 
 
 class RatePermits:

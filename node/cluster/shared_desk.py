@@ -17,8 +17,6 @@ from node.cluster.shared_account import Here, lot_part
 from node.cluster.shared_usage import day_line, permits_line
 from node.cluster.usage import DAY_S
 
-BASE_PERCENT = 3
-"""Of a client's daily recipients, for all nodes together: what they may use before it stands in the record."""
 FETCH_RETRY_MS = 1_000
 
 
@@ -40,9 +38,9 @@ class _Client:
         self.limits = limits
         base = base_of(limits.messages, nodes)
         self.rate.permits.rebase(base, now_ms)
-        self.rate.resize(max(0, limits.messages - nodes * base), whole_ms(limits.window_s), 0, now_ms)
-        self.base = max(1, limits.recipients * BASE_PERCENT // 100 // nodes) if limits.recipients > nodes else 0
-        self.lots.day.limit = max(1, limits.recipients - nodes * self.base) if limits.recipients else UNLIMITED
+        self.rate.resize(max(0, limits.messages - base), whole_ms(limits.window_s), 0, now_ms)
+        self.base = base_of(limits.recipients, nodes)
+        self.lots.day.limit = max(1, limits.recipients - self.base) if limits.recipients else UNLIMITED
         self.lots.day.holders = nodes
         self.local = self._local(limits, nodes, now_ms)
 
