@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from coordinator.store.contract import Indefinite, Put
+from coordinator.store.contract import Change, Indefinite, Put, Seen
 from coordinator.store.memory import MemoryStore
 from coordinator.wishes import ALL, BadWish, Kind
 from node.cluster.health_records import SHARED_MAX, Record, adoptable, by_hand, down_everywhere, shareable, worse
@@ -217,6 +217,25 @@ def test_in_fallback_each_node_probes_for_itself(tmp_path):
         store.silent = a.fallback = b.fallback = True
         assert a.may(A).probe
         assert b.may(A).probe
+
+    play(tmp_path, scene)
+
+
+def test_news_older_than_what_we_wrote_ourselves_changes_nothing(tmp_path):
+    async def scene(store, nodes):
+        a = nodes[0]
+        a.note(A, LOGIN)
+        await settle(nodes)
+        (rested,) = a.feed.under(KEYS.root + "health/")
+        a.tasks[1].cancel()  # the watch is slow from here on
+        a.book.resume(ACCOUNT, a.wall_ms())
+        a.shared.settle(ACCOUNT)
+        await until(lambda: store.keys("health/") == [])
+        late = Change(key=rested.key, item=rested, revision=rested.mod_revision)
+        a.shared.take(Seen(changes=(late,), revision=late.revision))
+        assert a.may(A).ok
+        a.note(A, LOGIN)  # and what is found out now is told all the same
+        await until(lambda: store.keys("health/") != [])
 
     play(tmp_path, scene)
 
