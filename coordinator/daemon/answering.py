@@ -1,6 +1,6 @@
 """What this coordinator answers the others: promises, heartbeats, words, its status page (``peering.Answers``)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from coordinator.keeper import AddressKeeper
 class Answering:
     """Passes each question on to the keeper of its address; without one that runs, the answer is a refusal."""
 
-    def __init__(self, holdings: Sequence[Holding], status: Callable[[], Status]) -> None:
+    def __init__(self, holdings: Sequence[Holding], status: Callable[[], Awaitable[Status]]) -> None:
         """``holdings`` may be filled later."""
         self._holdings, self._status = holdings, status
 
@@ -34,9 +34,9 @@ class Answering:
             return Word(ago_ms=None, inc=0)
         return keeper.asked_for_word(candidate, question.revision)
 
-    def page(self) -> bytes:
+    async def page(self) -> bytes:
         """Give the status page."""
-        return msgspec.json.encode(self._status())
+        return msgspec.json.encode(await self._status())
 
     def _keeper(self, name: str) -> AddressKeeper | None:
         return next((each.keeper for each in self._holdings if each.name == name and each.running), None)

@@ -18,6 +18,7 @@ from coordinator.daemon.answering import Answering
 from coordinator.daemon.chores import ConfigChore
 from coordinator.daemon.everybody import Everybody, Readiness
 from coordinator.daemon.former import release_former
+from coordinator.daemon.health import StoreHealth
 from coordinator.daemon.holdings import Holding, Surroundings, clean, durations, holding, serve_probes
 from coordinator.daemon.leading import Election
 from coordinator.daemon.local import LocalServer
@@ -36,13 +37,11 @@ from coordinator.pki import Pki
 from coordinator.promise_memory import PromiseMemory
 from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import timing_of
-from coordinator.store.contract import Health
 
 SOCKET: Final = "coordinator.sock"
 MEMORY: Final = "coordinator.promises"
 NODE_SOCKET: Final = "admin.sock"
 CLEAN_AGAIN_S: Final = 1.0
-HEALTH_S: Final = 5.0
 RELEASE_S: Final = 1.0
 CLOSE_S: Final = 2.0
 
@@ -58,7 +57,7 @@ class Daemon:
         Raises what ``join`` raises: AlreadyRunning beside a living coordinator, among others.
         """
         self.shape, self._reread, self._notifier = shape, reread, notifier
-        self.started_ms, self.alarms, self.health = boottime_ms(), Alarms(), tuple[Health, ...]()
+        self.started_ms, self.alarms = boottime_ms(), Alarms()
         self.holdings: list[Holding] = []
         cluster, runtime = shape.cluster, shape.runtime
         self.joined = join(
@@ -79,7 +78,7 @@ class Daemon:
         client = PeerClient(pki, cluster.name, self.targets, alarm=self.alarms.raise_)
         self.peering = Peering(shape.node, client, self.nodes)
         self._client = client
-        answers = routes(Answering(self.holdings, self.status))
+        answers = routes(Answering(self.holdings, self.fresh_status))
         self._server = PeerServer(pki, cluster.name, self.nodes, answers, alarm=self.alarms.raise_)
         self.around = Surroundings(
             shape=lambda: self.shape,
@@ -96,7 +95,8 @@ class Daemon:
         started_ms = 0 if self.memory.whole else None
         parts = (shape.node, joined.store, joined.session, joined.feed, joined.keys, chores)
         self.election = Election(*parts, started_ms=started_ms)
-        self._local = LocalServer(self.status, lambda: exposition(self.status(), alarms=self.alarms.total))
+        self.health = StoreHealth(joined.store, self.alarms)
+        self._local = LocalServer(self.fresh_status, lambda: exposition(self.status(), alarms=self.alarms.total))
 
     # What the parts ask -----------------------------------------------------------------------------------------------
 
@@ -147,12 +147,17 @@ class Daemon:
             addresses=tuple(page.address_view(each, self.around) for each in self.holdings),
             members=page.member_views(self.everybody),
             peers=page.peer_views(self.peering, self.everybody),
-            etcd=page.etcd_views(tuple(each.target for each in shape.cluster.endpoints), self.health),
+            etcd=page.etcd_views(tuple(each.target for each in shape.cluster.endpoints), self.health.answers),
             config=page.config_view(shape, self.everybody),
             early=page.early_view(shape, self.holdings),
             revision=self.joined.feed.revision,
             alarms=self.alarms.newest,
         )
+
+    async def fresh_status(self) -> Status:
+        """Give the status page after a look at the store's endpoints."""
+        await self.health.look()
+        return self.status()
 
     # Life -------------------------------------------------------------------------------------------------------------
 
@@ -194,7 +199,7 @@ class Daemon:
             self.peering.run,
             self.election.run,
             self.publisher.run,
-            self._look_at_store,
+            self.health.run,
             self._grow_up,
             lambda: self._notifier.watch(lambda: boottime_ms() - self.progress_ms()),
         ]
@@ -239,14 +244,6 @@ class Daemon:
             except OSError as error:
                 self.alarms.raise_(f"promises cannot be written down: {error.strerror}")
         await asyncio.Event().wait()
-
-    async def _look_at_store(self) -> None:
-        while True:
-            self.health = await self.joined.store.health(timeout_s=1.0)
-            for answer in self.health:
-                for alarm in answer.alarms:
-                    self.alarms.raise_(f"etcd {answer.endpoint}: alarm {alarm}")
-            await asyncio.sleep(HEALTH_S)
 
     def reload(self) -> None:
         """Read the configuration again and take over what may change while running; a bad one changes nothing."""

@@ -1,7 +1,7 @@
 """The local interface: JSON over a Unix socket that only this user may open; the room's only aiohttp."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ class BadSocketPath(CoordinatorError):  # noqa: N818 - a state of affairs
 class LocalServer:
     """Answers ``GET /v1/status``, ``/metrics`` and ``/live``."""
 
-    def __init__(self, status: Callable[[], Status], metrics: Callable[[], str]) -> None:
+    def __init__(self, status: Callable[[], Awaitable[Status]], metrics: Callable[[], str]) -> None:
         """Nothing listens yet."""
         self._status, self._metrics = status, metrics
         self._runner: web.AppRunner | None = None
@@ -55,7 +55,7 @@ class LocalServer:
             self._runner = None
 
     async def _page(self, _request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(self._status()), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(await self._status()), content_type="application/json")
 
     async def _exposition(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._metrics(), content_type="text/plain", charset="utf-8")

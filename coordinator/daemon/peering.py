@@ -111,7 +111,7 @@ class Answers(Protocol):
         """Give a candidate a word about a leash, or refuse."""
         ...
 
-    def page(self) -> bytes:
+    async def page(self) -> bytes:
         """Give the status page."""
         ...
 
@@ -132,6 +132,6 @@ def routes(answers: Answers) -> Mapping[str, Handler]:
         return encode(Word(ago_ms=None, inc=0) if question is None else answers.word(asker, question))
 
     async def page(_asker: str, _body: bytes) -> bytes:
-        return answers.page()
+        return await answers.page()
 
     return {PROMISE: promised, HEARTBEAT: heard, WORD: word, STATUS: page}
