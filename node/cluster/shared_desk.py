@@ -18,6 +18,8 @@ from node.cluster.shared_usage import day_line, permits_line
 from node.cluster.usage import DAY_S
 
 FETCH_RETRY_MS = 1_000
+MESSAGE_UNITS = 10
+"""Recipients of a first message that need not wait for the store, if the limit is large enough for everybody's."""
 
 
 class _Client:
@@ -39,7 +41,7 @@ class _Client:
         base = base_of(limits.messages, nodes)
         self.rate.permits.rebase(base, now_ms)
         self.rate.resize(max(0, limits.messages - base), whole_ms(limits.window_s), 0, now_ms)
-        self.base = base_of(limits.recipients, nodes)
+        self.base = max(base_of(limits.recipients, nodes), min(MESSAGE_UNITS, limits.recipients // (4 * nodes)))
         self.lots.day.limit = max(1, limits.recipients - self.base) if limits.recipients else UNLIMITED
         self.lots.day.holders = nodes
         self.local = self._local(limits, nodes, now_ms)

@@ -190,14 +190,14 @@ def test_a_client_is_held_to_its_rate_and_recipients(play):
         assert side.budgets.admit_client("few", 2, side.now()) is None
         side.budgets.client_done("few", 2, 0, side.now())
         used = 0
-        for _ in range(30):
-            answer = side.budgets.admit_client("few", 1, side.now())
+        for _ in range(40):
+            answer = side.budgets.admit_client("few", 2, side.now())
             if answer is None:
-                side.budgets.client_done("few", 1, 1, side.now())
-                used += 1
+                side.budgets.client_done("few", 2, 2, side.now())
+                used += 2
             await asyncio.sleep(1)
-        assert 19 <= used <= 20
+        assert 58 <= used <= 60
         assert answer.reason == "recipients"
 
-    clients = {"app": ClientLimits(messages=10), "few": ClientLimits(recipients=20)}
+    clients = {"app": ClientLimits(messages=10), "few": ClientLimits(recipients=60)}
     play(story, wanted(clients=clients))
