@@ -18,6 +18,8 @@ def goal_s(case: Case, variant: Variant) -> float | None:
     """Give the longest gap asked of the relay in a case."""
     if case.goal_s is None or variant.kind != "relay":
         return None
+    if case.early and not variant.early:
+        return variant.ttl_s + 1.0
     return case.goal_s + (variant.ttl_s if case.after_lease else 0.0)
 
 
@@ -72,7 +74,9 @@ def _client_cell(runs: Runs, variant: Variant, case: Case) -> str:
 def _goal(case: Case) -> str:
     if case.goal_s is None:
         return ""
-    return f"ttl + {case.goal_s:g}" if case.after_lease else f"{case.goal_s:g}"
+    if case.after_lease:
+        return f"ttl + {case.goal_s:g}"
+    return f"{case.goal_s:g}" + (", else ttl + 1" if case.early else "")
 
 
 def table(runs: Runs, cell: Cell, *, goals: bool) -> str:

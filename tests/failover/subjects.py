@@ -23,6 +23,8 @@ class Variant:
     make: Callable[[Path, Lan], Subject]
     ttl_s: float = 0.0
     """Lease of the preset."""
+    early: bool = True
+    """Addresses may be taken before the lease ends."""
     cases: tuple[str, ...] | None = None
     """Only these cases; None: every case of its kind."""
 
@@ -35,13 +37,15 @@ def _keepalived(advert_s: float, *, track: bool) -> Callable[[Path, Lan], Subjec
     return partial(Keepalived, advert_s=advert_s, track=track)
 
 
-def _relay(timing: str) -> Callable[[Path, Lan], Subject]:
-    return partial(Relay, timing=timing)
+def _relay(timing: str, *, early: bool = True) -> Callable[[Path, Lan], Subject]:
+    return partial(Relay, timing=timing, early=early)
 
 
 SUBJECTS: Final = (
     Variant(name="relay-steady", title="relay, `steady` (ttl 10 s)", kind="relay", ttl_s=10, make=_relay("steady")),
     Variant(name="relay-fast", title="relay, `fast` (ttl 5 s)", kind="relay", ttl_s=5, make=_relay("fast")),
+    Variant(name="relay-fast-late", title="relay, `fast`, `early_takeover: false`", kind="relay", ttl_s=5, early=False,
+            make=_relay("fast", early=False), cases=("keeper-killed", "frozen", "host-gone", "leader-gone")),
     Variant(name="keepalived-1s", title="keepalived, 1 s adverts", kind="keepalived",
             make=_keepalived(1.0, track=False)),
     Variant(name="keepalived-100ms", title="keepalived, 0.1 s adverts", kind="keepalived",

@@ -56,6 +56,11 @@ def test_the_goals_of_the_design_are_asked_of_the_relay_alone(name, goal):
     assert document.goal_s(CASE[name], SUBJECT["keepalived-1s"]) is None
 
 
+def test_without_early_takeover_the_lease_is_part_of_the_goal():
+    assert document.goal_s(CASE["host-gone"], SUBJECT["relay-fast"]) == 2
+    assert document.goal_s(CASE["host-gone"], SUBJECT["relay-fast-late"]) == 6
+
+
 def test_only_what_lies_between_the_marks_is_written(tmp_path):
     file = tmp_path / "failover.md"
     file.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
