@@ -142,7 +142,8 @@ class Committer:
         """Whether a message is not to be tried again; otherwise what is pending is stuck."""
         if isinstance(error, WrongRequest):
             return True  # it is in the database already
-        temporary = isinstance(error, SpoolFull | SpoolBroken) and not isinstance(error, Conflict)
+        temporary = isinstance(error, SpoolFull | SpoolBroken | MemoryError | OSError)
+        temporary = temporary and not isinstance(error, Conflict)
         if not temporary:
             try:
                 self._refuse(arrival, str(error))
