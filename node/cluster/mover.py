@@ -49,6 +49,10 @@ class _Batch:
         return True
 
 
+def _nothing(_seen: Seen) -> None:
+    """Nobody else looks."""
+
+
 class Mover:
     """Moves what the parts want moved, until cancelled."""
 
@@ -56,6 +60,9 @@ class Mover:
         self, session: SessionRunner, feed: Feed, moment: Callable[[], Moment], parts: Callable[[], Iterable[Part]]
     ) -> None:
         """``moment`` and ``parts`` are asked at every pass."""
+        self.before_news: Callable[[Seen], None] = _nothing
+        self.after_news: Callable[[Seen], None] = _nothing
+        """Called with all that was seen, before and after the parts have heard of it."""
         self._session, self._feed, self._moment, self._parts = session, feed, moment, parts
         self._due = asyncio.Event()
         self._begun: dict[Part, int] = {}
@@ -102,6 +109,7 @@ class Mover:
     # -- news
 
     def _seen(self, seen: Seen) -> None:
+        self.before_news(seen)
         at = self._moment()
         if seen.resync:
             present = {change.key for change in seen.changes}
@@ -110,6 +118,7 @@ class Mover:
             self._known = set()
         for change in seen.changes:
             self._tell(change.key, change.item, change.revision, at)
+        self.after_news(seen)
         self.due()
 
     def _tell(self, key: str, item: Item | None, revision: int, at: Moment) -> None:

@@ -52,6 +52,7 @@ class SharedBudgets:
         self.alone_together: Callable[[], bool] = _never
         """Whether everybody's word lets us go on without a session (silence.py sets it)."""
         self.mover = Mover(place.session, place.feed, self._moment, self._parts)
+        self.mover.before_news, self.mover.after_news = self.sight.feed, self._seen
         self._apply(started_ms)
 
     # -- rights
@@ -186,11 +187,7 @@ class SharedBudgets:
 
     async def run(self) -> None:
         """Move shares, lots and slots until cancelled."""
-        leave = self._place.feed.subscribe(self._seen)
-        try:
-            await self.mover.run()
-        finally:
-            leave()
+        await self.mover.run()
 
     def reload(self, limits: BudgetLimits, now_ms: int, *, config_hash: str = "", nodes: Sequence[str] = ()) -> None:
         """Want new limits; they hold once every node wants them, until then the lower of both."""
@@ -246,7 +243,6 @@ class SharedBudgets:
         return self.scopes.parts(self._place.clock())
 
     def _seen(self, seen: Seen) -> None:
-        self.sight.feed(seen)
         if self.scopes.concerned(seen):
             self._apply(self._place.clock())
 

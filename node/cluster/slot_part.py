@@ -57,7 +57,7 @@ class SlotPart:
         self._unused_ms: dict[int, int] = {}
         self._wanted_ms = self._asked_ms = -(1 << 60)
         self._gap_ms = 0
-        self._busy = False
+        self._busy = self._doubtful = False
         self._silent = False
         """A connection of an earlier session may still be counted: it was never closed."""
         self._others_since_ms: int | None = None
@@ -141,7 +141,7 @@ class SlotPart:
         self.used.clear()
         self._given.clear()
         self._unused_ms.clear()
-        self._busy = False
+        self._busy = self._doubtful = False
 
     def news(self, key: str, item: Item | None, revision: int, at: Moment) -> None:
         """See Part."""
@@ -229,18 +229,27 @@ class SlotPart:
             sending=self._sending,
             done=self._done,
             undone=lambda _: self._free(),
-            refused=self._free,
-            unanswered=self._free,
+            refused=self._refused,
+            unanswered=self._unanswered,
         )
 
     def _sending(self) -> None:
         self._busy = True
 
     def _done(self, revision: int) -> None:
-        self._busy = False
+        self._busy = self._doubtful = False
         self._silent = False
         self._gap_ms = 0
         self._written_revision = revision
+
+    def _refused(self) -> None:
+        """It did not happen: what was to be given up is at hand again, unless an earlier try may still happen."""
+        self._busy = False
+        if not self._doubtful:
+            self._given = {index: given for index, given in self._given.items() if given.linger}
+
+    def _unanswered(self) -> None:
+        self._busy, self._doubtful = False, True
 
     def _free(self) -> None:
         """Nothing is assumed: what became of it comes with the watch, and every condition is of what was seen."""
