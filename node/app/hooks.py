@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from node.app.dates import UpstreamDate
 from node.app.member import Hooks
+from node.app.parts import apps_of
 from node.delivery.service import Delivery
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def hooks_of(node: "Node") -> Hooks:
         part=lambda: delivery(Delivery.part),
         unfence=unfence,
         drained=node.drain_wished,
+        date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),
         readiness=lambda: node.control.readiness(),  # noqa: PLW0108 - the control comes after the hooks
         loaded=lambda: node.loaded,
     )

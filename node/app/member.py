@@ -22,7 +22,7 @@ from node.admin.control import Readiness
 from node.app import clustered
 from node.app.clustered import ClusterSide, Membership
 from node.cluster import clocks
-from node.cluster.clocks import ClockHooks, Clocks
+from node.cluster.clocks import ClockHooks, Clocks, Date
 from node.cluster.limits import BudgetLimits
 from node.cluster.place import Place
 from node.cluster.probe_rights import Surroundings
@@ -55,6 +55,8 @@ class Hooks:
     unfence: Callable[[], None]
     drained: Callable[[bool], None]
     """Whether an operator wishes this node drained."""
+    date: Date
+    """What time it is at the upstream."""
     readiness: Callable[[], Readiness]
     loaded: Callable[[], Loaded]
 
@@ -96,7 +98,7 @@ class Member:
         self.budgets = self.together.budgets
         pki = Pki(cluster.pki)
         self.peers = PeerClient(pki, cluster.name, self.targets, alarm=self._alarm)
-        self.clocks = Clocks(self.peers, ClockHooks(others=self.others))
+        self.clocks = Clocks(self.peers, ClockHooks(others=self.others, date=hooks.date))
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
         self.wishes = Wishes(
             joined.store,

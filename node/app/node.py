@@ -57,15 +57,14 @@ class Node:
         self.spool = SqliteSpool(settings.spool, now_ms=wall_ms)
         self.keeping = Keeping(settings.spool)
         limits = budget_limits(settings)
+        self.entra = Entra(settings.egress)
         self.member = Member(loaded, limits, hooks_of(self)) if settings.cluster is not None else None
         self.budgets = (
             self.member.budgets
             if self.member is not None
             else EmbeddedBudgets(limits, started_ms=steady_ms(), on_free=self.freed)
         )
-        self.tokens = TokenSource(
-            apps_of(settings), Entra(settings.egress), now_ms=wall_ms, on_change=self._token_changed
-        )
+        self.tokens = TokenSource(apps_of(settings), self.entra, now_ms=wall_ms, on_change=self._token_changed)
         self.authenticator = Authenticator(users(settings), now_ms=wall_ms)
         self.health = HealthBook()
         self._plans = plans_of(settings, self.hostname)

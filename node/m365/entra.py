@@ -7,7 +7,9 @@ the system's authorities and ``egress.ca``, and leaves from ``egress.source_addr
 import asyncio
 import logging
 import ssl
-from typing import Any
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,6 +30,14 @@ CONNECT_S = 10.0
 FIRST_ERROR = 400
 RETRY_AFTER_MAX_S = 600.0
 """More than this is not waited for on a stranger's word."""
+
+
+class ServerDate(NamedTuple):
+    """A ``Date`` header: what it says, when we had asked (both wall clock), and how long the answer took."""
+
+    date_ms: int
+    sent_ms: int
+    took_ms: int
 
 
 class Entra:
@@ -57,6 +67,21 @@ class Entra:
         except (AzureError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             # ``from None``: the chain would carry the answer, and it may echo what was sent.
             raise _ours(error, seen) from None
+
+    async def date(self, authority: str) -> ServerDate | None:
+        """Ask a host what time it is there, by the ``Date`` of whatever it answers (RFC 9110 §6.6.1); None: unknown."""
+        proxy = (self._proxies(authority) or {}).get("https")
+        sent_ms, began = time.time_ns() // 1_000_000, time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(CONNECT_S),
+                self._open().head(authority, proxy=proxy, allow_redirects=False) as answer,
+            ):
+                said = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except (aiohttp.ClientError, OSError, ValueError, TypeError):
+            return None
+        took_ms = int((time.monotonic() - began) * 1_000)
+        return ServerDate(date_ms=int(said.timestamp() * 1_000), sent_ms=sent_ms, took_ms=took_ms)
 
     async def close(self) -> None:
         """Close connections; idempotent."""

@@ -316,3 +316,14 @@ def test_the_settings_give_app_and_cloud():
         "https://login.partner.microsoftonline.cn",
         "https://partner.outlook.cn/.default",
     )
+
+
+async def test_the_date_of_any_answer_tells_the_time_there(entra, ca_file):
+    client = Entra(Egress(ca=ca_file))
+    try:
+        found = await client.date(entra.url)
+        assert found is not None
+        assert abs(found.date_ms - found.sent_ms) <= 2_000 + found.took_ms
+        assert await client.date("https://127.0.0.1:1") is None
+    finally:
+        await client.close()
