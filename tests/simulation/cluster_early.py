@@ -27,10 +27,8 @@ class EarlyHost(Host):
 
     taken_early = 0
 
-    def start(self) -> None:
-        if self.alive:
-            return
-        super().start()
+    def begin(self) -> None:
+        super().begin()
         self.early = early_facts.begin(self.now_ms())
         self.gone_ms: dict[str, int] = {}
         self.next_heartbeat_ms = 0
@@ -43,9 +41,15 @@ class EarlyHost(Host):
     def step(self):
         return early.decide(self.early, self.address, self.facts(), self.around())
 
-    def next_todo(self):
-        step = self.step()
+    def decided(self, facts):
+        step = early.decide(self.early, self.address, facts, self.around())
         return step.todo if step.act is Act.ADDRESS else SimpleNamespace(todo=step.act)
+
+    def sleep_ms(self, now_ms: int) -> int:
+        sleep_ms = super().sleep_ms(now_ms)
+        if not early.beats(self.address, self.facts()):
+            return sleep_ms
+        return min(sleep_ms, self.next_heartbeat_ms - now_ms)
 
     def work(self) -> None:
         now_ms = self.now_ms()
@@ -120,7 +124,8 @@ class EarlyHost(Host):
 
         def answer(outcome) -> None:
             if not isinstance(outcome, Outcome):
-                return  # read back by the next poll
+                self.next_poll_ms = 0
+                return
             self._heard()
             self.address = early.replace(self.address, taking=False)
             if outcome.succeeded:
@@ -173,6 +178,7 @@ class EarlyHost(Host):
 
         def answer(outcome) -> None:
             if not isinstance(outcome, Outcome):
+                self.next_poll_ms = 0
                 return
             self._heard()
             if outcome.succeeded:

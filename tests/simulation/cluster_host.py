@@ -1,243 +1,103 @@
-"""A simulated host: a clock of its own, a kernel that keeps addresses for a lifetime, and a coordinator's process.
+"""A simulated host of the address world: a machine whose process follows the store and keeps one address.
 
-The process is the product's pure code; this file is what the asynchronous runners are in the product.
+Address, promises and what the watch tells are the product's pure code.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from coordinator import address as addresses
 from coordinator import promises
-from coordinator import session as sessions
 from coordinator.address_facts import Address, Facts, Key, Todo
 from coordinator.address_writes import key_of, names_of
 from coordinator.keys import encode
-from coordinator.session import Event, Phase, Renewal, Session
-from coordinator.store.contract import (
-    Compare,
-    Delete,
-    Field,
-    Item,
-    LeaseLost,
-    Listing,
-    Outcome,
-    Put,
-    absent,
-    created_at,
-)
-from coordinator.store.following import Follower
-from coordinator.timing import Timing
+from coordinator.session import Phase
+from coordinator.store.contract import Compare, Delete, Field, Item, Listing, Outcome, Put, absent, created_at
+from tests.simulation.cluster_process import MEMBER, Machine
 
 VIP = "vip/x"
 LIST = "vip-nodes/x"
-POLL_MS = 2_000
+POLL_MS = 5_000
 ASK_MS = 200
+BEAT_MS = 100
 
 
-@dataclass
-class Kernel:
-    """The address in the kernel: bound until a moment of true time."""
-
-    until: float = 0.0
-    label: str = ""
-
-
-class Host:
+class Host(Machine):
     """One machine with one coordinator."""
 
-    def __init__(self, world, name: str, timing: Timing, nodes: tuple[str, ...], *, unanimity: bool = True) -> None:
-        self.world, self.name, self.timing, self.nodes, self.unanimity = world, name, timing, nodes, unanimity
-        self.offset = world.random.uniform(0, 10_000)
-        self.rate = 1 + world.random.uniform(-500e-6, 500e-6)
-        self.kernel = Kernel()
-        self.alive = False
-        self.life = 0
-        self.paused_until = 0.0
-        self.waiting: list = []
-        self.machine_paused_until = 0.0
-        self.excused_until = 0.0
-        self.unready_until = 0.0
-        self.held_lease = 0  # the file in the runtime directory
-        self.wish_away = False
-        self.follower = Follower("")
-        self.start()
+    def __init__(self, world, name: str, timing, nodes: tuple[str, ...], *, unanimity: bool = True) -> None:
+        self.unanimity, self.wish_away = unanimity, False
+        super().__init__(world, name, timing, nodes)
 
-    # Clock and process ------------------------------------------------------------------------------------------------
-
-    def now_ms(self) -> int:
-        return int((self.offset + self.world.now * self.rate) * 1_000)
-
-    def true_time(self, ms: int) -> float:
-        """When this host's clock shows ``ms``."""
-        return (ms / 1_000 - self.offset) / self.rate
-
-    def deliver(self, do) -> None:
-        """Run in the process: at once, or when it runs again; lost if it died meanwhile."""
-        if not self.alive:
-            return
-        if self.world.now < self.paused_until:
-            self.waiting.append(do)
-            return
-        do()
-
-    def pause(self, until: float) -> None:
-        self.paused_until = max(self.paused_until, until)
-        self.world.at(self.paused_until, self._wake)
-
-    def _wake(self) -> None:
-        if self.world.now < self.paused_until:
-            return
-        waiting, self.waiting = self.waiting, []
-        self.world.random.shuffle(waiting)
-        for do in waiting:
-            self.deliver(do)
-
-    def machine_pause(self, length: float) -> None:
-        """The kernel stands still too, and its clocks with it; overlap for the rest of the lease is allowed (I4)."""
-        if self.world.now < self.machine_paused_until:
-            return
-        self.machine_paused_until = self.world.now + length
-        self.pause(self.machine_paused_until)
-        # The clock must not be seen running meanwhile: nobody looks, the process is paused until then.
-        self.offset -= length * self.rate
-        if self.kernel.until > self.world.now:
-            self.kernel.until += length
-        self.excused_until = self.world.now + length + self.timing.ttl_ms / 1_000
-
-    def crash(self) -> None:
-        """SIGKILL: the kernel keeps the address for its lifetime."""
-        self.alive = False
-        self.life += 1
-        self.waiting.clear()
-
-    def start(self) -> None:
-        if self.alive:
-            return
-        self.alive = True
-        self.life += 1
-        self.session = Session(timing=self.timing)
+    def begin(self) -> None:
         self.address = Address()
-        self.follower = Follower("")
         self.members: dict[str, tuple[int, int]] = {}
-        self.started_ms = self.now_ms()
+        self.rank = 0
         self.list_item: Item | None = None
-        self.due_ms = self.next_poll_ms = self.next_ask_ms = self.next_join_ms = 0
-        self.busy = self.polling = self.joining = self.renewing = False
-        self.kernel.until = 0.0  # a starting coordinator removes what its predecessor left, before anything else
-        life = self.life
-        self.world.after(0.0, lambda: self._tick(life))
+        self.calm_address: Address | None = None
+        self.calm_lease = self.calm_ms = 0
+        self.next_poll_ms = self.next_ask_ms = 0
+        self.busy = self.polling = False
 
-    def _tick(self, life: int) -> None:
-        if life != self.life:
-            return
-        self.deliver(self.work)
-        self.world.after(self.world.random.uniform(0.06, 0.12), lambda: self._tick(life))
-
-    def facts(self) -> Facts:
-        rivals = sorted(self.members)
-        rank = rivals.index(self.name) if self.name in rivals else 0
+    def facts(self, now_ms: int | None = None) -> Facts:
         return Facts(
-            me=self.name, session=self.session, now_ms=self.now_ms(), started_ms=self.started_ms,
-            ready=self.world.now >= self.unready_until, rank=rank, yields=self.wish_away, unanimity=self.unanimity,
+            me=self.name, session=self.session, now_ms=self.now_ms() if now_ms is None else now_ms,
+            started_ms=self.started_ms, ready=self.world.now >= self.unready_until, rank=self.rank,
+            yields=self.wish_away, unanimity=self.unanimity,
         )  # fmt: skip
 
     def work(self) -> None:
-        """What the coordinator's loops do at every beat."""
+        """What the coordinator's loops do when they look."""
         self._session_beat()
         now_ms = self.now_ms()
         if now_ms >= self.next_poll_ms and not self.polling:
             self.polling = True
             self.next_poll_ms = now_ms + POLL_MS
             self._etcd(lambda model, _: model.list(""), self._polled)
-        if now_ms >= self.next_ask_ms and promises.wants_promises(self.address, self.facts()):
+        if self.address.bound and now_ms >= self.next_ask_ms and promises.wants_promises(self.address, self.facts()):
             self.next_ask_ms = now_ms + ASK_MS
             self._ask_promises()
-        self._address_beat()
-
-    def _etcd(self, what, answer) -> None:
-        self.world.ask_etcd(self.name, what, answer, self.timing.timeout_ms / 1_000)
-
-    def _heard(self) -> None:
-        self.session = sessions.step(self.session, Event.HEARD, self.now_ms())
-
-    # Session ----------------------------------------------------------------------------------------------------------
-
-    def _session_beat(self) -> None:
-        now_ms = self.now_ms()
-        if self.session.phase is Phase.OUT and now_ms >= self.next_join_ms:
-            self.session = sessions.step(self.session, Event.BEGIN, now_ms)
-            self._join()
-        elif self.session.phase is Phase.LIVE:
-            what = sessions.next_renewal(self.session, now_ms, due_ms=self.due_ms, progress_ms=now_ms)
-            if what is Renewal.SEND and not self.renewing:
-                self._renew()
-            self.session = sessions.step(self.session, Event.DEADLINE, now_ms)
-
-    def _renew(self) -> None:
-        sent_ms, lease, self.renewing = self.now_ms(), self.session.lease, True
-        self.due_ms = sent_ms + self.timing.renew_ms
-
-        def answer(result) -> None:
-            self.renewing = False
-            now_ms = self.now_ms()
-            if self.session.phase is Phase.JOINING:
-                return
-            if result is None:
-                self.session = sessions.step(self.session, Event.UNSURE, now_ms)
-                self.due_ms = now_ms + 200
-            elif isinstance(result, LeaseLost):
-                self.session = sessions.step(self.session, Event.LOST, now_ms, lease=lease)
-            else:
-                self.session = sessions.step(self.session, Event.RENEWED, now_ms, sent_ms=sent_ms, lease=lease)
+        if not self.calm_until(now_ms):
             self._address_beat()
 
-        self._etcd(lambda model, now: model.renew(lease, now), answer)
+    def poke(self) -> None:
+        self.calm_address = None
+        super().poke()
 
-    def _join(self) -> None:
-        """The runner's ``_try_join`` as a chain of answers."""
-        self.next_join_ms = self.now_ms() + self.timing.renew_ms
-        me = f"coordinators/{self.name}"
+    def sleep_ms(self, now_ms: int) -> int:
+        """Until the session or the poll is due, if the product's own decision says nothing is due then either."""
+        if self.session.phase is not Phase.LIVE or self.busy or self.address.taking:
+            return 0
+        until_ms = min(self.session.deadline_ms if self.renewing else self.due_ms, self.next_poll_ms)
+        if self.address.bound:
+            until_ms = min(until_ms, (self.session.heard_ms or 0) + self.timing.silent_ms)
+        sleep_ms = until_ms - now_ms
+        if sleep_ms <= BEAT_MS or self.calm_until(until_ms):
+            return sleep_ms if sleep_ms > BEAT_MS else 0
+        if not self.calm(now_ms):
+            return 0
+        far_ms = self.session.deadline_ms if not self.address.bound else self.address.bound_until_ms - 1
+        return sleep_ms if self.calm(max(until_ms, far_ms)) or self.calm(until_ms) else 0
 
-        def failed() -> None:
-            self.session = sessions.step(self.session, Event.FAILED, self.now_ms())
+    def calm_until(self, at_ms: int) -> bool:
+        """Whether the decision was asked already about that time or a later one, and nothing has changed since."""
+        return self.address is self.calm_address and self.session.lease == self.calm_lease and at_ms <= self.calm_ms
 
-        def revoked(result) -> None:
-            if result is None:
-                return failed()
-            self._heard()
-            self.held_lease = 0
-            sent_ms = self.now_ms()
-            return self._etcd(lambda m, now: m.grant(self.timing.ttl_s, now), lambda lease: granted(lease, sent_ms))
+    def calm(self, at_ms: int) -> bool:
+        """Whether there is nothing to do at that time. Between now and then there is nothing either: what time alone
+        makes due stays due, until the session ends or the answers to a heartbeat grow old."""
+        settled = self.address.bound or (self.address.key is not None and self.address.key.holder != self.name)
+        if not settled or self.decided(self.facts(at_ms)).todo is not Todo.NOTHING:
+            return False
+        if not self.calm_until(at_ms):
+            self.calm_address, self.calm_lease, self.calm_ms = self.address, self.session.lease, at_ms
+        return True
 
-        def granted(lease, sent_ms) -> None:
-            if not isinstance(lease, int):
-                return failed()
-            self._heard()
-            self.held_lease = lease
-            put = Put(key=me, value=self.name.encode(), lease=lease)
-            return self._etcd(lambda m, _: m.txn([absent(me)], [put]), lambda out: joined(out, lease, sent_ms))
+    def decided(self, facts: Facts):
+        return addresses.decide(self.address, facts)
 
-        def joined(outcome, lease, sent_ms) -> None:
-            if outcome is None:
-                return self._etcd(lambda m, _: Listing(items=tuple(filter(None, [m.items.get(me)])), revision=0),
-                                  lambda found: read_back(found, lease, sent_ms))  # fmt: skip
-            if not isinstance(outcome, Outcome) or not outcome.succeeded:
-                return failed()
-            return live(lease, outcome.revision, sent_ms)
-
-        def read_back(found, lease, sent_ms) -> None:
-            if not isinstance(found, Listing) or not found.items or found.items[0].lease != lease:
-                return failed()
-            return live(lease, found.items[0].create_revision, sent_ms)
-
-        def live(lease, inc, sent_ms) -> None:
-            self.due_ms = sent_ms + self.timing.renew_ms
-            self.session = sessions.step(
-                self.session, Event.JOINED, self.now_ms(), sent_ms=sent_ms, lease=lease, inc=inc
-            )
-
-        former = self.held_lease
-        self._etcd(lambda m, _: (m.revoke(former), True)[1], revoked)
+    def looked(self) -> None:
+        self._address_beat()
 
     # Watch ------------------------------------------------------------------------------------------------------------
 
@@ -266,7 +126,8 @@ class Host:
     def _seen(self, seen) -> None:
         if seen.resync:
             keys = {change.key for change in seen.changes}
-            self.members = {name: ids for name, ids in self.members.items() if f"coordinators/{name}" in keys}
+            self.members = {name: ids for name, ids in self.members.items() if MEMBER + name in keys}
+            self._order()
             if VIP not in keys and (self.address.key is not None or self.address.gone_ms == 0):
                 self._vip(None, seen.revision, clean=False)
         by_revision: dict[int, list] = {}
@@ -279,11 +140,12 @@ class Host:
     def _one_revision(self, changes, revision: int) -> None:
         """All changes of one revision together: a lease's end takes member and address away in one."""
         for change in changes:
-            if change.key.startswith("coordinators/"):
-                node = change.key.removeprefix("coordinators/")
+            if change.key.startswith(MEMBER):
+                node = change.key.removeprefix(MEMBER)
                 self.members.pop(node, None)
                 if change.item is not None:
                     self.members[node] = (change.item.create_revision, change.item.lease)
+                self._order()
             elif change.key == LIST and change.item is not None:
                 self.list_item = change.item
                 self.address = replace(self.address, nodes=names_of(change.item))
@@ -293,13 +155,18 @@ class Host:
                 clean = key is not None and self.members.get(key.holder, (0, 0))[1] == key.lease
                 self._vip(change.item, revision, clean=change.item is None and clean)
 
+    def _order(self) -> None:
+        self.calm_address = None
+        rivals = sorted(self.members)
+        self.rank = rivals.index(self.name) if self.name in rivals else 0
+
     def _vip(self, item, revision: int, *, clean: bool) -> None:
         self.address = addresses.on_key(self.address, key_of(item), revision, self.now_ms(), clean=clean)
 
     # Address ----------------------------------------------------------------------------------------------------------
 
     def next_todo(self):
-        return addresses.decide(self.address, self.facts())
+        return self.decided(self.facts())
 
     def _address_beat(self) -> None:
         if self.busy:
@@ -321,7 +188,7 @@ class Host:
 
     def _do_bind(self, todo) -> None:
         late = self.world.random.uniform(*self.world.weather.kernel_late_s)
-        self.kernel.until = self.world.now + todo.lifetime_s / self.rate + late
+        self.set_kernel(self.world.now + todo.lifetime_s / self.rate + late)
         self.address = addresses.on_bound(self.address, todo.lifetime_s, self.now_ms())
         self.look_again()
 
@@ -331,11 +198,11 @@ class Host:
         if todo.todo is Todo.REMOVE:
             self._do_remove(todo)
         elif todo.todo is Todo.BIND:
-            self.kernel.until = self.world.now + todo.lifetime_s / self.rate + self.world.weather.kernel_late_s[1]
+            self.set_kernel(self.world.now + todo.lifetime_s / self.rate + self.world.weather.kernel_late_s[1])
             self.address = addresses.on_bound(self.address, todo.lifetime_s, self.now_ms())
 
     def _do_remove(self, todo) -> None:
-        self.kernel.until = 0.0
+        self.set_kernel(0.0)
         self.address = addresses.on_removed(self.address)
         self._address_beat()
 
@@ -347,7 +214,7 @@ class Host:
         self._address_beat()
 
     def _guard(self) -> Compare:
-        return created_at(f"coordinators/{self.name}", self.session.inc)
+        return created_at(self.key, self.session.inc)
 
     def _do_take(self, todo) -> None:
         if addresses.decide(self.address, self.facts()).todo is not Todo.TAKE:
@@ -363,7 +230,8 @@ class Host:
 
         def answer(outcome) -> None:
             if outcome is None:
-                return  # read back by the next poll, never repeated
+                self.next_poll_ms = 0  # read back, never repeated
+                return
             self._heard()
             if isinstance(outcome, Outcome) and outcome.succeeded:
                 key = Key(holder=self.name, lease=lease, revision=outcome.revision)
@@ -399,7 +267,7 @@ class Host:
     def _ask_promises(self) -> None:
         facts = self.facts()
         self.address = promises.on_round(self.address, facts)
-        for other in promises.asked_nodes(self.address, facts):
+        for other in sorted(promises.asked_nodes(self.address, facts)):
             if other in self.world.hosts:
                 target = self.world.hosts[other]
                 self.world.send(self.name, other, partial(target.asked, self.name, facts.now_ms))

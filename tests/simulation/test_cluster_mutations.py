@@ -13,8 +13,8 @@ from coordinator import session as sessions
 from coordinator.address_facts import Next, Todo
 from tests.simulation import cluster_host
 from tests.simulation.cluster_host import Host
-from tests.simulation.cluster_world import Violation, Weather
-from tests.simulation.test_cluster_address import no_fallback, simulate
+from tests.simulation.cluster_runs import first_caught, without_fallback
+from tests.simulation.cluster_world import Weather
 
 SEEDS = 250
 LONG = ((2.0, 12.0), (8.0, 25.0))
@@ -31,13 +31,8 @@ LEAVING = Weather(faults_per_s=0.3, hiccup=0.2, kinds=("unready", "unready", "pa
 def caught(weather, *, fallback, seeds=SEEDS, **options):
     """The first seed that breaks an invariant, or None."""
     if not fallback:
-        options |= {"timing": no_fallback(), "unanimity": False}
-    for seed in range(seeds):
-        try:
-            simulate(seed, weather=weather, **options)
-        except Violation:
-            return seed
-    return None
+        options |= {"timing": without_fallback(), "unanimity": False}
+    return first_caught(range(seeds), weather=weather, **options)
 
 
 def deadline_from_the_answer(patch):
@@ -88,7 +83,7 @@ def no_lifetime_in_the_kernel(patch):
     def bind(self, todo):
         real(self, todo)
         if self.kernel.until:
-            self.kernel.until = math.inf
+            self.set_kernel(math.inf)
 
     patch.setattr(Host, "_do_bind", bind)
 
@@ -96,7 +91,7 @@ def no_lifetime_in_the_kernel(patch):
 def removal_not_confirmed(patch):
     def remove(self, todo):
         if self.world.random.random() < 0.5:  # the kernel was busy, and nobody read back
-            self.kernel.until = 0.0
+            self.set_kernel(0.0)
         self.address = addresses.on_removed(self.address)
         self._address_beat()
 
@@ -167,7 +162,7 @@ def _promise_without_memory(address, facts, asker):
 
 def the_young_may_take(patch):
     real = Host.facts
-    patch.setattr(Host, "facts", lambda self: cluster_host.replace(real(self), started_ms=-(10**9)))
+    patch.setattr(Host, "facts", lambda self, at=None: cluster_host.replace(real(self, at), started_ms=-(10**9)))
     patch.setattr(addresses, "takeover_wait_ms", lambda facts: 0)
 
 
