@@ -89,4 +89,6 @@ class RatePart(PermitPart[RatePermits]):
         plain = super()._situation(at, urgent=urgent)
         # Asking ahead of need: what is left here is spoken for.
         out = max(plain.out, self.holding.share) if plain.wants else plain.out
-        return Situation(out=out, wants=plain.wants, idle=plain.idle, gone=plain.gone)
+        # A smaller part drains more slowly: it goes back only once nothing of it is counted.
+        idle = plain.idle and not self.permits.gcra.level(at.now_ms)
+        return Situation(out=out, wants=plain.wants, idle=idle, gone=plain.gone)
