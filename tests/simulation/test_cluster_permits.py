@@ -133,12 +133,7 @@ OPEN = [
     (share_moved_while_out, ROUGH),
     (reclaimed_without_the_settle_horizon, DYING),
     (delays_counted_only_from_the_end, SILENT),
-    (slot_taken_without_linger, DYING),
-    (fallback_by_majority, SEVERED),
-    (fallback_by_those_seen, SEVERED),
-    (attempt_without_a_session, SILENT),
     (a_lost_answer_counts_as_not_done, LOSSY),
-    (an_older_store_is_believed, ROUGH),
     (day_units_of_a_lost_answer_are_had, LOSSY),
 ]
 """Rules for which no seed has been found yet since hosts run on the product's own holder. Not run as tests."""
