@@ -355,7 +355,7 @@ def test_the_first_one_back_ends_it_for_all_within_three_seconds(tmp_path):
     async def story(house):
         await all_silent(house)
         await house.b.until(lambda: not house.b.session.session.live(house.loop.now_ms()))
-        await house.b.until(house.a.together.silence.active and house.b.together.silence.active())
+        await house.b.until(lambda: all(each.together.silence.active() for each in (house.a, house.b)))
         house.wire.cut.add("b")  # it hears nobody say so either
         house.c.store.silent = False
         began = house.loop.time()
