@@ -21,6 +21,7 @@ from coordinator.pki import Pki, PkiUnusable
 from coordinator.runner import Self, SessionRunner, boottime_ms
 from coordinator.runtime import HeldLease, KnownCluster, boot_id
 from coordinator.settings.cluster import Cluster, timing_of
+from coordinator.settings.endpoints import Endpoint
 from coordinator.settings.errors import BadSettings
 from coordinator.settings.secrets import read_secret
 from coordinator.store.channel import Credentials
@@ -122,7 +123,7 @@ def join(
         version=metadata.version(DISTRIBUTION),
     )
     held = HeldLease(runtime / f"{role}.lease", boot)
-    store = EtcdStore([endpoint.target for endpoint in cluster.endpoints], used)
+    store = EtcdStore([endpoint.target for endpoint in nearest_first(cluster, node)], used)
     me = Self(key=keys.member(role, node), record=record, held=held, known=known, progress_ms=progress_ms)
     return Joined(
         store=store,
@@ -135,6 +136,18 @@ def join(
         alarm=alarm,
         used=used,
     )
+
+
+def nearest_first(cluster: Cluster, node: str) -> list[Endpoint]:
+    """Order etcd's members for one node: the one on its own host, then each node from another on.
+
+    If all asked the same member first, a host lost with that member would hold up just those that are to take over.
+    """
+    member, names = cluster.nodes.get(node), sorted(cluster.nodes)
+    first = names.index(node) % len(cluster.endpoints) if member else 0
+    turned = [*cluster.endpoints[first:], *cluster.endpoints[:first]]
+    own = str(member.address) if member else ""
+    return sorted(turned, key=lambda endpoint: endpoint.host != own)
 
 
 async def _lasting(work: Coroutine[Any, Any, None]) -> None:
