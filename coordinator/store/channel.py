@@ -29,8 +29,8 @@ from coordinator.store.contract import (
     WrongCluster,
 )
 
-KEEPALIVE_MS: Final = 5_000
-"""Members refuse pings more often than every 5 s by default."""
+KEEPALIVE_MS: Final = 6_000
+"""Members end a connection that is pinged more often than every 5 s, by their default."""
 OPTIONS: Final = (
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 2_000),
