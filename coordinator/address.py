@@ -16,6 +16,9 @@ from coordinator.timing import Timing
 
 LIFETIME_MIN_S = 1
 """Never bound with less: the kernel's seconds are too coarse."""
+GAIN_MS = 500
+"""The kernel is told again when it may keep the address for this much longer: its seconds are whole, so a refresh at
+the right moment ends close to the limit, and promises have time to come in before that (``timing: fast``)."""
 LATE_MS = 150
 """A lifetime set this much later than it was decided is still within the allowance (kernel ≤ 350 ms late)."""
 RANK_MS = 150
@@ -102,7 +105,7 @@ def _while_bound(address: Address, facts: Facts, authority: int) -> Next:
     too_long = address.bound_until_ms > limit_ms(authority, facts) + LATE_MS
     if too_long and life_s < LIFETIME_MIN_S:
         return Next(todo=Todo.REMOVE)
-    gained = facts.now_ms + life_s * 1_000 >= address.bound_until_ms + 1_000
+    gained = facts.now_ms + life_s * 1_000 >= address.bound_until_ms + GAIN_MS
     if too_long or (gained and life_s >= LIFETIME_MIN_S):
         return Next(todo=Todo.BIND, lifetime_s=life_s)
     return Next(todo=Todo.LIST) if relists(address, facts) else IDLE
@@ -115,7 +118,11 @@ def relists(address: Address, facts: Facts) -> bool:
 
 
 def leaves(address: Address, facts: Facts) -> bool:
-    """Whether a holder gives the address up of its own accord."""
+    """Whether a holder gives the address up of its own accord.
+
+    One whose node is not ready does so even if nobody else is ready: it would only refuse what comes in, and whoever
+    is ready first takes the free key at once. For wish and preference it stays until another is there and waiting.
+    """
     rested = facts.now_ms - address.held_since_ms >= facts.timing.hold_ms
     return not facts.ready or not facts.eligible or facts.moved or (facts.yields and rested)
 

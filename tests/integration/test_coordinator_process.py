@@ -41,10 +41,9 @@ def test_it_moves_when_its_node_is_gone_or_not_ready_and_at_an_operators_wish(pa
     holder = settled(pair)
     other = 1 - holder
     assert pair.client_sees() == pair.names[holder]
-    begun = time.monotonic()
     pair.nodes[holder].kill()
     assert pair.holder(but=holder) == other
-    assert time.monotonic() - begun < TTL_S, "nobody waited for a lease"
+    assert events(pair, holder, "resigned"), "nobody waited for a lease"
     assert pair.client_sees() == pair.names[other]
     pair.nodes[holder].start()
     wait_for("the node to be back", lambda: pair.get(holder)["node_ready"]["ready"])
@@ -81,11 +80,10 @@ def test_it_moves_when_its_node_is_gone_or_not_ready_and_at_an_operators_wish(pa
 def test_stopped_it_leaves_cleanly_and_killed_and_started_it_speaks_for_its_predecessor(pair):
     holder = settled(pair)
     other = 1 - holder
-    begun = time.monotonic()
     assert pair.coordinators[holder].end() == 0
     assert not pair.bound(holder)
     assert pair.holder(but=holder) == other
-    assert time.monotonic() - begun < TTL_S
+    assert events(pair, holder, "resigned")
     keys = pair.keys()
     assert keys["vip/smtp"] == pair.names[other]
     assert f"coordinators/{pair.names[holder]}" not in keys
@@ -95,10 +93,12 @@ def test_stopped_it_leaves_cleanly_and_killed_and_started_it_speaks_for_its_pred
     wait_for("its session to be old", lambda: aged(pair, holder))
     pair.coordinators[other].kill()
     pair.coordinators[other].start()
-    assert pair.holder(but=other) == holder
-    assert not pair.bound(other)
     wait_for("its new session", lambda: (pair.get(other) or {}).get("session", {}).get("phase") == "live")
-    assert pair.holder() == holder
+    heir = pair.holder()
+    wait_for("one mind about it", lambda: [pair.view(n)["holder"] for n in range(2)] == 2 * [pair.names[heir]])
+    why = pair.run_dir(heir) / "admin.why"
+    why.write_text("disk full")
+    pair.holder(but=heir)
 
 
 @pytest.mark.timeout(400)
@@ -134,11 +134,9 @@ def test_under_pause_nothing_is_taken_after_an_unclean_end(pair):
 @pytest.mark.timeout(400)
 def test_a_second_coordinator_on_a_host_touches_nothing(pair):
     holder = settled(pair)
-    name = pair.names[holder]
-    command = [sys.executable, "-m", "coordinator", str(pair.config(name)), "--node", name]
     done = subprocess.run(
-        ["ip", "netns", "exec", pair.lan.hosts[holder], *command],
-        capture_output=True, text=True, cwd=ROOT, timeout=30, check=False,
+        ["ip", "netns", "exec", pair.lan.hosts[holder], *pair.coordinators[holder].command],
+        capture_output=True, text=True, cwd=ROOT, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert "locked by a running process" in done.stderr
@@ -180,13 +178,13 @@ def test_a_node_is_added_by_a_reload_and_the_addresss_list_follows(tmp_path):
 
 @pytest.mark.timeout(400)
 def test_through_a_silence_of_the_store_it_stays_by_everybodys_word_and_one_leader_is_found(tmp_path):
-    with Coordinators(tmp_path, hosts=2, members=3) as cluster:
+    with Coordinators(tmp_path, hosts=2, members=3, timing="steady") as cluster:
         holder = settled(cluster)
         leader = wait_for("a leader", lambda: cluster.get(0)["leader"])
         assert [cluster.get(n)["leading"] for n in range(2)] == [name == leader for name in cluster.names]
         for member in cluster.etcd:
             member.send(signal.SIGSTOP)
-        end = time.monotonic() + 3 * TTL_S
+        end = time.monotonic() + 4 * TTL_S  # two leases of ``steady``
         while time.monotonic() < end:
             assert cluster.holders() == [holder]
         page = cluster.get(holder)
@@ -249,7 +247,7 @@ def test_a_configuration_that_cannot_be_used_is_refused_with_every_fault(tmp_pat
     file.write_text("cluster: {name: c, nodes: {a: {site: s, address: nowhere}}, etcd: [], pki: /none, colour: red}\n")
     done = subprocess.run(
         [sys.executable, "-m", "coordinator", str(file), "--node", "a"],
-        capture_output=True, text=True, cwd=ROOT, timeout=30, check=False,
+        capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     for word in ("nowhere", "colour", "etcd"):

@@ -6,7 +6,7 @@ import pytest
 
 from coordinator import address as a
 from coordinator import promises as p
-from coordinator.address import Address, Facts, Key, Todo, decide
+from coordinator.address import Address, Facts, Key, Next, Todo, decide
 from coordinator.session import Event, Session
 from coordinator.session import step as session_step
 from coordinator.timing import FAST
@@ -79,9 +79,10 @@ def test_the_lifetime_ends_a_second_before_the_lease():
         assert life == (LIVE.renewed_ms + 4_000 - now.now_ms) // 1_000
 
 
-def test_it_is_refreshed_at_each_whole_second_gained_only():
-    renewed = replace(LIVE, renewed_ms=NOW + 850)
-    assert decide(BOUND, facts(session=renewed, now_ms=NOW + 900)).todo is Todo.NOTHING
+def test_it_is_refreshed_at_each_half_second_gained_only():
+    renewed = replace(LIVE, renewed_ms=NOW + 450)
+    assert decide(BOUND, facts(session=renewed, now_ms=NOW + 499)).todo is Todo.NOTHING
+    assert decide(BOUND, facts(session=renewed, now_ms=NOW + 500)) == Next(todo=Todo.BIND, lifetime_s=3)
     again = decide(BOUND, facts(session=replace(LIVE, renewed_ms=NOW + 1_850), now_ms=NOW + 1_900))
     assert (again.todo, again.lifetime_s) == (Todo.BIND, 3)
 
