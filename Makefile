@@ -37,7 +37,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev  ## the table of docs/performance.md; installs Postfix if it may
 	$(BIN)/python -m tests.bench
 
-failover: $(VENV)/.dev  ## the figures of docs/failover.md: takeover of a virtual address, beside keepalived's (root, about two hours)
+failover: $(VENV)/.dev  ## the figures of docs/failover.md: takeover of a virtual address, beside keepalived's (root, about three hours)
 	$(BIN)/python -m tests.failover
 
 lock: $(VENV)/.dev  ## resolve anew within the ranges of pyproject.toml

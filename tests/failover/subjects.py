@@ -45,7 +45,7 @@ SUBJECTS: Final = (
     Variant(name="relay-steady", title="relay, `steady` (ttl 10 s)", kind="relay", ttl_s=10, make=_relay("steady")),
     Variant(name="relay-fast", title="relay, `fast` (ttl 5 s)", kind="relay", ttl_s=5, make=_relay("fast")),
     Variant(name="relay-fast-late", title="relay, `fast`, `early_takeover: false`", kind="relay", ttl_s=5, early=False,
-            make=_relay("fast", early=False), cases=("keeper-killed", "frozen", "host-gone", "leader-gone")),
+            make=_relay("fast", early=False), cases=("keeper-restarted", "keeper-killed", "host-gone", "leader-gone")),
     Variant(name="keepalived-1s", title="keepalived, 1 s adverts", kind="keepalived",
             make=_keepalived(1.0, track=False)),
     Variant(name="keepalived-100ms", title="keepalived, 0.1 s adverts", kind="keepalived",
