@@ -29,7 +29,8 @@ def settled(cluster, count=None):
 
 def aged(cluster, number):
     page = cluster.get(number)
-    return page and page["uptime_ms"] > TTL_S * 1000 + 300 and page["session"]["phase"] == "live"
+    session = page["session"] if page else {}
+    return page and session["phase"] == "live" and page["uptime_ms"] > session["ttl_ms"] + 300
 
 
 def events(cluster, number, what):
@@ -186,8 +187,9 @@ def test_through_a_silence_of_the_store_it_stays_by_everybodys_word_and_one_lead
             member.send(signal.SIGSTOP)
         end = time.monotonic() + 4 * TTL_S  # two leases of ``steady``
         while time.monotonic() < end:
-            assert cluster.holders() == [holder]
+            assert set(cluster.holders()) <= {holder}
         page = cluster.get(holder)
+        assert cluster.holders() == [holder], "long after the lease's end"
         assert page["session"]["silent"]
         assert page["addresses"][0]["kept_ms"] > 0
         other = cluster.view(1 - holder)
