@@ -159,8 +159,8 @@ MUTATIONS = [
     (leash_before_the_lifetime_is_short, LATE, False),
     (no_look_at_the_clock_after_a_call, LATE, False),
     (off_the_leash_when_asked_for, TORN, False),
+    (forgotten_promise, TORN, False),
 ]
-
 
 OPEN = [
     (a_leash_whose_answer_was_lost_is_not_there, LAGGY, False),

@@ -16,7 +16,7 @@ from tests.simulation.cluster_host import Host
 from tests.simulation.cluster_runs import first_caught, without_fallback
 from tests.simulation.cluster_world import Weather
 
-SEEDS = 250
+SEEDS = 500
 LONG = ((2.0, 12.0), (8.0, 25.0))
 SILENCE = Weather(faults_per_s=0.15, kinds=("split", "split", "split", "crash", "etcd_down"), lengths_s=LONG)
 FREEZES = Weather(faults_per_s=0.2, kinds=("pause", "pause", "crash", "cut", "cut_etcd", "etcd_leader"))

@@ -126,8 +126,12 @@ MUTATIONS = [
     (reclaimed_at_once, DYING),
     (a_lost_answer_counts_as_done, LOSSY),
     (a_share_is_used_before_it_is_read, DYING),
+    (slot_taken_without_linger, DYING),
+    (fallback_by_majority, SEVERED),
+    (fallback_by_those_seen, SEVERED),
+    (attempt_without_a_session, SILENT),
+    (an_older_store_is_believed, ROUGH),
 ]
-
 
 OPEN = [
     (share_moved_while_out, ROUGH),
