@@ -50,7 +50,7 @@ class RelayCluster:
                 stack.callback(node.__exit__, None, None, None)
                 node.start(wait=False)
             for node in self.nodes.values():
-                node.wait_ready()
+                node.wait_ready(120)
             for name in NAMES if self.coordinators else ():
                 stack.callback(ended, self._coordinator(name))
             self._stack = stack.pop_all()
