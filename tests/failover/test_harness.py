@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from tests.failover.figures import binding, service
-from tests.failover.lan import VIP, Lan, pids, sh, sweep
+from tests.failover.lan import VIP, Lan, end_all, pids, sh, sweep
 from tests.failover.processes import Child, tree, wait_for
 from tests.failover.rig import Client, Watch
 
@@ -69,6 +69,16 @@ def test_the_watcher_sees_an_overlap_as_long_as_it_was(lan, tmp_path):
     assert parting - both <= found.overlap_most_s
     assert found.overlap_s <= parted - both + BETWEEN_LOOKS_S
     assert found.overlap_most_s - found.overlap_s < BETWEEN_LOOKS_S
+
+
+@pytest.mark.parametrize("host", [0, 1, 2])
+def test_the_watcher_outlives_every_host(lan, tmp_path, host):
+    watch = Watch(tmp_path, lan)
+    with closing(watch):
+        watch.start()
+        end_all(lan.hosts[host])
+        assert watch.child.running
+        watch.end(0.0)
 
 
 def test_the_watcher_sees_the_kernel_let_an_address_go_by_itself(lan, tmp_path):

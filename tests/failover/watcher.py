@@ -20,6 +20,7 @@ from typing import Final
 
 EVERY_S: Final = 0.005
 SLOW_S: Final = 0.01
+HOME: Final = Path("/proc/self/ns/net")
 CLONE_NEWNET: Final = 0x40000000
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 NLM_F_REQUEST_DUMP = 0x301
@@ -29,11 +30,11 @@ RTMGRP_IPV4_IFADDR = 0x10
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(namespace: str) -> None:
+def enter(place: Path) -> None:
     """Put this process's next sockets into a namespace."""
-    with Path("/run/netns", namespace).open() as space:
+    with place.open() as space:
         if _libc.setns(space.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
+            raise OSError(ctypes.get_errno(), f"cannot enter {place}")
 
 
 def addresses(datagram: bytes) -> tuple[list[bytes], bool]:
@@ -58,7 +59,7 @@ class Kernel:
     """One host's kernel: asked for its addresses, and telling of changes."""
 
     def __init__(self, namespace: str, address: str):
-        enter(namespace)
+        enter(Path("/run/netns", namespace))
         self._wanted = socket.inet_aton(address)
         self._ask = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._ask.settimeout(1.0)
@@ -87,7 +88,9 @@ def watch(address: str, target: Path, namespaces: list[str]) -> None:
     """Look until SIGTERM."""
     going = [True]
     signal.signal(signal.SIGTERM, lambda *_: going.clear())
-    kernels = [Kernel(name, address) for name in namespaces]
+    with HOME.open() as home:
+        kernels = [Kernel(name, address) for name in namespaces]
+        enter(Path(f"/proc/self/fd/{home.fileno()}"))  # or it would die with the last host
     with target.open("w", buffering=1) as out:
         while going:
             for number, kernel in enumerate(kernels):
