@@ -8,8 +8,11 @@ begun by a process that had outlived every earlier promise, and holds each one g
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
+
+AHEAD_MS: Final = 3_000
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +54,14 @@ class PromiseMemory:
         self.whole = True
 
     def keep(self, name: str, to: str, until_ms: int) -> None:
-        """Remember a promise before it is said. Raises OSError: then it must not be said."""
-        self._promises[name] = Promise(to=to, until_ms=until_ms)
+        """Remember a promise before it is said. Raises OSError: then it must not be said.
+
+        Remembered for longer than said, so that one renewed five times a second is not written each time.
+        """
+        known = self._promises.get(name)
+        if known is not None and known.to == to and known.until_ms >= until_ms:
+            return
+        self._promises[name] = Promise(to=to, until_ms=until_ms + AHEAD_MS)
         if self.whole:
             self._write()
 

@@ -47,12 +47,12 @@ def test_it_moves_when_its_node_is_gone_or_not_ready_and_at_an_operators_wish(pa
     assert events(pair, holder, "resigned"), "nobody waited for a lease"
     assert pair.client_sees() == pair.names[other]
     pair.nodes[holder].start()
-    wait_for("the node to be back", lambda: pair.get(holder)["node_ready"]["ready"])
+    wait_for("the node to be back", lambda: pair.page(holder)["node_ready"]["ready"])
 
     why = pair.run_dir(other) / "admin.why"
     why.write_text("disk full")
     assert pair.holder(but=other) == holder
-    page = pair.get(other)
+    page = pair.page(other)
     assert page["node_ready"]["reasons"] == ["disk full"]
     assert pair.view(holder)["candidates"] == [pair.names[holder]]
     pair.wish(Kind.MOVE, "smtp", to=pair.names[other])
@@ -71,7 +71,7 @@ def test_it_moves_when_its_node_is_gone_or_not_ready_and_at_an_operators_wish(pa
     pair.wish(Kind.MOVE, "smtp", to=pair.names[other], on=False)
     pair.wish(Kind.DRAIN, pair.names[other])
     assert pair.holder(but=other) == holder
-    assert pair.get(holder)["draining"] == [pair.names[other]]
+    assert pair.page(holder)["draining"] == [pair.names[other]]
     text = pair.get(holder, "/metrics")
     assert 'relay_coordinator_address_bound{address="smtp"} 1' in text
     assert "relay_coordinator_node_ready 1" in text
@@ -123,7 +123,7 @@ def test_under_pause_nothing_is_taken_after_an_unclean_end(pair):
     holder = settled(pair)
     other = 1 - holder
     pair.wish(Kind.PAUSE)
-    wait_for("the pause", lambda: pair.get(other)["pause"]["paused"])
+    wait_for("the pause", lambda: pair.page(other)["pause"]["paused"])
     pair.coordinators[holder].kill()
     wait_for("the key's end", lambda: pair.view(other)["holder"] is None)
     time.sleep(4)
@@ -142,7 +142,7 @@ def test_a_second_coordinator_on_a_host_touches_nothing(pair):
     assert done.returncode != 0
     assert "locked by a running process" in done.stderr
     assert pair.holders() == [holder]
-    assert pair.get(holder)["session"]["phase"] == "live"
+    assert pair.page(holder)["session"]["phase"] == "live"
 
 
 @pytest.mark.timeout(400)
@@ -161,7 +161,7 @@ def test_a_node_is_added_by_a_reload_and_the_addresss_list_follows(tmp_path):
         cluster.coordinators[holder].send(signal.SIGHUP)
         wait_for("the longer list", lambda: cluster.keys()["vip-nodes/smtp"] == sorted(cluster.names))
         stale = [f"coordinator {cluster.names[1 - holder]}"]
-        wait_for("drift", lambda: cluster.get(holder)["config"]["drift"] == stale)
+        wait_for("drift", lambda: cluster.page(holder)["config"]["drift"] == stale)
         pass_over.start()
         cluster.configure(cluster.names[1 - holder])
         cluster.coordinators[1 - holder].send(signal.SIGHUP)
@@ -181,14 +181,14 @@ def test_a_node_is_added_by_a_reload_and_the_addresss_list_follows(tmp_path):
 def test_through_a_silence_of_the_store_it_stays_by_everybodys_word_and_one_leader_is_found(tmp_path):
     with Coordinators(tmp_path, hosts=2, members=3, timing="steady") as cluster:
         holder = settled(cluster)
-        leader = wait_for("a leader", lambda: cluster.get(0)["leader"])
-        assert [cluster.get(n)["leading"] for n in range(2)] == [name == leader for name in cluster.names]
+        leader = wait_for("a leader", lambda: cluster.page(0)["leader"])
+        assert [cluster.page(n)["leading"] for n in range(2)] == [name == leader for name in cluster.names]
         for member in cluster.etcd:
             member.send(signal.SIGSTOP)
         end = time.monotonic() + 4 * TTL_S  # two leases of ``steady``
         while time.monotonic() < end:
             assert set(cluster.holders()) <= {holder}
-        page = cluster.get(holder)
+        page = cluster.page(holder)
         assert cluster.holders() == [holder], "long after the lease's end"
         assert page["session"]["silent"]
         assert page["addresses"][0]["kept_ms"] > 0
@@ -207,17 +207,17 @@ def test_a_host_that_is_gone_is_replaced_early_by_all_words_and_only_then(tmp_pa
     with Coordinators(tmp_path, hosts=3, timing="steady", cluster={"early_takeover": True}) as cluster:
         holder = cluster.holder()
         others = [number for number in range(3) if number != holder]
-        wait_for("the leash", lambda: all(cluster.get(n)["early"]["leashed"] == ["smtp"] for n in others))
+        wait_for("the leash", lambda: all(cluster.page(n)["early"]["leashed"] == ["smtp"] for n in others))
         cluster.coordinators[others[0]].send(signal.SIGSTOP)
         time.sleep(3)
         assert cluster.holder() == holder
         cluster.coordinators[others[0]].send(signal.SIGCONT)
-        wait_for("all sessions", lambda: all(cluster.get(n)["session"]["phase"] == "live" for n in others))
-        wait_for("the leash again", lambda: all(cluster.get(n)["early"]["leashed"] == ["smtp"] for n in others))
+        wait_for("all sessions", lambda: all(cluster.page(n)["session"]["phase"] == "live" for n in others))
+        wait_for("the leash again", lambda: all(cluster.page(n)["early"]["leashed"] == ["smtp"] for n in others))
         cluster.coordinators[holder].send(signal.SIGSTOP)
         taker = cluster.holder(but=holder)
         assert not cluster.bound(holder)
-        assert cluster.get(taker)["early"]["takeovers"] == 1
+        assert cluster.page(taker)["early"]["takeovers"] == 1
         assert events(cluster, taker, f"taken early from {cluster.names[holder]}")
         cluster.coordinators[holder].send(signal.SIGCONT)
         time.sleep(3)
@@ -239,7 +239,7 @@ def test_values_go_into_force_once_all_living_nodes_want_them(pair):
     pair.put("wanted/relay-a", wanted | {"hash": "h2"})
     time.sleep(2)
     assert pair.keys()["config"]["revision"] == 1
-    view = wait_for("what is wanted", lambda: pair.get(0)["config"]["wanted"])
+    view = wait_for("what is wanted", lambda: pair.page(0)["config"]["wanted"])
     assert view == {"relay-a": "h2", "relay-b": "?"}
 
 

@@ -9,10 +9,12 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +146,7 @@ class Coordinators:
     members: int = 1
 
     def __enter__(self):
+        self.memory = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.lan = Lan(self.hosts + 1).__enter__()
         try:
             self._start()
@@ -156,6 +159,7 @@ class Coordinators:
         for child in (*getattr(self, "coordinators", ()), *getattr(self, "nodes", ()), *getattr(self, "etcd", ())):
             child.kill()
         self.lan.__exit__()
+        shutil.rmtree(self.memory, ignore_errors=True)
 
     def _start(self):
         self.authority = ClusterAuthority(CLUSTER)
@@ -167,7 +171,7 @@ class Coordinators:
         (self.home / "pki").mkdir()
         for number, name in enumerate(self.names):
             self.authority.write(self.home / name / "pki", name, addresses=(self.address(number),))
-            (self.home / name / "run").mkdir()
+            self.run_dir(number).mkdir(parents=True)
             self.configure(name)
         self.nodes = [self._child(number, "node", "-c", NODE, str(self.run_dir(number) / "admin.sock"), name)
                       for number, name in enumerate(self.names)]  # fmt: skip
@@ -205,7 +209,8 @@ class Coordinators:
         return f"10.9.0.{number + 1}"
 
     def run_dir(self, number):
-        return self.home / self.names[number] / "run"
+        """In memory, as /run is: a disk others keep busy must not hold up a coordinator."""
+        return self.memory / self.names[number]
 
     def config(self, name):
         return self.home / name / "relay.yaml"
@@ -214,7 +219,7 @@ class Coordinators:
         """Write a host's file."""
         known = {each: {"site": "dc1", "address": self.address(NAMES.index(each))} for each in nodes or self.names}
         told = {
-            "runtime": str(self.home / name / "run"),
+            "runtime": str(self.run_dir(NAMES.index(name))),
             "coordinator": {"state": str(self.home / name / "state")},
             "cluster": {
                 "name": CLUSTER, "nodes": known, "etcd": self.endpoints, "pki": str(self.home / "pki"),
@@ -234,10 +239,13 @@ class Coordinators:
             body = connection.getresponse().read()
             return json.loads(body) if path.startswith("/v1") else body.decode()
 
+    def page(self, number):
+        """Give a living coordinator's status page."""
+        return wait_for(f"the page of {self.names[number]}", lambda: self.get(number), 30)
+
     def view(self, number, name="smtp"):
         """Give what a host's coordinator says of an address."""
-        page = self.get(number)
-        return next((each for each in page["addresses"] if each["name"] == name), None) if page else None
+        return next(each for each in self.page(number)["addresses"] if each["name"] == name)
 
     def bound(self, number, vip=VIP):
         """Say whether a host's kernel has the address."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.promise_memory import Promise, PromiseMemory
+from coordinator.promise_memory import AHEAD_MS, Promise, PromiseMemory
 
 
 def test_a_memory_is_whole_only_after_it_was_begun_and_within_one_boot(tmp_path):
@@ -15,7 +15,10 @@ def test_a_memory_is_whole_only_after_it_was_begun_and_within_one_boot(tmp_path)
     first.keep("other", "b", 6_000)
     second = PromiseMemory(path, "boot-1")
     assert second.whole
-    assert second.promises == {"smtp": Promise(to="a", until_ms=5_000), "other": Promise(to="b", until_ms=6_000)}
+    assert second.promises == {
+        "smtp": Promise(to="a", until_ms=5_000 + AHEAD_MS),
+        "other": Promise(to="b", until_ms=6_000 + AHEAD_MS),
+    }
     third = PromiseMemory(path, "boot-2")
     assert not third.whole
     assert not third.promises
@@ -33,3 +36,17 @@ def test_what_cannot_be_written_is_told(tmp_path):
     (tmp_path / "promises.new").mkdir()
     with pytest.raises(IsADirectoryError):
         memory.keep("smtp", "a", 1)
+
+
+def test_a_promise_renewed_often_is_written_seldom_and_never_late(tmp_path):
+    path = tmp_path / "promises"
+    memory, written = PromiseMemory(path, "boot-1"), 0
+    memory.begin()
+    for until_ms in range(5_000, 15_000, 200):
+        before = path.stat().st_ino
+        memory.keep("smtp", "a", until_ms)
+        written += path.stat().st_ino != before
+        assert PromiseMemory(path, "boot-1").promises["smtp"].until_ms >= until_ms
+    assert written <= 4
+    memory.keep("smtp", "b", 1)
+    assert PromiseMemory(path, "boot-1").promises["smtp"].to == "b"
