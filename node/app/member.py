@@ -7,6 +7,7 @@ before shares and slots are given back and the session ends (coordination-review
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +15,10 @@ from coordinator.clocks import Standing
 from coordinator.daemon.wishing import CurrentVerifier
 from coordinator.errors import CoordinatorError
 from coordinator.joining import join
-from coordinator.keys import Role
+from coordinator.keys import Role, decode
 from coordinator.peers.channel import PeerClient, PeerServer, Target
 from coordinator.pki import Pki
+from coordinator.runner import boottime_ms
 from coordinator.signing import Signer
 from node.admin.control import Readiness
 from node.app import clustered
@@ -36,6 +38,8 @@ from node.settings.reader import Loaded
 
 DRAIN_LOOK_S: Final = 0.2
 CLOSE_S: Final = 2.0
+RELEASE_S: Final = 2.0
+RELEASE_LOOK_S: Final = 0.02
 _log = logging.getLogger(__name__)
 
 
@@ -186,6 +190,19 @@ class Member:
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
         """The standing work; if one ends, the node must stop."""
         return tuple(self._tasks)
+
+    async def released(self) -> None:
+        """Not ready any more: wait until this host's coordinator has given its addresses up, so nobody is refused."""
+        addresses = [self.joined.keys.address(name) for name in self._hooks.loaded().settings.virtual_addresses]
+
+        def held() -> bool:
+            items = (self.joined.feed.items.get(key) for key in addresses)
+            return any(item is not None and decode(item.value, str) == self.node for item in items)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_S):
+                while self.joined.session.session.live(boottime_ms()) and held():  # noqa: ASYNC110 - news of the watch
+                    await asyncio.sleep(RELEASE_LOOK_S)
 
     async def close(self) -> None:
         """Leave: delivery has stopped before. Shares go back through their holders' rules, then the session ends."""

@@ -94,6 +94,8 @@ class Node:
             await self._serve()
             self.draining = True
             _log.info("stopping")
+            if self.member is not None:
+                await self.member.released()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         """Open each part and note how to close it; what is started last is stopped first."""
