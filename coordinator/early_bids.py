@@ -23,10 +23,14 @@ from coordinator.early_facts import (
 
 
 def on_leash_key(early: Early, leash: Leash | None, revision: int, now_ms: int) -> Early:
-    """Take what the store told of the leash at a revision; older news than known is ignored."""
+    """Take what the store told of the leash at a revision; older news than known is ignored.
+
+    Reading the same leash again teaches nothing about it: a wait that counts from the learning does not begin anew.
+    """
     if revision < early.leash_revision:
         return early
-    return replace(early, leash=leash, leash_revision=revision, learnt_ms=now_ms)
+    known = leash is not None and leash == early.leash
+    return replace(early, leash=leash, leash_revision=revision, learnt_ms=early.learnt_ms if known else now_ms)
 
 
 def on_holder(early: Early, holder: str, me: str, now_ms: int) -> Early:
