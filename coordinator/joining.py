@@ -52,7 +52,7 @@ class Joined:
     async def run(self) -> None:
         """Hold the session and follow the watch until cancelled; what ends one ends the other."""
         async with asyncio.TaskGroup() as together:
-            for work in (self.session.run(), self.feed.run(), self._renew_credentials()):
+            for work in (self.session.run(), self.feed.run(), self._remember(), self._renew_credentials()):
                 together.create_task(_lasting(work))
 
     async def close(self, *, timeout_s: float) -> None:
@@ -67,6 +67,15 @@ class Joined:
         finally:
             await self.store.close()
             self.held.close()
+
+    async def _remember(self) -> None:
+        """Note how far the store has come, whatever the disk does."""
+        while True:
+            try:
+                await self.session.remember()
+            except OSError as error:
+                self.alarm(f"what is known of the store cannot be written down: {error}")
+                await asyncio.sleep(CREDENTIALS_S)
 
     async def _renew_credentials(self) -> None:
         while True:

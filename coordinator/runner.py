@@ -24,6 +24,8 @@ from coordinator.store.contract import (
     Put,
     Store,
     StoreError,
+    Unreachable,
+    WentBack,
     Write,
     absent,
     created_at,
@@ -33,6 +35,8 @@ from coordinator.timing import Timing
 
 RETRY_MS = 200
 """Pause after a call that told nothing."""
+REMEMBER_S = 2.0
+"""How far what is known of the store on disk may be behind what is known here."""
 
 
 def boottime_ms() -> int:
@@ -65,7 +69,7 @@ class SessionRunner:
         self.blocked_by: Item | None = None
         """A live key with our name that is not ours: we do not join beside it."""
         self.refused: str = ""
-        """Why the store itself is not trusted (ForeignCluster); empty when it is."""
+        """Why the store itself is not trusted (ForeignCluster, WentBack); empty when it is."""
         self.changed = asyncio.Event()
         """Set and replaced whenever the phase changes."""
         self.before_join: Callable[[], Awaitable[None]] = _nothing
@@ -73,6 +77,8 @@ class SessionRunner:
         self._store, self._me, self._now_ms = store, me, now_ms
         self._due_ms = 0
         self._published = me.record
+        self._went_back = False
+        store.on_went_back(self._on_went_back)
 
     async def run(self) -> None:
         """Hold a session until cancelled; ends nothing at the store when cancelled (``resign`` does)."""
@@ -109,7 +115,17 @@ class SessionRunner:
             await self._store.revoke(lease, timeout_s=self._timeout_s())
             self._me.held.write(0)
 
+    def _on_went_back(self, found: WentBack) -> None:
+        """Be fenced before anybody acts on what an older copy of the store says; join no more in this life (§5)."""
+        self._went_back, self.refused = True, str(found)
+        if self.session.phase is Phase.LIVE:
+            self._take(Event.LOST, lease=self.session.lease)
+        if self._me.known is not None:
+            self.refused = self._me.known.went_back(str(found))
+
     async def _join(self) -> bool:
+        if self._went_back:
+            return False
         self._take(Event.BEGIN)
         try:
             joined = await self._try_join()
@@ -139,16 +155,31 @@ class SessionRunner:
         except Indefinite:
             item = await self._store.get(self._me.key, timeout_s=self._timeout_s())
             inc = item.create_revision if item is not None and item.lease == lease else 0
-        if inc:
+        if inc and not self._went_back:
             self._published = record
             self._due_ms = sent_ms + self.session.timing.renew_ms
             self._take(Event.JOINED, sent_ms=sent_ms, lease=lease, inc=inc)
         return self.session.phase is Phase.LIVE
 
     async def _check_cluster(self) -> None:
-        if self._me.known is not None:
-            self._me.known.check(await self._store.health(timeout_s=self._timeout_s()))
-            self.refused = ""
+        """Begin nothing at a store that is another one, or behind what is known; one that lags is asked again."""
+        known = self._me.known
+        if known is None:
+            return
+        answers = await self._store.health(timeout_s=self._timeout_s())
+        if not answers:
+            raise Unreachable("no member says which cluster it belongs to")
+        known.same(answers)
+        self._store.expect(known.revision)
+        await self._store.get(self._me.key, timeout_s=self._timeout_s())
+        known.check(answers, reached=self._store.newest)
+        self.refused = ""
+
+    async def remember(self) -> None:
+        """Keep on disk, until cancelled, how far the store has come; raises OSError."""
+        while self._me.known is not None:
+            await asyncio.sleep(REMEMBER_S)
+            await asyncio.to_thread(self._me.known.note, self._store.newest)
 
     async def _revoke_former(self) -> None:
         """End our own earlier lease, of this life or the one before, so that nothing of it is in the way."""

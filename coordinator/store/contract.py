@@ -5,7 +5,7 @@ are *definite* (nothing happened, or the lease is gone) or *indefinite* (it may 
 from the revision, never repeat blindly).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -51,6 +51,10 @@ class Unauthenticated(Refused):
 
 class WrongCluster(Refused):
     """An endpoint answered for another cluster than the one first heard: nothing it says counts."""
+
+
+class WentBack(WrongCluster):
+    """The store is older than it was: a copy was restored under the same id. Nothing it says counts from now on."""
 
 
 class Compacted(StoreError):  # noqa: N818 - as above
@@ -174,7 +178,25 @@ class Health:
 
 
 class Store(Protocol):
-    """A replicated, versioned map with leases and watches."""
+    """A replicated, versioned map with leases and watches.
+
+    ``get``, ``list`` and ``txn`` raise WentBack when their answer is of a revision older than one known before they
+    were asked, and always from then on: what was restored is not what we acted on (§5). Leases and watches do not
+    look, for a member that answers them may lag.
+    """
+
+    @property
+    def newest(self) -> int:
+        """Give the newest revision known of; 0 before the first answer."""
+        ...
+
+    def on_went_back(self, tell: Callable[[WentBack], None]) -> None:
+        """Call ``tell`` once if the store goes back, before whoever asked hears of it."""
+        ...
+
+    def expect(self, revision: int) -> None:
+        """Say which revision the store was at already, as a life before this one knew it."""
+        ...
 
     async def get(self, key: str, *, timeout_s: float) -> Item | None:
         """Give the key's item, or None."""

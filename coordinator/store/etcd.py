@@ -4,14 +4,15 @@ Nothing is cached, nothing is repeated that could happen twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aetcd.rpc import rpc_pb2
 
 from coordinator.store import wire
-from coordinator.store.channel import Credentials, Members
+from coordinator.store.ageing import Age
+from coordinator.store.channel import Credentials, Member, Members
 from coordinator.store.contract import (
     Compacted,
     Compare,
@@ -24,6 +25,7 @@ from coordinator.store.contract import (
     Refused,
     Seen,
     StoreError,
+    WentBack,
     Write,
 )
 from coordinator.store.following import Follower
@@ -41,23 +43,35 @@ class EtcdStore:
     def __init__(self, endpoints: Sequence[str], credentials: Credentials | None = None) -> None:
         """Name the members; nothing is connected before the first call."""
         self._members = Members(tuple(endpoints), credentials or Credentials())
+        self._age = Age()
+
+    @property
+    def newest(self) -> int:
+        """See Store."""
+        return self._age.newest
+
+    def on_went_back(self, tell: Callable[[WentBack], None]) -> None:
+        """See Store."""
+        self._age.on_went_back(tell)
+
+    def expect(self, revision: int) -> None:
+        """See Store."""
+        self._age.learned(revision)
 
     async def get(self, key: str, *, timeout_s: float) -> Item | None:
         """See Store."""
-        request = wire.get_request(key)
-        response = await self._members.call(lambda m: m.kv.Range, request, timeout_s=timeout_s, repeat=True)
+        response = await self._ordered(lambda m: m.kv.Range, wire.get_request(key), timeout_s, repeat=True)
         return wire.item_of(response.kvs[0]) if response.kvs else None
 
     async def list(self, prefix: str, *, timeout_s: float) -> Listing:
         """See Store."""
-        request = wire.list_request(prefix)
-        response = await self._members.call(lambda m: m.kv.Range, request, timeout_s=timeout_s, repeat=True)
+        response = await self._ordered(lambda m: m.kv.Range, wire.list_request(prefix), timeout_s, repeat=True)
         return wire.listing_of(response)
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write], *, timeout_s: float) -> Outcome:
         """See Store."""
         request = wire.txn_request(compares, writes)
-        response = await self._members.call(lambda m: m.kv.Txn, request, timeout_s=timeout_s, repeat=False)
+        response = await self._ordered(lambda m: m.kv.Txn, request, timeout_s, repeat=False)
         return wire.outcome_of(response)
 
     async def grant(self, ttl_s: int, *, timeout_s: float) -> int:
@@ -121,6 +135,13 @@ class EtcdStore:
         """See Store."""
         await self._members.close()
 
+    async def _ordered(self, method: Callable[[Member], Any], request: Any, timeout_s: float, *, repeat: bool) -> Any:
+        """Make a call whose answer is of the newest state there is; raises WentBack for one that is not."""
+        asked_at = self._age.asking()
+        response = await self._members.call(method, request, timeout_s=timeout_s, repeat=repeat)
+        self._age.answered(asked_at, response.header.revision)
+        return response
+
     async def _follow(self, follower: Follower, poll_s: float) -> AsyncIterator[Seen]:
         """Read the stream and, at a slow beat, the state itself; resume on another member when the stream ends."""
         while True:
@@ -154,6 +175,7 @@ class EtcdStore:
             if response is None:
                 await reader  # raises what ended the stream, Compacted among it
                 return
+            self._age.learned(self._members.same_cluster(response).header.revision)
             seen = follower.streamed(wire.changes_of(response.events), response.header.revision)
             if seen is not None:
                 yield seen

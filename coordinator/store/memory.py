@@ -6,8 +6,10 @@ State and rules are ``model.py``; here are only the clock and the waiting of wat
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from copy import deepcopy
 
-from coordinator.store.contract import Compacted, Compare, Health, Item, Listing, Outcome, Seen, Write
+from coordinator.store.ageing import Age
+from coordinator.store.contract import Compacted, Compare, Health, Item, Listing, Outcome, Seen, WentBack, Write
 from coordinator.store.following import Follower
 from coordinator.store.model import Model
 
@@ -25,6 +27,29 @@ class MemoryStore:
         self._model = Model()
         self._now_s = now_s
         self._changed = asyncio.Event()
+        self._age = Age()
+
+    @property
+    def newest(self) -> int:
+        """See Store."""
+        return self._age.newest
+
+    def on_went_back(self, tell: Callable[[WentBack], None]) -> None:
+        """See Store."""
+        self._age.on_went_back(tell)
+
+    def expect(self, revision: int) -> None:
+        """See Store."""
+        self._age.learned(revision)
+
+    def copy(self) -> Model:
+        """Give a copy of all there is, as a backup of an etcd does."""
+        return deepcopy(self._model)
+
+    def restore(self, copy: Model) -> None:
+        """Go back to a copy, as an etcd restored from a backup does."""
+        self._model = copy
+        self._wake()
 
     def tick(self) -> None:
         """End leases whose time has come and wake the watches."""
@@ -37,18 +62,19 @@ class MemoryStore:
 
     async def get(self, key: str, *, timeout_s: float) -> Item | None:  # noqa: ARG002 - never slow
         """See Store."""
-        self.tick()
+        self._ordered()
         return self._model.items.get(key)
 
     async def list(self, prefix: str, *, timeout_s: float) -> Listing:  # noqa: ARG002
         """See Store."""
-        self.tick()
+        self._ordered()
         return self._model.list(prefix)
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write], *, timeout_s: float) -> Outcome:  # noqa: ARG002
         """See Store."""
-        self.tick()
+        self._ordered()
         outcome = self._model.txn(compares, writes)
+        self._age.learned(outcome.revision)
         self._wake()
         return outcome
 
@@ -106,6 +132,11 @@ class MemoryStore:
     async def close(self) -> None:
         """See Store."""
         self._wake()
+
+    def _ordered(self) -> None:
+        """Make sure that what is answered now is not older than what was known; raises WentBack."""
+        self.tick()
+        self._age.answered(self._age.asking(), self._model.revision)
 
     def _wake(self) -> None:
         self._changed.set()

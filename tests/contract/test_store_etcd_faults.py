@@ -15,6 +15,7 @@ from coordinator.store.contract import (
     Refused,
     StoreError,
     Unreachable,
+    WentBack,
     WrongCluster,
     absent,
 )
@@ -245,6 +246,74 @@ async def test_an_endpoint_of_another_cluster_is_refused(tmp_path):
     finally:
         ours.close()
         theirs.close()
+
+
+async def test_a_member_that_lags_is_not_taken_for_an_older_copy(cluster):
+    lagging = next(member for member in cluster.members if member is not cluster.leader())
+    others = tuple(f"127.0.0.1:{member.client_port}" for member in cluster.members if member is not lagging)
+    async with store_of((f"127.0.0.1:{lagging.client_port}",)) as store, store_of(others) as writer:
+        told = []
+        store.on_went_back(told.append)
+        await store.txn([], [Put(key="/lag", value=b"0")], timeout_s=T)
+        for round_ in range(3):
+            lagging.pause()
+            for number in range(50):
+                done = await writer.txn([], [Put(key="/lag", value=f"{round_}/{number}".encode())], timeout_s=T)
+            store.expect(done.revision)  # as from a watch of another member
+            lagging.resume()
+            # Asked the very moment it runs again: it knows its revision of before the pause, and must not say so.
+            answers = [
+                store.get("/lag", timeout_s=T),
+                store.list("/lag", timeout_s=T),
+                store.txn([absent("/lag")], [Put(key="/lag", value=b"never")], timeout_s=T),
+            ]
+            found = await asyncio.gather(*answers, return_exceptions=True)
+            assert not [each for each in found if isinstance(each, WrongCluster)]
+            assert (await until(lambda: store.get("/lag", timeout_s=2))).value == f"{round_}/49".encode()
+        assert not told
+        assert store.newest >= done.revision
+
+
+async def test_an_older_copy_under_the_same_id_is_told_from_the_store_it_was(tmp_path):
+    cluster = EtcdCluster(tmp_path, size=1).start()
+    (member,) = cluster.members
+    try:
+        async with store_of(cluster.endpoints()) as store, store_of(cluster.endpoints()) as stranger:
+            told = []
+            store.on_went_back(told.append)
+            lease = await store.grant(60, timeout_s=T)
+            await store.txn([], [Put(key="/a", value=b"1", lease=lease)], timeout_s=T)
+            restore = member.copy()
+            cluster.wait_healthy()
+            await until(lambda: store.get("/a", timeout_s=2))
+            await store.txn([], [Put(key="/a", value=b"2", lease=lease)], timeout_s=T)
+            (before,) = await store.health(timeout_s=T)
+            restore()
+            cluster.wait_healthy()
+            (after,) = await until(lambda: store.health(timeout_s=2))
+            assert after.cluster_id == before.cluster_id
+            assert after.revision == before.revision - 1
+            assert await until(lambda: store.renew(lease, timeout_s=2)), "its lease is in the copy"
+            with pytest.raises(WentBack, match="an older copy"):
+                await until_answered(lambda: store.txn([], [Put(key="/b", value=b"1")], timeout_s=2))
+            assert len(told) == 1
+            await stranger.txn([], [Put(key="/c", value=b"1")], timeout_s=T)
+            await stranger.txn([], [Put(key="/c", value=b"2")], timeout_s=T)
+            for call in (store.get("/a", timeout_s=T), store.list("/", timeout_s=T)):
+                with pytest.raises(WentBack):
+                    await call
+    finally:
+        cluster.close()
+
+
+async def until_answered(call):
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return await call()
+        except Indefinite:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Processes join their cluster through three real members of etcd: by certificate, by password, and in clear here."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from coordinator.joining import Joined, join
 from coordinator.keys import Role, decode
 from coordinator.members import MemberRecord
 from coordinator.pki import PkiUnusable
+from coordinator.runner import boottime_ms
 from coordinator.runtime import AlreadyRunning
 from coordinator.session import Phase
 from coordinator.settings.cluster import Cluster
@@ -192,6 +194,44 @@ async def test_a_store_that_is_another_one_is_not_joined(clear, tmp_path):
     member = joined(settings(endpoints, tmp_path / "none"), "relay-a", tmp_path)
     async with running(member):
         await until(lambda: "last time it was 11" in member.session.refused)
+
+
+async def test_a_store_restored_from_an_older_copy_ends_the_session_and_is_refused_until_told_otherwise(tmp_path):
+    etcd = EtcdCluster(tmp_path / "etcd", size=1)
+    etcd.directory.mkdir()
+    try:
+        etcd.start()
+        cluster = settings([f"http://{each}" for each in etcd.endpoints()], tmp_path / "none")
+        member = joined(cluster, "relay-a", tmp_path)
+        known = tmp_path / "relay-a" / "state" / "members.known"
+        async with running(member):
+            await live(member)
+            restore = etcd.members[0].copy()
+            etcd.wait_healthy()
+            await until(lambda: member.session.session.live(boottime_ms()))
+            for number in range(3):
+                await member.session.guarded([], [Put(key=PREFIX + f"x/{number}", value=b"1")], timeout_s=4)
+            newest, inc = member.store.newest, member.session.session.inc
+            await until(lambda: json.loads(known.read_bytes())["revision"] == newest)
+            restore()
+            etcd.wait_healthy()
+            await until(lambda: "an older copy" in member.session.refused)  # by the watch; the session lives there too
+            assert member.session.session.phase is Phase.OUT
+            assert member.session.session.inc == inc
+            await until(lambda: "back" in json.loads(known.read_bytes()))
+            etcd.ctl("put", PREFIX + "y", "1")
+            await asyncio.sleep(2)
+            assert member.session.session.phase is Phase.OUT
+        again = joined(cluster, "relay-a", tmp_path)
+        async with running(again):
+            await until(lambda: str(known) in again.session.refused)
+            assert again.session.session.phase is not Phase.LIVE
+        known.unlink()  # the operator's word
+        again = joined(cluster, "relay-a", tmp_path)
+        async with running(again):
+            await live(again)
+    finally:
+        etcd.close()
 
 
 async def test_closing_while_etcd_is_silent_is_bounded_and_the_next_life_takes_over(clear, tmp_path):

@@ -11,7 +11,7 @@ from coordinator.members import MemberRecord
 from coordinator.runner import Self, SessionRunner
 from coordinator.runtime import AlreadyRunning, ForeignCluster, HeldLease, KnownCluster
 from coordinator.session import Phase
-from coordinator.store.contract import Health, Indefinite, Put
+from coordinator.store.contract import Health, Indefinite, Put, WentBack
 from coordinator.store.memory import MemoryStore
 from coordinator.timing import FAST
 from tests.support.virtual_loop import run_virtual
@@ -284,3 +284,87 @@ def test_a_day_with_a_store_that_hiccups(tmp_path):
         who.held.close()
 
     run_virtual(main)
+
+
+def test_a_store_that_goes_back_ends_the_session_at_once_and_is_not_joined_again(tmp_path):
+    async def main(loop):
+        store, known = Flaky(loop), KnownCluster(tmp_path / "known")
+        who = me(tmp_path, known=known, loop=loop)
+        runner, _ = start(store, who, loop)
+        await phase(runner, Phase.LIVE)
+        older, lease = store.copy(), runner.session.lease
+        await runner.guarded([], [Put(key="/x", value=b"1")], timeout_s=T)
+        store.restore(older)  # with our member key and our lease in it
+        assert await store.renew(lease, timeout_s=T), "a renewal alone tells nothing"
+        before = runner.session.phase, loop.now_ms()
+        with pytest.raises(WentBack):
+            await store.get("/x", timeout_s=T)  # anybody's read in this process
+        assert (before, runner.session.phase, loop.now_ms()) == ((Phase.LIVE, before[1]), Phase.OUT, before[1])
+        assert "it was at 3 before" in runner.refused
+        for number in range(20):  # it may come past what was known: it is the wrong one all the same
+            older.txn([], [Put(key=f"/y{number}", value=b"")])
+        with pytest.raises(NotAMember):
+            await runner.guarded([], [Put(key="/x", value=b"2")], timeout_s=T)
+        with pytest.raises(WentBack):
+            await store.txn([], [Put(key="/x", value=b"2")], timeout_s=T)
+        await asyncio.sleep(60)
+        assert runner.session.phase is Phase.OUT
+        known.note(store.newest)
+        with pytest.raises(ForeignCluster, match=r"it was at 3 before.*remove"):
+            KnownCluster(tmp_path / "known").check((health(cluster_id=1, revision=1_000),))
+        who.held.close()
+
+    run_virtual(main)
+
+
+def test_what_was_known_in_an_earlier_life_is_expected_of_the_first_answer(tmp_path):
+    async def main(loop):
+        store, known = Flaky(loop), KnownCluster(tmp_path / "known")
+        known.check((health(cluster_id=1, revision=1),))
+        known.note(50)
+        assert KnownCluster(tmp_path / "known").revision == 50
+        who = me(tmp_path, known=known, loop=loop)
+        runner, _ = start(store, who, loop)
+        await asyncio.sleep(5)
+        for number in range(100):
+            store._model.txn([], [Put(key=f"/y{number}", value=b"")])
+        await asyncio.sleep(60)
+        assert runner.session.phase is Phase.OUT
+        assert "it was at 50 before" in runner.refused
+        who.held.close()
+
+    run_virtual(main)
+
+
+def test_without_any_member_s_word_of_its_cluster_nothing_is_begun(tmp_path):
+    class Mute(Flaky):
+        async def health(self, *, timeout_s):
+            return ()
+
+    async def main(loop):
+        store = Mute(loop)
+        who = me(tmp_path, known=KnownCluster(tmp_path / "known"), loop=loop)
+        runner, _ = start(store, who, loop)
+        await asyncio.sleep(10)
+        assert runner.session.phase is Phase.OUT
+        assert not store._model.leases
+        who.held.close()
+
+    run_virtual(main)
+
+
+def test_notes_of_the_revision_only_grow_and_say_when_they_cannot_be_written(tmp_path):
+    known = KnownCluster(tmp_path / "d" / "known")
+    known.note(7)  # of a cluster not yet checked: nothing to note
+    (tmp_path / "d").mkdir()
+    known.check((health(revision=100),))
+    known.note(200)
+    known.note(150)
+    assert KnownCluster(tmp_path / "d" / "known").revision == 200
+    (tmp_path / "d" / "known").unlink()
+    (tmp_path / "d").rmdir()
+    with pytest.raises(OSError, match="known"):
+        known.note(300)
+    (tmp_path / "d").mkdir()
+    known.note(0)  # what could not be written is written with the next note
+    assert KnownCluster(tmp_path / "d" / "known").revision == 300
