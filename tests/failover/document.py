@@ -29,11 +29,14 @@ def measured(runs: Runs, variant: str, case: Case) -> list[dict]:
 
 def gap(runs: list[dict]) -> str:
     """Median and worst gap, or that the service did not come back."""
-    gaps = [run["service"]["gap_s"] for run in runs]
-    lost = sum(not run["service"]["recovered"] for run in runs)
+    gaps = [run["service"]["gap_s"] for run in runs if run["service"]["recovered"]]
+    lost = [run["service"]["gap_s"] for run in runs if not run["service"]["recovered"]]
+    parts = []
     if lost:
-        return f"not within {min(gaps):.0f} s" + ("" if lost == len(runs) else f" ({lost} of {len(runs)})")
-    return f"{statistics.median(gaps):.2f} ({max(gaps):.2f})"
+        parts.append(f"not within {min(lost):.0f} s" + (f" in {len(lost)} of {len(runs)}, else" if gaps else ""))
+    if gaps:
+        parts.append(f"{statistics.median(gaps):.2f} ({max(gaps):.2f})")
+    return " ".join(parts)
 
 
 def missed(runs: list[dict], goal: float | None) -> bool:
@@ -58,6 +61,13 @@ def _overlap_cell(runs: Runs, variant: Variant, case: Case) -> str:
     return f"{worst:.2f}" if worst else ("0" if at_most < 0.001 else f"0 (≤ {at_most:.3f})")
 
 
+def _nowhere_cell(runs: Runs, variant: Variant, case: Case) -> str:
+    own = [run["binding"]["unbound_s"] for run in measured(runs, variant.name, case)]
+    if not own:
+        return "–" if variant.takes(case) else ""
+    return f"{statistics.median(own):.2f} ({max(own):.2f})"
+
+
 def _client_cell(runs: Runs, variant: Variant, case: Case) -> str:
     own = measured(runs, variant.name, case)
     if not own:
@@ -66,7 +76,7 @@ def _client_cell(runs: Runs, variant: Variant, case: Case) -> str:
     for run in own:
         for outcome, count in run["service"]["failed"].items():
             counts[outcome] = counts.get(outcome, 0) + count
-    failed = ", ".join(f"{count / len(own):.0f} {name}" for name, count in sorted(counts.items())) or "none"
+    failed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
     wait = max(run["service"]["longest_wait_s"] for run in own)
     return f"{failed}; {wait:.1f} s"
 
@@ -114,7 +124,9 @@ def figures(runs: Runs) -> str:
         table(runs, _gap_cell, goals=True),
         "Longest time two living kernels had the address, in seconds, worst of all runs:",
         table(runs, _overlap_cell, goals=False),
-        "Attempts without a 220 in a run, by how they ended; and the longest a served client waited:",
+        "Longest time no living kernel had the address, in seconds, median (worst):",
+        table(runs, _nowhere_cell, goals=False),
+        "Attempts without a 220 in all runs, by how they ended; and the longest a served client waited:",
         table(runs, _client_cell, goals=False),
         *(["Runs that could not be measured:", "\n".join(errors)] if errors else []),
     ]

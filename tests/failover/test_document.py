@@ -12,7 +12,13 @@ SUBJECT = {variant.name: variant for variant in SUBJECTS}
 
 def a_run(gap_s: float, *, recovered: bool = True, overlap_s: float = 0.0, failed: dict | None = None) -> dict:
     service = {"gap_s": gap_s, "recovered": recovered, "failed": failed or {}, "longest_wait_s": 1.03}
-    binding = {"overlap_s": overlap_s, "overlap_most_s": overlap_s + 0.004, "moved_s": 0.2, "holders": [0, 1]}
+    binding = {
+        "overlap_s": overlap_s,
+        "overlap_most_s": overlap_s + 0.004,
+        "moved_s": 0.2,
+        "unbound_s": 0.03,
+        "holders": [0, 1],
+    }
     return {"service": service, "binding": binding, "longest_look_s": 0.012, "load": 1.5, "at": "2026-11-25T08:00:00"}
 
 
@@ -22,10 +28,11 @@ def row(text: str, title: str) -> list[list[str]]:
 
 def test_median_worst_and_a_goal_missed():
     runs = {"relay-steady": {"service-killed": [a_run(0.2), a_run(0.3), a_run(0.6, failed={"refused": 4})]}}
-    gaps, overlaps, clients = row(document.figures(runs), CASE["service-killed"].title)
+    gaps, overlaps, nowhere, clients = row(document.figures(runs), CASE["service-killed"].title)
     assert gaps[1:] == ["0.5", "0.30 (0.60) **missed**"]
     assert overlaps[1] == "0 (≤ 0.004)"
-    assert clients[1] == "1 refused; 1.0 s"
+    assert nowhere[1] == "0.03 (0.03)"
+    assert clients[1] == "4 refused; 1.0 s"
 
 
 def test_a_service_that_stays_away_is_no_number():
@@ -37,9 +44,15 @@ def test_a_service_that_stays_away_is_no_number():
     assert gaps[-1] == "not within 12 s; with script 4.30 (4.40)"
 
 
+def test_a_service_that_stays_away_now_and_then_is_told_with_the_rest():
+    found = [a_run(10.03, recovered=False), a_run(0.3), a_run(0.4), a_run(9.97, recovered=False)]
+    (gaps, *_) = row(document.figures({"keepalived-1s": {"cut-off": found}}), CASE["cut-off"].title)
+    assert gaps[-1] == "not within 10 s in 2 of 4, else 0.35 (0.40)"
+
+
 def test_an_overlap_is_told_with_its_worst():
     runs = {"keepalived-1s": {"keeper-killed": [a_run(0.05, overlap_s=17.2), a_run(0.05, overlap_s=17.3)]}}
-    (_, overlaps, _) = row(document.figures(runs), CASE["keeper-killed"].title)
+    (_, overlaps, *_) = row(document.figures(runs), CASE["keeper-killed"].title)
     assert overlaps[-1] == "17.30"
 
 
