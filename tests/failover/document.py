@@ -48,6 +48,8 @@ def _gap_cell(runs: Runs, variant: Variant, case: Case) -> str:
     if not own:
         return "–" if variant.takes(case) else ""
     text = gap(own) + (" **missed**" if missed(own, goal_s(case, variant)) else "")
+    most = max(len(found) for cases in runs.values() for found in cases.values())
+    text += f"; {len(own)} runs" if len(own) < most else ""
     watched = measured(runs, variant.name + SCRIPT, case)
     return text + (f"; with script {gap(watched)}" if watched else "")
 

@@ -56,6 +56,13 @@ def test_an_overlap_is_told_with_its_worst():
     assert overlaps[-1] == "17.30"
 
 
+def test_fewer_runs_than_elsewhere_are_said():
+    runs = {"relay-fast": {"moved": [a_run(0.05), a_run(0.06)], "host-gone": [a_run(1.6)]}}
+    text = document.figures(runs)
+    assert row(text, CASE["moved"].title)[0][-1] == "0.06 (0.06)"
+    assert row(text, CASE["host-gone"].title)[0][-1] == "1.60 (1.60); 1 runs"
+
+
 def test_runs_that_failed_are_told_not_hidden():
     runs = {"relay-fast": {"moved": [{"error": "no holder\nand more", "load": 1.0, "at": "2026-11-25"}]}}
     text = document.figures(runs)
