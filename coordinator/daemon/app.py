@@ -73,7 +73,7 @@ class Daemon:
         self.memory = PromiseMemory(runtime / MEMORY, self.joined.record.boot_id)
         joined, pki = self.joined, Pki(cluster.pki)
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
-        self.everybody = Everybody(joined.feed, joined.keys, verifier.verify)
+        self.everybody = Everybody(joined.feed, joined.keys, verifier.verify, shape.state / "wishes.json")
         self.watch = NodeWatch(runtime / NODE_SOCKET, self._readiness_changed)
         client = PeerClient(pki, cluster.name, self.targets, alarm=self.alarms.raise_)
         self.peering = Peering(shape.node, client, self.nodes)

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from coordinator.feed import Feed
+from coordinator.floors import read_floors, write_floors
 from coordinator.inforce import InForce, Wanted, in_force_of, wanted_of
 from coordinator.keys import Keys, Role, decode
 from coordinator.members import Member, Membership
@@ -32,12 +34,15 @@ def wall_ms() -> int:
 class Everybody:
     """The cluster as seen by the watch. ``verify`` tells whose word a wish is."""
 
-    def __init__(self, feed: Feed, keys: Keys, verify: Verify, *, now_ms: Callable[[], int] = boottime_ms) -> None:
-        """Know nobody; ``subscribe`` begins."""
+    def __init__(
+        self, feed: Feed, keys: Keys, verify: Verify, floors: Path, *, now_ms: Callable[[], int] = boottime_ms
+    ) -> None:
+        """Know nobody; ``subscribe`` begins. ``floors``: the file of wishes seen before."""
         self._feed, self._keys, self._now_ms = feed, keys, now_ms
         self.coordinators = Membership(keys.member(Role.COORDINATOR, ""), known=(), now_ms=now_ms())
         self.nodes = Membership(keys.member(Role.NODE, ""), known=(), now_ms=now_ms())
-        self.wishes = WishBook(keys, verify)
+        self._floors = floors
+        self.wishes = WishBook(keys, verify, floors=read_floors(floors))
         self._since: dict[tuple[str, str, int], int] = {}
 
     def subscribe(self) -> Callable[[], None]:
@@ -49,7 +54,8 @@ class Everybody:
         now_ms = self._now_ms()
         self.coordinators.feed(seen, now_ms)
         self.nodes.feed(seen, now_ms)
-        self.wishes.feed(seen)
+        if self.wishes.feed(seen):
+            write_floors(self._floors, self.wishes.floors)
         lives = {(role, m.node, m.inc) for role, m in self.members()}
         self._since = {life: self._since.get(life, now_ms) for life in lives}
 

@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-import msgspec
-
 from coordinator.errors import StaleRevision
+from coordinator.floors import read_floors, write_floors
 from coordinator.keys import Keys
 from coordinator.signing import Signer
 from coordinator.store.contract import Indefinite, Item, Put, Seen, Store, absent, unchanged
@@ -53,7 +52,7 @@ class Wishes:
         self._takers: list[Take] = []
         self._told: dict[str, str] = {}
         self._news = asyncio.Event()
-        self.book = WishBook(keys, verify, floors=_read(floors))
+        self.book = WishBook(keys, verify, floors=read_floors(floors))
 
     def follow(self, feed: Follows) -> Callable[[], None]:
         """Take everything the watch tells from now on; gives the way out."""
@@ -73,7 +72,7 @@ class Wishes:
                 _log.error("ignored control/%s: %s", name, why)
         self._told = dict(self.book.faults)
         if news:
-            _write(self._floors, dict(self.book.floors))
+            write_floors(self._floors, self.book.floors)
         self._news.set()
         self._news = asyncio.Event()
         if news or seen.resync:
@@ -144,24 +143,3 @@ def describe(wish: Wish) -> str:
     about = f" {wish.what}" if wish.what else ""
     to = f" to {wish.to}" if wish.to else ""
     return f"{wish.kind.value}{about}{to}" if wish.on else f"end of {wish.kind.value}{about}"
-
-
-def _read(path: Path) -> dict[str, int]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        _log.error("%s cannot be read, wishes seen before are forgotten: %s", path, error)
-        return {}
-
-
-def _write(path: Path, floors: dict[str, int]) -> None:
-    """Keep what was seen; a disk that refuses must not stop the watch."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(floors))
-        fresh.replace(path)
-    except OSError as error:
-        _log.error("%s cannot be written: %s", path, error)
