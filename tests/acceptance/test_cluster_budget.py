@@ -83,6 +83,7 @@ def feed(cluster: RelayCluster, home: Path, name: str, count: int, rate: float =
 def full_queues(home: Path, *, accounts: int, window_s: float, lasts_s: float, **options):
     """Three nodes, each with more mail than the whole cluster may send meanwhile."""
     scale = 60 / window_s
+    options.setdefault("timing", "fast" if window_s < 60 else "steady")
     limits = {"rate": f"{LIMIT}/{window_s:.0f}s", "sessions": 3, "recipients": "1000000/24h"}
     timing = {"latency": "600ms", "latency_longest": "20s", "time_scale": scale}
     names = [f"relay{number}" for number in range(1, accounts + 1)]
