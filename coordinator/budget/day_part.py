@@ -121,9 +121,15 @@ class DayPart:
     # -- what the store says
 
     def adopted(self, inc: int, value: bytes | None, revision: int) -> None:
-        """Take the key's state as of the begin of session ``inc`` or later: no earlier write can still happen."""
+        """Take the key's state as of the begin of session ``inc`` or later: no earlier write can still happen.
+
+        News may have overtaken that reading; what they told is then as good and newer.
+        """
         self.inc = inc
-        self._taken(value, max(revision, self.revision))
+        if value is not None and revision < self.revision:
+            self._settled(happened=False)  # what happened of it, the news told
+        else:
+            self._taken(value, max(revision, self.revision))
 
     def learned(self, value: bytes | None, revision: int) -> None:
         """Take news; older ones change nothing. A record written since says by its mark whether ours happened."""

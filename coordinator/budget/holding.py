@@ -92,9 +92,12 @@ class Situation:
 
 
 def adopted(holding: Holding, inc: int, value: bytes | None, revision: int) -> Holding:
-    """Take the key's state as of the begin of session ``inc`` or later: no move of an earlier one can still happen."""
+    """Take the key's state as of the begin of session ``inc`` or later: no move of an earlier one can still happen.
+
+    News may have overtaken that reading; what they told is then as good and newer.
+    """
     clean = replace(holding, inc=inc, sent=None, unsure=False)
-    return _taken(clean, value, revision)
+    return clean if value is not None and revision < holding.revision else _taken(clean, value, revision)
 
 
 def learned(holding: Holding, value: bytes | None, revision: int) -> Holding:

@@ -309,7 +309,7 @@ class Machine:
 
         def answer(revision) -> None:
             try:
-                if not isinstance(revision, int):
+                if not isinstance(revision, int) or self.refused:  # until an operator decides, over restarts too
                     return bad()
                 self.known.check((self._health(revision),))
             except ForeignCluster:

@@ -165,3 +165,11 @@ def test_when_units_can_be_had_again():
     assert part.free_at_ms(1, 2 * QUARTER) == lots.DAY_MS + QUARTER + 1
     assert part.free_at_ms(61, 2 * QUARTER) == lots.DAY_MS + 2 * QUARTER + 1
     assert made("a", 100).free_at_ms(100, 0) == 0
+
+
+def test_a_reading_overtaken_by_news_does_not_bring_the_older_counts_back():
+    part = made("a")
+    older, newer = (msgspec.json.encode({"0": units, "by/b": mark}) for units, mark in ((5, 1), (50, 2)))
+    part.learned(newer, 9)
+    part.adopted(2, older, 7)
+    assert (part.inc, part.revision, part.used(0)) == (2, 9, 50)

@@ -306,3 +306,11 @@ def test_a_rule_taken_away_overspends(monkeypatch, tale):
     assert not overspent(tale)
     MUTATIONS[tale](monkeypatch)
     assert overspent(tale)
+
+
+def test_a_reading_overtaken_by_news_does_not_bring_the_older_record_back():
+    ours = {"limit": 30, "pool": 18, "share/a": 12}
+    taken = {"limit": 30, "pool": 30}
+    start = h.learned(h.Holding(holder="a", limit=30), encode(taken), 9)
+    late = h.adopted(start, 8, encode(ours), 7)
+    assert (late.inc, late.revision, late.share, late.sent) == (8, 9, 0, None)
