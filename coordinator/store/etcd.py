@@ -22,6 +22,7 @@ from coordinator.store.contract import (
     LeaseLost,
     Listing,
     Outcome,
+    Put,
     Refused,
     Seen,
     StoreError,
@@ -70,8 +71,10 @@ class EtcdStore:
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write], *, timeout_s: float) -> Outcome:
         """See Store."""
-        request = wire.txn_request(compares, writes)
+        asked_at, request = self._age.asking(), wire.txn_request(compares, writes)
         response = await self._ordered(lambda m: m.kv.Txn, request, timeout_s, repeat=False)
+        if response.succeeded and any(isinstance(write, Put) for write in writes):
+            self._age.answered(asked_at + 1, response.header.revision)  # a write makes a revision of its own
         return wire.outcome_of(response)
 
     async def grant(self, ttl_s: int, *, timeout_s: float) -> int:
