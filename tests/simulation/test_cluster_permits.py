@@ -7,7 +7,18 @@ from coordinator.budget import day_part, leased_slots, lots, shares
 from coordinator.budget import holding as holdings
 from tests.simulation.cluster_budget import Worker
 from tests.simulation.cluster_process import Machine
-from tests.simulation.cluster_shares import DYING, LOSSY, ROUGH, SEVERED, SILENT, first_caught, hour, simulate
+from tests.simulation.cluster_shares import (
+    BROUGHT_BACK,
+    DYING,
+    HOURLY,
+    LOSSY,
+    ROUGH,
+    SEVERED,
+    SILENT,
+    first_caught,
+    hour,
+    simulate,
+)
 from tests.simulation.cluster_upstream import LIMIT
 
 SEEDS = 200
@@ -23,16 +34,23 @@ def test_no_window_no_day_and_no_session_too_many(weather):
     assert used > 20 * LIMIT * 2
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_an_hour_of_sharing(seed):
     assert len(hour(seed).counted) > 500
+
+
+@pytest.mark.parametrize("seed", [6, 7])
+def test_an_hour_in_which_the_store_comes_back_from_an_older_copy(seed):
+    upstream = hour(seed, weather=BROUGHT_BACK)
+    assert upstream.counted
+    assert any(host.refused for host in upstream.world.hosts.values())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("block", range(50))
 def test_a_thousand_hours_of_sharing(block):
     for seed in range(100 + block * 20, 120 + block * 20):
-        hour(seed)
+        hour(seed, weather=BROUGHT_BACK if seed % 4 == 0 else HOURLY)
 
 
 @pytest.mark.long

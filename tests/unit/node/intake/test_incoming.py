@@ -11,6 +11,7 @@ from node.intake.incoming import (
     longest_exceeds,
     uniform_lines,
 )
+from node.intake.lines import UNIFORM_MIN_LINES
 
 
 def read(octets, *, limit=1 << 20, normalise=False, cuts=None):
@@ -133,7 +134,9 @@ def test_lines_of_one_length_are_seen_at_once_and_every_stray_octet_is_found():
             assert uniform_lines(spoiled) is not changed, (at, octet)
 
 
-@pytest.mark.parametrize("block", [b"", b"\n" * 200, b"\r\n" * 63, b"a\r\n" * 80 + b"a", b"a\r\n" * 80 + b"\n"])
+@pytest.mark.parametrize(
+    "block", [b"", b"\n" * 200, b"\r\n" * (UNIFORM_MIN_LINES - 1), b"a\r\n" * 80 + b"a", b"a\r\n" * 80 + b"\n"]
+)
 def test_what_is_not_of_one_length_is_left_to_the_longer_look(block):
     assert not uniform_lines(block)
 
