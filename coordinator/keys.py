@@ -69,6 +69,24 @@ class Keys:
         """Give the leased key of one of a scope's connections."""
         return f"{self.root}slot/{scope}/{index}"
 
+    @property
+    def ownerships(self) -> str:
+        """Every pairing's key begins so."""
+        return f"{self.root}ownership/"
+
+    def ownership(self, spool: str, shadow: str) -> str:
+        """Give the key that says who owns the rows of one spool that one other node keeps copies of."""
+        return f"{self.ownerships}{spool}/{shadow}"
+
+    def pairing_of(self, key: str) -> tuple[str, str] | None:
+        """Read spool and shadow out of a pairing's key; None for any other key."""
+        spool, _, shadow = key.removeprefix(self.ownerships).partition("/")
+        return (spool, shadow) if spool and shadow and key == self.ownership(spool, shadow) else None
+
+    def spool(self, spool: str) -> str:
+        """Give the key of a spool's sequence: how far it had come, and who had it."""
+        return f"{self.root}spool/{spool}"
+
     def control(self, what: str) -> str:
         """Give the key of an operator's wish."""
         return f"{self.root}control/{what}"

@@ -247,6 +247,10 @@ class Machine:
 
         self._etcd(lambda model, now: model.renew(lease, now), answer)
 
+    def member_value(self) -> bytes:
+        """What it shows of itself; extended by others."""
+        return self.name.encode()
+
     def joined(self) -> None:
         """A session has begun."""
 
@@ -274,7 +278,7 @@ class Machine:
                 return failed()
             self._heard()
             self.held_lease = lease
-            put = Put(key=me, value=self.name.encode(), lease=lease)
+            put = Put(key=me, value=self.member_value(), lease=lease)
             return self._etcd(lambda m, _: m.txn([absent(me)], [put]), lambda out: joined(out, lease, sent_ms))
 
         def joined(outcome, lease, sent_ms) -> None:

@@ -1,0 +1,160 @@
+"""What an end does next about a pairing: claim, adopt, void, give, pair, or nothing (coordination-review §3). Pure.
+
+Delays count from the later of "its key disappeared" and "my session began" (§1). An operator's word that a node is
+dead replaces the delay, never the transaction's conditions; a pause forbids adoption all the same.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from coordinator.ownership.records import Pairing
+from coordinator.ownership.seats import Seat, Seats
+from coordinator.ownership.views import End, Me, State, View, end_of
+from coordinator.session import Session, delay_over
+
+ADOPTION_DELAY_MS: Final = 5_000
+"""A node that comes back at once keeps its rows; and whoever stalled between its last look and its deed is over it."""
+REPROTECT_DELAY_MS: Final = 15_000
+"""An end that is away for longer gets no more rows, and those it has are copied elsewhere."""
+
+
+class Move(StrEnum):
+    """The transaction to make now (``writes.py``)."""
+
+    NOTHING = "nothing"
+    CLAIM = "claim"
+    ADOPT = "adopt"
+    VOID = "void"
+    GIVE = "give"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Rows of one pairing's epoch on this disk."""
+
+    own: int = 0
+    spare: int = 0
+    """Of kind shadow or given."""
+    moving: int = 0
+    """Under way: an attempt begun and not yet settled."""
+    unconfirmed: int = 0
+    """Own ones that the other end has not said it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What a decision looks at besides the pairing and its rows."""
+
+    me: Me
+    session: Session
+    now_ms: int
+    seats: Seats
+    opened: bool = True
+    """My spool was opened in this session."""
+    paused: bool = False
+    dead: frozenset[str] = field(default=frozenset())
+    """Nodes an operator has declared dead (fenced)."""
+    leaving: bool = False
+    """I give away what I have (drain, no way out)."""
+    elsewhere: bool = False
+    """There is another node than this pairing's that could keep the copies."""
+    adoption_delay_ms: int = ADOPTION_DELAY_MS
+    reprotect_delay_ms: int = REPROTECT_DELAY_MS
+
+    @property
+    def live(self) -> bool:
+        """Whether anything may be done at all."""
+        return self.session.live(self.now_ms) and self.opened
+
+
+def decide(view: View, here: Here, scene: Scene) -> Move:
+    """Say what to do about a pairing now; asked again after every event and about once a second."""
+    if not scene.live:
+        return Move.NOTHING
+    if view.state in {State.UNCLAIMED, State.LEAVING}:
+        return Move.CLAIM
+    if view.state is State.SPARE:
+        return Move.ADOPT if may_adopt(view, here, scene) else Move.NOTHING
+    if view.state is not State.HELD:
+        return Move.NOTHING
+    if other_end_lost(view, here, scene):
+        return Move.VOID
+    return Move.GIVE if may_give(view, here, scene) else Move.NOTHING
+
+
+def may_adopt(view: View, here: Here, scene: Scene) -> bool:
+    """Whether the other end's rows are mine to take: it is gone for the whole delay, and there is something to take."""
+    pairing = view.pairing
+    if pairing is None or not adoptable(view) or scene.paused or not here.spare:
+        return False
+    spool, seat = owners_spool(view, pairing), scene.seats.get(pairing.owner)
+    if scene.seats.with_spool(spool) is not None or (seat is not None and seat.spool in {"", spool}):
+        return False
+    return pairing.owner in scene.dead or gone_for(spool, scene, adoption_delay_ms(scene))
+
+
+def adoptable(view: View) -> bool:
+    """Whether anybody may ever adopt it: it is not void."""
+    return view.pairing is not None and not view.pairing.void
+
+
+def adoption_delay_ms(scene: Scene) -> int:
+    """How long the owner must have been away."""
+    return scene.adoption_delay_ms
+
+
+def owners_spool(view: View, pairing: Pairing) -> str:
+    """Name the spool the owner works on: the shadow's if the shadow owns it, else the pairing's own."""
+    return pairing.copy if pairing.owner == view.key.shadow else view.key.spool
+
+
+def gone_for(spool: str, scene: Scene, delay_ms: int) -> bool:
+    """Whether nobody has had a spool for so long, and I could have seen it for so long."""
+    return delay_over(scene.seats.spool_gone_ms(spool), scene.session.began_ms, delay_ms, scene.now_ms)
+
+
+def other_end(view: View, scene: Scene) -> Seat | None:
+    """Give the seat of the other end if it is there on the disk the pairing knows."""
+    spool = _other_spool(view, scene)
+    return scene.seats.with_spool(spool) if spool else None
+
+
+def _other_spool(view: View, scene: Scene) -> str:
+    if view.pairing is None:
+        return ""
+    return view.pairing.copy if end_of(view.key, view.pairing, scene.me) is End.SPOOL else view.key.spool
+
+
+def other_end_lost(view: View, here: Here, scene: Scene) -> bool:
+    """Whether what the other end has no longer counts, so that the pairing must be void before anything is copied.
+
+    Its disk was replaced: at once. It stays away, there are rows, and somebody else could keep them: after the delay.
+    """
+    if other_end(view, scene) is not None:
+        return False
+    shadow = scene.seats.get(view.key.shadow)
+    spool_end = end_of(view.key, view.pairing, scene.me) is End.SPOOL
+    if spool_end and shadow is not None and shadow.spool:
+        return True
+    away = gone_for(_other_spool(view, scene), scene, scene.reprotect_delay_ms)
+    return away and scene.elsewhere and bool(here.own)
+
+
+def may_give(view: View, here: Here, scene: Scene) -> bool:
+    """Whether to hand the rows over now: none under way, every one at the other end, which is there."""
+    if not scene.leaving or other_end(view, scene) is None:
+        return False
+    return bool(here.own) and not here.moving and not here.unconfirmed
+
+
+def may_pair(view: View, here: Here, shadow: Seat, scene: Scene) -> bool:
+    """Whether to make a pairing with *shadow* under this key: "absent or not mine or void" (§3, Pair).
+
+    Not mine, only once nothing here waits for the other end's word: the key is the only record of who owns that.
+    """
+    if not scene.live or shadow.node == scene.me.node or shadow.spool in {"", scene.me.spool}:
+        return False
+    if view.state in {State.UNPAIRED, State.VOID}:
+        return True
+    return view.state in {State.SPARE, State.SPARE_VOID} and not here.own and not here.spare

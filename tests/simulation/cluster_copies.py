@@ -1,0 +1,361 @@
+"""Hosts of the world `copies`: sessions, pairings and moves on the product's own `coordinator/ownership`.
+
+What a host does with its rows is in ``cluster_copies_rows.py``. A process trusts its disk and what the store told it;
+everything else it forgets when it dies.
+"""
+
+from coordinator import session as sessions
+from coordinator.keys import Role, encode
+from coordinator.ownership import moves, peers, rows, spools, views, writes
+from coordinator.ownership.moves import Here, Move, Scene
+from coordinator.ownership.peers import Candidate
+from coordinator.ownership.records import PairKey, key_of
+from coordinator.ownership.rows import Kind
+from coordinator.ownership.seats import Seats
+from coordinator.ownership.spools import Verdict
+from coordinator.ownership.views import Me, State, View
+from coordinator.session import Event, Phase
+from coordinator.store.contract import Item, Listing, Outcome, created_at
+from tests.simulation.cluster_copies_world import KEYS
+from tests.simulation.cluster_process import Machine
+
+POLL_MS, MOVES_MS = 5_000, 200
+MEMBERS = KEYS.member(Role.NODE, "")
+
+
+class Member(Machine):
+    """A host as a member: its session, its spool's record, what it knows of pairings, its transactions on them."""
+
+    def __init__(self, world, name, timing, nodes, disk, *, site: str) -> None:
+        self.disk, self.site, self.drain_until = disk, site, 0.0
+        super().__init__(world, name, timing, nodes)
+
+    def begin(self) -> None:
+        self.key = KEYS.member(Role.NODE, self.name)
+        self.me = Me(node=self.name, spool=self.disk.spool)
+        self.seats = Seats(MEMBERS, now_ms=self.now_ms())
+        self.views: dict[PairKey, View] = {}
+        self.spool_item = None
+        self.busy: set = set()
+        self.peer = ""
+        self.ready = self.was_live = self.stopped = self.fresh = False
+        self.next_poll_ms = self.next_moves_ms = self.noted_ms = self.newest = 0
+        self.disk.commit(self, self.restarted, self.is_ready)
+
+    def restarted(self, disk) -> None:
+        """What a dead process left half done."""
+        for name, row in list(disk.rows.items()):
+            after = rows.restarted(row)
+            if after != row:
+                disk.put(name, after)
+
+    def is_ready(self) -> None:
+        self.ready = True
+
+    def member_value(self) -> bytes:
+        return encode({"node": self.name, "spool": self.me.spool})
+
+    def power_off(self) -> None:
+        if self.alive:
+            super().crash()
+        self.disk.lose(power=True)
+
+    def crash(self) -> None:
+        if self.alive:
+            super().crash()
+            self.disk.lose(power=False)
+
+    def start(self) -> None:
+        if not self.disk.quarantined:
+            super().start()
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def inc(self) -> int:
+        return self.session.inc if self.session.live(self.now_ms()) else 0
+
+    @property
+    def opened(self) -> bool:
+        return spools.opened(self.spool_item, self.me, inc=self.inc)
+
+    @property
+    def live(self) -> bool:
+        """Whether anything may be attempted."""
+        return self.inc > 0 and self.opened
+
+    @property
+    def draining(self) -> bool:
+        return self.world.now < self.drain_until
+
+    def sleep_ms(self, now_ms: int) -> int:
+        return 0
+
+    def work(self) -> None:
+        if not self.stopped:
+            super().work()
+        now_ms = self.now_ms()
+        if now_ms >= self.next_poll_ms:
+            self.next_poll_ms = now_ms + POLL_MS
+            self._etcd(lambda model, _: model.list(""), self._polled)
+        if self.was_live and not self.inc:
+            self.was_live = False
+            self.views = {key: views.ended(view) for key, view in self.views.items()}
+        if self.inc and self.ready and self.fresh:
+            self._spool(now_ms)
+        if self.ready and now_ms >= self.next_moves_ms:
+            self.next_moves_ms = now_ms + MOVES_MS
+            self.moves()
+
+    def joined(self) -> None:
+        if self.inc:
+            self.was_live, self.fresh = True, False
+            self.views = {key: views.began(view, self.me, inc=self.inc) for key, view in self.views.items()}
+            self.next_poll_ms = 0
+
+    # News -------------------------------------------------------------------------------------------------------------
+
+    def watched(self, changes, revision: int) -> None:
+        seen = self.follower.streamed(changes, revision)
+        if seen is not None:
+            self._seen(seen)
+
+    def _polled(self, listing) -> None:
+        if isinstance(listing, Listing):
+            self._heard()
+            self.newest = max(self.newest, listing.revision)
+            seen = self.follower.polled(listing)
+            if seen is not None:
+                self._seen(seen)
+            self.fresh = self.fresh or listing.revision >= self.session.inc
+
+    def _seen(self, seen) -> None:
+        self.newest = max(self.newest, seen.revision)
+        self.seats.feed(seen, self.now_ms())
+        for change in seen.changes:
+            key = key_of(KEYS, change.key)
+            if key is not None:
+                self.learn(key, change.item)
+            elif change.key == KEYS.spool(self.me.spool) and change.item is not None:
+                self.learn_spool(change.item)
+
+    def learn(self, key: PairKey, item) -> None:
+        view = self.views.get(key) or View(key=key)
+        self.know(views.learned(view, item, self.me, inc=self.inc))
+
+    def learn_spool(self, item) -> None:
+        if self.spool_item is None or item.mod_revision > self.spool_item.mod_revision:
+            self.spool_item = item
+
+    def know(self, view: View) -> None:
+        before = self.views.get(view.key)
+        self.views[view.key] = view
+        if before is None or before.state is not view.state or before.epoch != view.epoch:
+            self.world.note(f"{self.name} sees {view.key.spool[:4]}/{view.key.shadow} {view.state} {view.epoch}")
+            self.align(view.key)
+
+    def align(self, key: PairKey) -> None:
+        """The local half of whatever happened to a pairing."""
+
+        def all_of_it(disk) -> None:
+            view = self.views[key]
+            for name, row in list(disk.rows.items()):
+                after = rows.aligned(row, view, self.me)
+                if after != row:
+                    self.world.count[f"{row.kind}_to_{after.kind}"] += row.kind is not after.kind
+                    disk.put(name, after)
+
+        if any(row.attached and row.attached.key == key for row in self.disk.rows.values()) or self.disk.pending:
+            self.disk.commit(self, all_of_it)
+
+    # Transactions -----------------------------------------------------------------------------------------------------
+
+    def transact(self, what, transaction, answered) -> None:
+        """One at a time of a kind, guarded by the session, never sent again: unanswered is read back."""
+        if what in self.busy:
+            return
+        self.busy.add(what)
+        compares, puts = transaction
+        inc = self.session.inc
+
+        def answer(outcome) -> None:
+            self.busy.discard(what)
+            if not isinstance(outcome, Outcome):
+                self.next_poll_ms = 0
+                return self.unanswered(what, transaction)
+            self._heard()
+            self.newest = max(self.newest, outcome.revision)
+            member = {item.key: item for item in outcome.found}.get(self.key)
+            if not outcome.succeeded and (member is None or member.create_revision != inc):
+                if self.session.phase is Phase.LIVE and self.session.inc == inc:
+                    self.session = sessions.step(self.session, Event.LOST, self.now_ms(), lease=self.session.lease)
+                return None
+            return answered(outcome) if self.inc == inc else None
+
+        guard = created_at(self.key, inc)
+        self.world.after(
+            self.world.hiccup(),
+            lambda life=self.life: life == self.life and self.deliver(
+                lambda: self._etcd(lambda m, _: m.txn([guard, *compares], puts), answer)
+            ),
+        )  # fmt: skip
+
+    def unanswered(self, what, transaction) -> None:
+        """Nothing is known; reading and rewriting will tell."""
+
+    def _spool(self, now_ms: int) -> None:
+        """Open the spool in a new session; later tell how far it came."""
+        item = self.spool_item
+        if self.opened:
+            if spools.due(item, sequence=self.disk.sequence, noted_ms=self.noted_ms, now_ms=now_ms):
+                self.noted_ms = now_ms
+                note = spools.to_note(KEYS, self.me, item, sequence=self.disk.sequence, inc=self.inc)
+                self._write_spool(note)
+            return
+        judged = spools.judge(item, self.me, self.seats, sequence=self.disk.sequence)
+        if judged.verdict is not Verdict.GOOD:
+            self._stay_out(judged)
+            return
+        opening = spools.to_open(
+            KEYS, self.me, item, judged.known, self.seats, sequence=self.disk.sequence, inc=self.inc
+        )
+        self.noted_ms = now_ms
+        self._write_spool(opening)
+
+    def _write_spool(self, transaction) -> None:
+        put = transaction[1][0]
+
+        def answered(outcome) -> None:
+            if outcome.succeeded:
+                self.learn_spool(made(put, outcome.revision))
+            else:
+                self.next_poll_ms = 0
+
+        self.transact("spool", transaction, answered)
+
+    def _stay_out(self, judged) -> None:
+        self.world.note(f"{self.name} {judged.verdict}: {judged.text}")
+        lease = self.session.lease
+        self.session = sessions.step(self.session, Event.RESIGN, self.now_ms())
+        self._etcd(lambda m, _: m.revoke(lease), lambda _: None)
+        if judged.verdict is Verdict.BEHIND:
+            self.stopped = True
+            self.world.quarantine(self)
+
+    def guard_tells(self, item, sequence: int) -> bool:
+        """Whether a copy at this sequence would be recognised."""
+        return spools.judge(item, self.me, Seats(MEMBERS, now_ms=0), sequence=sequence).verdict is Verdict.BEHIND
+
+    # Moves ------------------------------------------------------------------------------------------------------------
+
+    def scene(self, key: PairKey | None = None) -> Scene:
+        others = [each for each in self.candidates() if key is None or each.node not in {key.shadow, self.name}]
+        return Scene(
+            me=self.me, session=self.session, now_ms=self.now_ms(), seats=self.seats, opened=self.opened,
+            paused=self.world.now < self.world.pause_until, dead=frozenset(self.world.dead), leaving=self.draining,
+            elsewhere=any(peers.usable(each, node=self.name, spool=self.me.spool) for each in others),
+            reprotect_delay_ms=8_000,
+        )  # fmt: skip
+
+    def candidates(self) -> list[Candidate]:
+        hosts = self.world.hosts
+        return [
+            Candidate(
+                node=seat.node, spool=seat.spool, site=hosts[seat.node].site, load=len(hosts[seat.node].disk.rows),
+                healthy=not hosts[seat.node].draining,
+            )
+            for seat in self.seats.live
+        ]  # fmt: skip
+
+    def here(self, key: PairKey) -> Here:
+        own = spare = unconfirmed = moving = 0
+        view = self.views[key]
+        for name, row in self.disk.rows.items():
+            if not rows.belongs(row, view):
+                continue
+            own += row.kind is Kind.OWN
+            spare += row.kind is not Kind.OWN
+            unconfirmed += row.kind is Kind.OWN and not row.confirmed
+            moving += self.moving(name)
+        return Here(own=own, spare=spare, unconfirmed=unconfirmed, moving=moving)
+
+    def moving(self, name: str) -> bool:
+        return False
+
+    def moves(self) -> None:
+        if not self.live or self.disk.pending:
+            return
+        for key, view in sorted(self.views.items()):
+            if view.state not in {State.UNPAIRED, State.STRANGE} and key not in self.busy:
+                move = moves.decide(view, self.here(key), self.scene(key))
+                if move is not Move.NOTHING:
+                    self._move(view, move)
+
+    def _move(self, view: View, move: Move) -> None:
+        self.world.count[move] += 1
+        transaction = self._transaction(view, move)
+        leaves = move in {Move.VOID, Move.GIVE}
+        if leaves:
+            self.know(views.leaving(view))
+        put = transaction[1][0]
+
+        def answered(outcome) -> None:
+            if outcome.succeeded:
+                self.know(views.written(self.views[view.key], put.value, self.me, key=put.key,
+                                        revision=outcome.revision, inc=self.inc))  # fmt: skip
+                return
+            found = {item.key: item for item in outcome.found}.get(put.key)
+            if leaves:
+                self.know(views.not_left(self.views[view.key], self.me, inc=self.inc))
+            if found is not None:
+                self.learn(view.key, found)
+
+        self.world.note(f"{self.name} {move} {view.key.spool[:4]}/{view.key.shadow}")
+        self.transact(view.key, transaction, answered)
+
+    def _transaction(self, view: View, move: Move):
+        if move is Move.CLAIM:
+            return writes.to_claim(KEYS, view)
+        if move is Move.ADOPT:
+            return writes.to_adopt(KEYS, view, self.me, self.seats.get(view.pairing.owner))
+        if move is Move.VOID:
+            return writes.to_void(KEYS, view)
+        return writes.to_give(KEYS, view, moves.other_end(view, self.scene()))
+
+    # Whom to copy to --------------------------------------------------------------------------------------------------
+
+    def target(self) -> View | None:
+        """The pairing that new copies go under; makes one where there is none."""
+        chosen = peers.choose(
+            self.candidates(), node=self.name, spool=self.me.spool, site=self.site, current=self.peer
+        )
+        if chosen is None:
+            return None
+        self.peer = chosen.node
+        key = PairKey(spool=self.me.spool, shadow=chosen.node)
+        view = self.views.get(key) or View(key=key)
+        if views.may_copy(view) and view.pairing.copy == chosen.spool:
+            return view
+        seat = self.seats.get(chosen.node)
+        here = self.here(key) if key in self.views else Here()
+        if key not in self.busy and not self.disk.pending and moves.may_pair(view, here, seat, self.scene(key)):
+            self._pair(view, seat)
+        return None
+
+    def _pair(self, view: View, seat) -> None:
+        transaction = writes.to_pair(KEYS, view, self.me, seat, revision=self.newest)
+        put = transaction[1][0]
+        self.world.note(f"{self.name} pairs with {seat.node}")
+
+        def answered(outcome) -> None:
+            if outcome.succeeded:
+                self.learn(view.key, made(put, outcome.revision))
+            else:
+                self.next_poll_ms = 0
+
+        self.transact(view.key, transaction, answered)
+
+
+def made(put, revision: int):
+    """The item a transaction of ours wrote."""
+    return Item(key=put.key, value=put.value, create_revision=revision, mod_revision=revision)

@@ -1,0 +1,100 @@
+"""A simulated disk: rows that are durable once their commit was synced, in order; what was not is lost at a power cut."""
+
+from dataclasses import dataclass, replace
+
+from coordinator.ownership.rows import Attached, Row
+
+FSYNC_S = (0.0005, 0.008)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a row, kept as history."""
+
+    outcome: str
+    attached: Attached | None
+    told: bool = False
+
+
+class Commit:
+    """One transaction on its way to the disk."""
+
+    __slots__ = ("gone", "host", "life", "then", "what")
+
+    def __init__(self, what, then, host) -> None:
+        self.what, self.then, self.host, self.life, self.gone = what, then, host, host.life, False
+
+
+class Disk:
+    """One spool."""
+
+    def __init__(self, world, *, spool: str = "") -> None:
+        self.world = world
+        self.spool = spool or f"{world.random.getrandbits(64):016x}"
+        self.rows: dict[str, Row] = {}
+        self.settled: dict[str, Settled] = {}
+        self.sequence = 0
+        self.quarantined = False
+        self.slow_until = self.free_at = 0.0
+        self.pending: list[Commit] = []
+
+    def commit(self, host, what, then=None) -> None:
+        """``what(disk)`` happens at once and as a whole when it is synced; then ``then()`` in the process."""
+        commit = Commit(what, then, host)
+        self.pending.append(commit)
+        draw = self.world.random.uniform
+        took = draw(0.3, 3.0) if self.slow_until > self.world.now else draw(*FSYNC_S)
+        self.free_at = max(self.free_at, self.world.now) + took
+        self.world.at(self.free_at, lambda: self._synced(commit))
+
+    def _synced(self, commit: Commit) -> None:
+        if commit.gone:
+            return
+        self.pending.remove(commit)
+        self._apply(commit)
+        if commit.then is not None and commit.host.life == commit.life:
+            commit.host.deliver(commit.then)
+
+    def _apply(self, commit: Commit) -> None:
+        self.sequence += 1
+        commit.what(self)
+
+    def lose(self, *, power: bool) -> None:
+        """The process is gone; with power, what had not been synced, but for some of it, oldest first."""
+        pending, self.pending = self.pending, []
+        kept = self.world.random.randint(0, len(pending)) if power else len(pending)
+        for number, commit in enumerate(pending):
+            commit.gone = True
+            if number < kept:
+                self._apply(commit)
+
+    # Inside a commit --------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, row: Row) -> None:
+        self.rows[name] = row
+        self.settled.pop(name, None)
+        self.world.touched(name)
+
+    def settle(self, name: str, outcome: str, *, told: bool) -> None:
+        row = self.rows.pop(name, None)
+        before = self.settled.get(name)
+        if before is None or before.outcome == "moved":
+            self.settled[name] = Settled(outcome, row.attached if row else None, told or row is None)
+            if outcome != "moved":
+                self.world.knows.add((self.spool, name))
+        self.world.touched(name)
+
+    def told(self, name: str) -> None:
+        if name in self.settled:
+            self.settled[name] = replace(self.settled[name], told=True)
+
+    # Copies of it -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self):
+        return self.spool, dict(self.rows), dict(self.settled), self.sequence
+
+    @classmethod
+    def restored(cls, world, kept) -> "Disk":
+        disk = cls(world, spool=kept[0])
+        disk.rows, disk.settled, disk.sequence = dict(kept[1]), dict(kept[2]), kept[3]
+        return disk

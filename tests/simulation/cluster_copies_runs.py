@@ -1,0 +1,60 @@
+"""Runs of the world `copies`: where rows come in, what the weather is, and what a run amounted to."""
+
+from dataclasses import replace
+
+from coordinator.ownership.rows import OnUnknown
+from coordinator.timing import FAST
+from tests.simulation.cluster_copies_disk import Disk
+from tests.simulation.cluster_copies_rows import Host
+from tests.simulation.cluster_copies_world import CopiesWorld
+from tests.simulation.cluster_runs import NODES, check_fences
+from tests.simulation.cluster_world import Violation, Weather
+
+SECONDS, CALM_S = 110.0, 50.0
+SITES = {"a": "one", "b": "one", "c": "two", "d": "two"}
+KINDS = ("crash", "crash", "power", "destroy", "reverted", "pause", "machine_pause", "cut", "cut_one_way", "cut_etcd",
+         "peers_gone", "isolate", "deaf", "mute", "split", "etcd_leader", "etcd_down", "slow_fsync", "slow_disk",
+         "compact", "drain", "upstream_down", "operator_pause")  # fmt: skip
+ROUGH = Weather(faults_per_s=0.12, kinds=KINDS)
+CALM = Weather(faults_per_s=0.0001, kinds=KINDS)
+POLICIES = (OnUnknown.REPEAT, OnUnknown.REPEAT, OnUnknown.REPORT, OnUnknown.VERIFY)
+
+
+def simulate(seed, weather=ROUGH, seconds=SECONDS, *, nodes=NODES, rate_s=1.5, host=Host, calm_s=CALM_S):
+    world = CopiesWorld(seed, weather, calm_s=calm_s)
+    for name in nodes:
+        world.hosts[name] = host(world, name, FAST, nodes, Disk(world), site=SITES[name])
+    world.checks.append(lambda: check_fences(world))
+    arrivals(world, seconds - calm_s / 2, rate_s)
+    world.run(seconds)
+    world.judge_end()
+    return world
+
+
+def arrivals(world, until: float, rate_s: float) -> None:
+    """Clients send to whoever takes it."""
+    draw, number = world.random, 0
+
+    def next_one() -> None:
+        nonlocal number
+        number += 1
+        name, host = f"m{number}", world.hosts[draw.choice(sorted(world.hosts))]
+        policy, required = draw.choice(POLICIES), draw.random() < 0.3
+        if not (host.alive and world.now < host.paused_until):
+            host.deliver(lambda: host.arrive(name, policy, required=required))
+        if world.now < until:
+            world.after(draw.expovariate(rate_s), next_one)
+
+    world.after(1.0, next_one)
+
+
+def first_caught(seeds, weather=ROUGH, **options):
+    for seed in seeds:
+        try:
+            simulate(seed, weather, **options)
+        except Violation:
+            return seed
+    return None
+
+
+__all__ = ["first_caught", "replace", "simulate"]

@@ -1,0 +1,281 @@
+"""The world `copies`: what is true of every row, whatever hosts believe, and an upstream that counts every delivery.
+
+A host may own a row *by the store* only: its disk has the row, and the pairing's key, if the row has one, names the
+host in the row's epoch. A copy counts as *reachable* if its host owns the row or could adopt it.
+"""
+
+from collections import Counter
+
+from coordinator.keys import Keys, Role
+from coordinator.ownership.records import PairKey, read_pairing
+from coordinator.ownership.rows import Kind, OnUnknown
+from coordinator.store.contract import Compacted
+from tests.simulation.cluster_copies_disk import Disk
+from tests.simulation.cluster_world import Violation, World
+
+KEYS = Keys(cluster="c", prefix="/r")
+SNAPSHOT_S = 7.0
+RECALL_S = 20.0
+"""An operator finds a quarantined spool, sets it aside and lets the host begin anew."""
+
+
+class CopiesWorld(World):
+    """Time, network, store, hosts with disks, and the books of every row."""
+
+    def __init__(self, seed, weather, *, calm_s: float) -> None:
+        super().__init__(seed, weather)
+        self.calm_s = calm_s
+        self.answered: dict[str, bool] = {}
+        """Rows answered for; whether kept twice was part of the answer."""
+        self.policies: dict[str, OnUnknown] = {}
+        self.attempts: dict[str, list[tuple[str, str]]] = {}
+        """Deliveries of a row: which spool's host made them, and its name."""
+        self.reported: set[str] = set()
+        self.lost: dict[str, str] = {}
+        self.knows: set[tuple[str, str]] = set()
+        """Which spool has a row's outcome, or had it."""
+        self.excused: set[tuple[str, str]] = set()
+        self.copies: dict[str, int] = {}
+        self.exposed: dict[str, str] = {}
+        self.dirty: set[str] = set()
+        self.count: Counter = Counter()
+        self.closed_until = self.pause_until = 0.0
+        self.dead: set[str] = set()
+        self.cause = ""
+        self._told_revision = 1
+        self.kept: dict[str, list] = {}
+        self.checks.append(self.check_rows)
+
+    def plan(self, until: float) -> None:
+        """Nothing breaks in the last part, so that everything can come to its end."""
+        super().plan(until - self.calm_s)
+        for name in sorted(self.hosts):
+            self.after(self.random.uniform(0, SNAPSHOT_S), lambda n=name: self._snapshot(n))
+
+    # What is true -----------------------------------------------------------------------------------------------------
+
+    def touched(self, name: str) -> None:
+        self.dirty.add(name)
+        self.changed = True
+
+    def tell(self) -> None:
+        """Whatever became of a pairing's key concerns its rows."""
+        prefix = KEYS.ownerships
+        try:
+            changed = {change.key for change in self.etcd.model.changes(prefix, self._told_revision + 1)}
+        except Compacted:
+            changed = {key for key in self.etcd.model.items if key.startswith(prefix)}
+        self._told_revision = self.etcd.model.revision
+        if changed:
+            for host in self.hosts.values():
+                for name, row in host.disk.rows.items():
+                    if row.attached and KEYS.ownership(row.attached.key.spool, row.attached.key.shadow) in changed:
+                        self.dirty.add(name)
+        super().tell()
+
+    def pairing(self, key: PairKey):
+        item = self.etcd.model.items.get(KEYS.ownership(key.spool, key.shadow))
+        return None if item is None else read_pairing(item.value)
+
+    def standing(self, host, name: str) -> tuple[bool, bool]:
+        """Whether the host owns the row by the store, and whether its copy can be reached at all."""
+        row = host.disk.rows.get(name)
+        if row is None or host.disk.quarantined:
+            return False, False
+        own = row.kind is Kind.OWN
+        if row.attached is None:
+            return own, own
+        found = self.pairing(row.attached.key)
+        if found is None:
+            return False, False
+        at_spool = row.attached.key.spool == host.disk.spool
+        if found.epoch != row.attached.epoch:
+            alone = own and at_spool and found.epoch > row.attached.epoch
+            return alone, alone
+        end = at_spool or (row.attached.key.shadow == host.name and found.copy == host.disk.spool)
+        owns = end and found.owner == host.name
+        return owns, owns or (end and not found.void)
+
+    def reach(self, name: str) -> int:
+        return sum(self.standing(host, name)[1] for host in self.hosts.values())
+
+    def finished(self, name: str) -> bool:
+        return bool(self.attempts.get(name)) or name in self.reported or name in self.lost
+
+    # I1 ---------------------------------------------------------------------------------------------------------------
+
+    def answer(self, name: str, *, twice: bool) -> None:
+        """The client was told 250."""
+        self.answered[name] = twice
+        self.count["answered"] += 1
+        self.count["unprotected"] += not twice
+        found = self.reach(name)
+        if not self.finished(name) and found < (2 if twice else 1):
+            raise Violation(f"I1: {name} answered, kept twice {twice}, is on {found} disks\n{self.story(name)}")
+        self.copies[name] = found
+        self.touched(name)
+
+    def check_rows(self) -> None:
+        dirty, self.dirty = self.dirty, set()
+        cause, self.cause = self.cause, ""
+        for name in sorted(dirty):
+            if name in self.answered and not self.finished(name):
+                self._check_row(name, self.reach(name), cause)
+
+    def _check_row(self, name: str, found: int, cause: str) -> None:
+        before, self.copies[name] = self.copies.get(name, 0), found
+        if found >= 2:
+            self.exposed.pop(name, None)
+            return
+        if found == 1:
+            if before >= 2:
+                self.exposed[name] = cause or self._voided(name)
+            return
+        promised = self.answered[name] and name not in self.exposed
+        if not cause or promised:
+            raise Violation(f"I1: {name} is gone ({cause or 'nothing was destroyed'})\n{self.story(name)}")
+        self.lost[name] = "unprotected" if not self.answered[name] else self.exposed[name]
+        self.count[f"lost_{self.lost[name]}"] += 1
+        self.note(f"lost {name}: {self.lost[name]}")
+
+    def _voided(self, name: str) -> str:
+        """A copy stopped to count without anything destroyed: only because its owner said so."""
+        others = [h for h in self.hosts.values() if name in h.disk.rows and not self.standing(h, name)[1]]
+        for host in others:
+            row = host.disk.rows[name]
+            found = self.pairing(row.attached.key) if row.attached else None
+            if found is not None and (found.void or found.epoch > row.attached.epoch):
+                return "void"
+        raise Violation(f"I1: a copy of {name} went without a reason\n{self.story(name)}")
+
+    def story(self, name: str) -> str:
+        lines = [f"{h.name}: {h.disk.rows.get(name)} {h.disk.settled.get(name)}" for h in self.hosts.values()]
+        mine = [line for line in self.log if name in line]
+        return "\n".join([*lines, *mine[-40:], "--", self.tail(25)])
+
+    def judge_end(self) -> None:
+        """After the calm everything that was answered has come to its end, or waits for a person."""
+        for name in self.answered:
+            if self.finished(name):
+                continue
+            if any(host.held(name) for host in self.hosts.values()):
+                self.count["held"] += 1
+            else:
+                raise Violation(f"I1: {name} never came to an end\n{self.story(name)}")
+
+    # I3 and I5 --------------------------------------------------------------------------------------------------------
+
+    def attempted(self, host, name: str) -> None:
+        """The last step of an attempt leaves the host: nothing can take it back."""
+        spool = host.disk.spool
+        owners = [each.name for each in self.hosts.values() if self.standing(each, name)[0]]
+        if owners != [host.name]:
+            raise Violation(f"I3: {host.name} attempts {name} of {owners} at {self.now:.3f}\n{self.story(name)}")
+        member = self.etcd.model.items.get(KEYS.member(Role.NODE, host.name))
+        if member is None or member.create_revision != host.session.inc:
+            raise Violation(f"I3: {host.name} attempts {name} without a session\n{self.story(name)}")
+        if (spool, name) in self.excused:
+            self.count["repeated_from_young_copy"] += name in self.attempts
+        elif (spool, name) in self.knows:
+            raise Violation(f"I5: {host.name} attempts {name}, whose outcome it had\n{self.story(name)}")
+        elif name in self.attempts and self.policies[name] is not OnUnknown.REPEAT:
+            raise Violation(f"I5: {name} is {self.policies[name]} and done again\n{self.story(name)}")
+
+    def upstream(self, host, name: str) -> str:
+        """What becomes of a row: ``done``, ``later``, ``never``, or no word of it, done or not."""
+        self.note(f"{host.name} sends {name}")
+        draw = self.random.random()
+        if draw < 0.02:
+            return "nothing"
+        if self.now < self.closed_until:
+            return "later"
+        if draw < 0.10:
+            return "later"
+        if draw < 0.13:
+            return "never"
+        self.count["delivered"] += 1
+        if name in self.attempts:
+            self.count["twice" if self.attempts[name][-1][0] == host.disk.spool else "twice_elsewhere"] += 1
+        self.attempts.setdefault(name, []).append((host.disk.spool, host.name))
+        self.touched(name)
+        return "silent" if draw > 0.97 else "done"
+
+    # Faults -----------------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, name: str) -> None:
+        host = self.hosts[name]
+        self.kept.setdefault(name, []).append((self.now, host.disk.snapshot()))
+        del self.kept[name][:-6]
+        self.after(SNAPSHOT_S, lambda: self._snapshot(name))
+
+    def _power(self, name, host, length) -> None:
+        host.power_off()
+        self.after(length, host.start)
+
+    def replace_disk(self, host, disk: Disk, cause: str) -> None:
+        """Whatever was on the old one is gone."""
+        for row in {*host.disk.rows, *disk.rows}:
+            self.touched(row)
+        self.kept[host.name] = []
+        host.disk, self.cause = disk, cause
+        self.check_rows()
+
+    def _destroy(self, name, host, length) -> None:
+        """The machine is gone with its disk; another one gets its name, later."""
+        self.count["destroyed"] += 1
+        host.power_off()
+        self.replace_disk(host, self.new_disk(host), "destroyed")
+        if self.random.random() < 0.3:
+            self.dead.add(name)
+        self.after(min(60.0, length * self.random.choice((0.3, 1, 3))), lambda: self._replaced(host))
+
+    def new_disk(self, host) -> Disk:
+        return Disk(self)
+
+    def _replaced(self, host) -> None:
+        self.dead.discard(host.name)
+        host.start()
+
+    def _reverted(self, name, host, length) -> None:
+        """The machine comes back with its disk as it was some time before."""
+        kept = [each for each in self.kept.get(name, []) if self.now - each[0] > 2]
+        if not kept or host.disk.quarantined:
+            return
+        self.count["reverted"] += 1
+        _, snapshot = self.random.choice(kept)
+        host.power_off()
+        old, disk = host.disk, Disk.restored(self, snapshot)
+        item = self.etcd.model.items.get(KEYS.spool(disk.spool))
+        if item is None or not host.guard_tells(item, disk.sequence):
+            self.count["young_copies"] += 1  # younger than the last telling: nobody can know
+            self.excused |= {(disk.spool, row) for row in disk.rows if row in old.settled}
+        self.replace_disk(host, disk, "reverted")
+        self.after(length, host.start)
+
+    def quarantine(self, host) -> None:
+        self.count["quarantined"] += 1
+        self.note(f"{host.name} quarantined")
+        host.disk.quarantined = True
+        for row in host.disk.rows:
+            self.touched(row)
+        self.cause = "reverted"
+        self.check_rows()
+        self.after(RECALL_S, lambda h=host, d=host.disk: self._set_aside(h, d))
+
+    def _set_aside(self, host, disk) -> None:
+        if host.disk is disk:
+            host.power_off()
+            self.replace_disk(host, Disk(self), "reverted")
+            self.after(1.0, host.start)
+
+    def _slow_disk(self, name, host, length) -> None:
+        host.disk.slow_until = self.now + length
+
+    def _drain(self, name, host, length) -> None:
+        host.drain_until = self.now + max(8.0, length)
+
+    def _upstream_down(self, name, host, length) -> None:
+        self.closed_until = self.now + length
+
+    def _operator_pause(self, name, host, length) -> None:
+        self.pause_until = self.now + length
