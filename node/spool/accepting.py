@@ -8,7 +8,9 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from node.spool.errors import SpoolBroken, SpoolFull
@@ -45,16 +47,19 @@ class Fresh:
     def __init__(self, highest: str, recent: Iterable[str] = ()) -> None:
         """``highest`` of the ids in the database; ``recent`` may be greater."""
         self._highest = highest
-        self._recent: dict[str, None] = dict.fromkeys(recent)
+        # Not a dictionary that forgets its first key: finding that walks over all that were forgotten before.
+        self._order = deque(dict.fromkeys(recent))
+        self._recent = set(self._order)
 
     def take(self, message_id: str) -> bool:
         """True if no message has this id; from now on one has."""
         if message_id <= self._highest or message_id in self._recent:
             return False
-        self._recent[message_id] = None
-        if len(self._recent) > RECENT_IDS:
-            oldest = next(iter(self._recent))
-            del self._recent[oldest]
+        self._recent.add(message_id)
+        self._order.append(message_id)
+        if len(self._order) > RECENT_IDS:
+            oldest = self._order.popleft()
+            self._recent.remove(oldest)
             self._highest = max(self._highest, oldest)
         return True
 
@@ -81,8 +86,10 @@ class Acceptor:
         self._forward = forward
         self._nudge = nudge
         self._healthy = healthy
-        # None asks the thread to end after what came before.
-        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._inbox: deque[Ticket] = deque()
+        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """Rung after something was put into the inbox; True asks the thread to end after what came before."""
+        self._ringing = False
         self._fresh = Fresh("")
         self._rest_until_s = 0.0
         self._thread: threading.Thread | None = None
@@ -91,6 +98,7 @@ class Acceptor:
         """Begin, on segments that were started."""
         self._fresh = fresh
         self._rest_until_s = 0.0
+        self._ringing = False
         # A daemon: a process that forgets to close must still end, and what was not answered was not promised.
         self._thread = threading.Thread(target=self._run, name="spool-journal", daemon=True)
         self._thread.start()
@@ -99,40 +107,55 @@ class Acceptor:
         """Finish what was handed over; idempotent. Blocks."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._inbox.put(None)
+            self._bell.put(True)
             thread.join()
 
     def take(self, ticket: Ticket) -> None:
-        """Take over a ticket for an arrival; its future is done when the message is durable."""
-        self._inbox.put(ticket)
+        """Take over a ticket for an arrival; its future is done when the message is durable.
+
+        Called in the event loop. The thread is woken once a turn of the loop, not for every message: woken amid the
+        turn it could only wait for the interpreter.
+        """
+        self._inbox.append(ticket)
+        if not self._ringing:
+            self._ringing = True
+            ticket.future.get_loop().call_soon(self._ring)
+
+    def _ring(self) -> None:
+        self._ringing = False
+        self._bell.put(False)
 
     # ---- in the thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         stopping = tidy = False
-        while not stopping:
-            batch, stopping = self._gather(None if tidy else IDLE_S)
+        while not (stopping and not self._inbox):
+            if not self._inbox:
+                stopping = self._wait(None if tidy else IDLE_S)
+            batch = self._gather()
             if batch:
                 self._serve(batch)
                 tidy = False
             elif not stopping:
                 tidy = not self._pending.waiting and not self._segments.tidy()
 
-    def _gather(self, timeout_s: float | None) -> tuple[list[Ticket], bool]:
-        """Everything waiting, up to the bounds; waits for the first. True if asked to stop."""
+    def _wait(self, timeout_s: float | None) -> bool:
+        """Wait for mail, for at most so long. True if asked to stop."""
+        with suppress(queue.Empty):
+            while not self._inbox:
+                if self._bell.get(timeout=timeout_s):
+                    return True
+        return False
+
+    def _gather(self) -> list[Ticket]:
+        """Everything waiting, up to the bounds."""
         batch: list[Ticket] = []
         size_bytes = 0
-        try:
-            found = self._inbox.get(timeout=timeout_s)
-            while found is not None:
-                batch.append(found)
-                size_bytes += _size_of(found)
-                if len(batch) >= MAX_BATCH or size_bytes >= MAX_BATCH_BYTES:
-                    return batch, False
-                found = self._inbox.get_nowait()
-        except queue.Empty:
-            return batch, False
-        return batch, True
+        while self._inbox and len(batch) < MAX_BATCH and size_bytes < MAX_BATCH_BYTES:
+            found = self._inbox.popleft()
+            batch.append(found)
+            size_bytes += _size_of(found)
+        return batch
 
     def _serve(self, tickets: list[Ticket]) -> None:
         fresh: list[Ticket] = []
