@@ -1,6 +1,6 @@
 """Finished spans as OTLP protobuf, a third of the cost of going through the SDK's span objects (docs/performance.md).
 
-Pure translation. Frames and rare parts are OpenTelemetry's own generated messages. What every span has is put together
+Pure translation. Rare parts are OpenTelemetry's own generated messages. Frames and what every span has are put together
 as octets (Protocol Buffers encoding, "Message structure"; opentelemetry-proto v1 trace.proto, field numbers), which the
 library then parses as a whole.
 """
@@ -13,7 +13,7 @@ from typing import Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from node import __version__
 from node.telemetry.contract import AttributeValue, FinishedSpan, TraceContext
@@ -23,6 +23,16 @@ CACHED: Final = 1_024
 """Names kept encoded."""
 _ONE_OCTET: Final = 0x80
 """Lengths below need one octet."""
+_SMALL: Final = _ONE_OCTET - 2
+"""Length of a text whose value's length needs one octet too."""
+FEW_CHARS: Final = 20
+FEW_NUMBERS: Final = 255
+"""Values up to these are kept encoded; what is longer is mostly different each time."""
+_RESOURCE_SPANS: Final = b"\x0a"
+"""Field 1 of the request."""
+_RESOURCE: Final = b"\x0a"
+_SCOPE_SPANS: Final = b"\x12"
+"""Fields 1 and 2 of ResourceSpans."""
 _SPANS: Final = b"\x12"
 """Field 2 of ScopeSpans."""
 _TIMES: Final = struct.Struct("<BQBQ")
@@ -43,12 +53,23 @@ def attribute(key: str, value: AttributeValue) -> KeyValue:
 
 def request_of(spans: Sequence[FinishedSpan], resource: dict[str, str]) -> ExportTraceServiceRequest:
     """Encode a batch of one process."""
-    scope = ScopeSpans(scope=InstrumentationScope(name=SCOPE, version=__version__))
-    # Parsed by the library as a whole: so nothing but what its schema knows can leave, and the spans cost a copy.
-    scope.MergeFromString(b"".join([_field(_SPANS, _octets(span)) for span in spans]))
-    attributes = [attribute(key, value) for key, value in resource.items()]
-    block = ResourceSpans(resource=Resource(attributes=attributes), scope_spans=[scope])
-    return ExportTraceServiceRequest(resource_spans=[block])
+    scope = b"".join([_scope(), *(_field(_SPANS, _octets(span)) for span in spans)])
+    block = _field(_RESOURCE, _resource(tuple(resource.items()))) + _field(_SCOPE_SPANS, scope)
+    # Parsed by the library as a whole, once: so nothing but what its schema knows can leave, and no message is copied.
+    request = ExportTraceServiceRequest()
+    request.MergeFromString(_field(_RESOURCE_SPANS, block))
+    return request
+
+
+@lru_cache(maxsize=1)
+def _scope() -> bytes:
+    """What every batch begins with: the scope, as field 1 of ScopeSpans."""
+    return _field(b"\x0a", bytes(InstrumentationScope(name=SCOPE, version=__version__).SerializeToString()))
+
+
+@lru_cache(maxsize=2)
+def _resource(attributes: tuple[tuple[str, str], ...]) -> bytes:
+    return bytes(Resource(attributes=[attribute(key, value) for key, value in attributes]).SerializeToString())
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
@@ -60,6 +81,8 @@ def _field(tag: bytes, content: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
+    if _ONE_OCTET <= number < _ONE_OCTET << 7:
+        return b"%c%c" % (number & 0x7F | 0x80, number >> 7)
     octets = bytearray()
     while number >= _ONE_OCTET:
         octets.append(number & 0x7F | 0x80)
@@ -81,21 +104,36 @@ def _kind_of(name: str, kind: str) -> bytes:
 def _attribute(key: str, value: AttributeValue) -> bytes:
     """One attribute of a span, as field 9 of it."""
     if type(value) is str:
-        return _field(b"\x4a", _key(key) + _field(b"\x12", _field(b"\x0a", value.encode())))
+        octets = value.encode()
+        length = len(octets)
+        if length < _SMALL:
+            return _field(b"\x4a", b"%b\x12%c\x0a%c%b" % (_key(key), length + 2, length, octets))
+        return _field(b"\x4a", _key(key) + _field(b"\x12", _field(b"\x0a", octets)))
     if type(value) is int and 0 <= value < 1 << 63:
-        return _field(b"\x4a", _key(key) + _field(b"\x12", b"\x18" + _varint(value)))
+        number = _varint(value)
+        return _field(b"\x4a", b"%b\x12%c\x18%b" % (_key(key), len(number) + 1, number))
     return _field(b"\x4a", attribute(key, value).SerializeToString())
+
+
+_repeated: Final = lru_cache(maxsize=CACHED, typed=True)(_attribute)
+"""For values of which there are few: names and small numbers."""
 
 
 def _octets(span: FinishedSpan) -> bytes:
     """A span on the wire; what only few have is left to the library."""
-    context = span.context
-    head = b"\x0a\x10%b\x12\x08%b" % (context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"))
-    parent = b"\x22\x08" + span.parent_span_id.to_bytes(8, "big") if span.parent_span_id else b""
-    times = _TIMES.pack(0x39, span.start_ns, 0x41, span.end_ns)
-    attributes = b"".join([_attribute(key, value) for key, value in span.attributes.items()])
-    octets = b"".join((head, parent, _kind_of(span.name, span.kind), times, attributes))
-    return octets + _rest(span) if span.events or span.links or span.error else octets
+    context, parent = span.context, span.parent_span_id
+    parts = [
+        b"\x0a\x10%b\x12\x08%b" % (context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big")),
+        b"\x22\x08" + parent.to_bytes(8, "big") if parent else b"",
+        _kind_of(span.name, span.kind),
+        _TIMES.pack(0x39, span.start_ns, 0x41, span.end_ns),
+    ]
+    for key, value in span.attributes.items():
+        few = len(value) <= FEW_CHARS if type(value) is str else type(value) is int and 0 <= value <= FEW_NUMBERS
+        parts.append(_repeated(key, value) if few else _attribute(key, value))
+    if span.events or span.links or span.error:
+        parts.append(_rest(span))
+    return b"".join(parts)
 
 
 def _rest(span: FinishedSpan) -> bytes:
