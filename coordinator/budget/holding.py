@@ -82,6 +82,8 @@ class Situation:
     """There is work and no free permit."""
     urgent: bool = False
     """Some of that work goes first."""
+    queues: bool = False
+    """What is free waits for something else: only what is over a fair part is given."""
     idle: bool = False
     """No work for ``IDLE_MS``, or none that could be done now."""
     gone: tuple[str, ...] = ()
@@ -252,11 +254,8 @@ def _parted(record: Record, me: str, free: int) -> Record:
     """All that is free: to who waits longest, else to the pool."""
     record = shares.give_back(record, me, 0).record
     waiting = shares.urgently_waiting(record) + shares.waiting(record)
-    return (
-        shares.hand(record, me, waiting[0], free).record
-        if waiting and free
-        else shares.give_back(record, me, free).record
-    )
+    moved = shares.hand(record, me, waiting[0], free) if waiting and free else shares.give_back(record, me, free)
+    return moved.record
 
 
 def _given(record: Record, holding: Holding, now: Situation, free: int) -> Record:
@@ -266,7 +265,7 @@ def _given(record: Record, holding: Holding, now: Situation, free: int) -> Recor
     if free and urgent and not now.urgent:
         return shares.hand(record, me, urgent[0], 1).record
     for taker in shares.waiting(record):
-        count = _for(record, holding, taker, free, needs=now.wants or now.urgent)
+        count = _for(record, holding, taker, free, needs=now.wants or now.urgent or now.queues)
         if taker != me and count > 0:
             return shares.hand(record, me, taker, count).record
     return record

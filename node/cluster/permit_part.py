@@ -21,6 +21,8 @@ CALM_MS = 2_000
 """Permits lying free for so long show that there is no more work than permits."""
 REST_MS = 3_000
 """Between two moves of one limit that nobody waits for urgently; a twentieth of a shorter window."""
+QUEUE_MS = 20_000
+"""Without a connection for so long though there was a permit to use it with: the permits are of more use elsewhere."""
 URGENT_MS = 5_000
 """How long a refused urgent need keeps its place at the head of the queue."""
 
@@ -59,6 +61,10 @@ class Counting(Protocol):
 P = TypeVar("P", bound=Counting)
 
 
+def _never() -> bool:
+    return False
+
+
 class PermitPart(Generic[P]):
     """Permits of one limit on this node."""
 
@@ -72,8 +78,10 @@ class PermitPart(Generic[P]):
         self.reserve = 0
         """Of the whole limit."""
         self.window_ms = 1
-        self.slotless_since_ms: int | None = None
-        """Since when there has been no connection to use permits with."""
+        self.slotless: Callable[[], bool] = _never
+        """Whether there is no connection to use permits with."""
+        self.queues_since_ms: int | None = None
+        """Since when permits lie free and a connection to use them with is waited for."""
         self.alone = False
         """The store is silent and everybody goes on with what they hold: nothing is kept for who waits there."""
         self.known_life = False
@@ -103,8 +111,11 @@ class PermitPart(Generic[P]):
         return pool
 
     def want(self, now_ms: int) -> None:
-        """There is more work than permits."""
+        """There is more work than permits; whoever was refused asks again when the next one comes free."""
         self._needs, self._refused_ms = True, now_ms
+        if self.permits.limit:
+            again_ms = min(self.permits.next_free_ms(now_ms), now_ms + self.window_ms)
+            self._asked_ms = max(self._asked_ms, again_ms)
 
     def free(self, now_ms: int) -> int:
         """Permits of the share that are not out."""
@@ -146,8 +157,13 @@ class PermitPart(Generic[P]):
         return self._needs and not self.free(now_ms) and now_ms < self._refused_ms + IDLE_MS
 
     def to_spare(self, now_ms: int) -> int:
-        """Permits to give away: half of those that lie free while there is no more work than permits."""
+        """Permits to give away: half of those that lie free while there is no more work than permits.
+
+        All of them where no connection is at hand: none is handed over while the store is silent.
+        """
         self._look(now_ms)
+        if self.slotless():
+            return self.free(now_ms)
         return 0 if self._needs else -(-self.free(now_ms) // 2)
 
     def moved(self, giver: str, taker: str, total: int, now_ms: int) -> None:
@@ -217,13 +233,14 @@ class PermitPart(Generic[P]):
 
     def _situation(self, at: Moment, *, urgent: bool) -> Situation:
         now_ms = at.now_ms
-        slotless = self.slotless_since_ms is not None and now_ms >= self.slotless_since_ms + self._calm_ms
         delay_ms = reclaim_delay_ms(self._settle_ms, self.window_ms)
+        since_ms = self.queues_since_ms
         return Situation(
             out=self.permits.out(now_ms),
-            wants=self._needs and not slotless,
-            urgent=urgent and not slotless,
-            idle=slotless or now_ms >= self._asked_ms + IDLE_MS,
+            wants=self._needs,
+            urgent=urgent,
+            queues=since_ms is not None,
+            idle=(since_ms is not None and now_ms >= since_ms + QUEUE_MS) or now_ms >= self._asked_ms + IDLE_MS,
             gone=tuple(node for node in holdings.others(self.holding) if at.over(node, delay_ms)),
         )
 

@@ -55,6 +55,7 @@ class SharedAccount:
             on_more=more,
             on_wanted=here.on_slot_wanted,
         )
+        self.permits.slotless = self._slotless
         self.resize(limits, shared, now_ms)
 
     def resize(self, limits: Limits, shared: BudgetLimits, now_ms: int) -> None:
@@ -74,10 +75,13 @@ class SharedAccount:
         return found + ([self.slots] if self.limits.sessions else [])
 
     def look(self, now_ms: int) -> None:
-        """Permits are of no use here while there is no connection to use them with."""
-        slotless = bool(self.limits.sessions) and not self.slots.held() and not self.slots.used
-        since_ms = self.permits.slotless_since_ms
-        self.permits.slotless_since_ms = (now_ms if since_ms is None else since_ms) if slotless else None
+        """Permits are of no use here while the connection to use them with is waited for."""
+        queues = bool(self.limits.sessions) and self.slots.queues(now_ms) and self.permits.free(now_ms) > 0
+        since_ms = self.permits.queues_since_ms
+        self.permits.queues_since_ms = (now_ms if since_ms is None else since_ms) if queues else None
+
+    def _slotless(self) -> bool:
+        return bool(self.limits.sessions) and not self.slots.held()
 
 
 def lot_part(key: str, here: Here, settle_ms: int, *, on_more: Callable[[], None]) -> LotPart:

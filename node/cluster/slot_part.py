@@ -2,7 +2,7 @@
 
 A slot counts as ours once the watch shows its key under our lease; it is ours no more from the moment it is given up,
 before the transaction that does so is sent. Whoever wants one and finds none joins the queue; the holders' delivery is
-told after ``PATIENCE_MS`` that somebody waits, and gives its connection up by the rule of messages and seconds.
+told that somebody waits, and gives a connection up once it is idle, or by the rule of messages and seconds.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,9 @@ from node.cluster.parts import Moment, Proposal
 
 WANTED_MS = 5_000
 """A refusal counts as demand for so long; who has mail asks again every second."""
-PATIENCE_MS = 5_000
-"""A turn lasts at least so long when somebody waits."""
 UNUSED_MS = 2_000
 """A slot nobody opened a connection with goes to who waits after so long."""
+NEVER_MS = -(1 << 60)
 KEEP_MS = 15_000
 """A slot nobody uses and nobody waits for stays at hand for so long."""
 
@@ -55,12 +54,11 @@ class SlotPart:
         self.used: dict[int, SlotLease] = {}
         self._given: dict[int, Given] = {}
         self._unused_ms: dict[int, int] = {}
-        self._wanted_ms = self._asked_ms = -(1 << 60)
+        self._wanted_ms = NEVER_MS
         self._gap_ms = 0
         self._busy = self._doubtful = False
         self._silent = False
         """A connection of an earlier session may still be counted: it was never closed."""
-        self._others_since_ms: int | None = None
         self._told = False
         self._seen_revision = 0
         self._written_revision = 0
@@ -80,6 +78,10 @@ class SlotPart:
     def held(self) -> int:
         """Slots that are ours, used or at hand."""
         return len(self.scene.mine(self.me) - self._given.keys())
+
+    def queues(self, now_ms: int) -> bool:
+        """Whether one is wanted here and there is none."""
+        return now_ms < self._wanted_ms + WANTED_MS and not self.held()
 
     def ours(self) -> tuple[int, ...]:
         """Indexes of slots that are ours."""
@@ -106,6 +108,7 @@ class SlotPart:
         if not free:
             self._wanted_ms = now_ms
             return None
+        self._wanted_ms = NEVER_MS  # met; whoever needs another asks again
         lease = SlotLease(account=self.account, index=free[0])
         self.used[lease.index] = lease
         self._unused_ms.pop(lease.index, None)
@@ -158,21 +161,16 @@ class SlotPart:
         item = self.scene.slots.get(index)
         return item is None or item.mod_revision != given.mod_revision
 
-    def tell(self, now_ms: int) -> None:
-        """Say whether somebody else has waited long enough for us to give a connection up."""
-        waits = self._somebody_else_waits() and bool(self.used)
-        if not waits:
-            self._others_since_ms = None
-        elif self._others_since_ms is None:
-            self._others_since_ms = now_ms
-        wanted = self._others_since_ms is not None and now_ms >= self._others_since_ms + PATIENCE_MS
+    def tell(self) -> None:
+        """Say whether somebody else waits for a connection of ours."""
+        wanted = self._somebody_else_waits() and bool(self.used)
         if wanted != self._told:
             self._told = wanted
             self._on_wanted(self.account, wanted)
 
     def proposals(self, at: Moment) -> list[Proposal]:
         """See Part: one transaction at a time."""
-        self.tell(at.now_ms)
+        self.tell()
         if self._busy or self._seen_revision < self._written_revision:
             return []
         rules = self._rules(at)

@@ -49,7 +49,7 @@ class Timings:
     age_s: float = 600.0  # Exchange cuts sessions at about 20 min
     idle_s: float = 60.0  # and idle ones at 5 min
     messages: int = 50
-    yield_messages: int = 10  # given back after so many messages ...
+    yield_messages: int = 5  # given back after so many messages ...
     yield_s: float = 15.0  # ... or so long, when somebody waits for the slot
     yield_idle_s: float = 0.5  # ... and at once when nothing goes over it
 

@@ -177,8 +177,7 @@ class Ways:
         pool = self.pools.get(way.name)
         if pool is None:
             return Shortage(until_ms=now_ms + UNKNOWN_LOOK_MS, reason="path_not_set_up")
-        place = pool.reserve()
-        if place is None:
+        if pool.full:
             return Shortage(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot")
         count = min(len(due.recipients), way.recipients_per_message)
         external = count if direction is Direction.EXTERNAL and way.counts_external else 0
@@ -190,13 +189,17 @@ class Ways:
             external=external,
             priority=due.message.priority,
         )
+        # The permit first: who has none wants no connection, which others may use meanwhile.
         grant = self._budgets.try_grant(need, steady)
         if isinstance(grant, Refusal):
-            pool.release(place)
             shortage = Shortage(until_ms=now_ms + max(1, grant.retry_ms - steady), reason=grant.reason)
             if grant.reason in LASTING and len(self._short) < MAX_SHORTAGES:
                 self._short[way.account, need.priority is Priority.URGENT, direction] = shortage
             return shortage
+        place = pool.reserve()
+        if place is None:
+            self._budgets.cancelled(grant, steady)
+            return Shortage(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot")
         self._load[way.account] = self._load.get(way.account, 0) + 1
         return Held(way=way, place=place, grant=grant, recipients=count)
 

@@ -147,7 +147,7 @@ MUTATIONS = [
     (slot_taken_without_linger, DYING),
     (fallback_by_majority, SEVERED),
     (fallback_by_those_seen, SEVERED),
-    (attempt_without_a_session, SILENT),
+    (attempt_without_a_session, SEVERED),
     (an_older_store_is_believed, ROUGH),
 ]
 

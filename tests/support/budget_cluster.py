@@ -108,6 +108,7 @@ class Node:
         self.wire, self.fenced, self.parted = wire, [], asyncio.Event()
         self.freed = asyncio.Event()
         self.slot_wanted: set[str] = set()
+        self.holding = False
         self.tasks: list[asyncio.Task] = []
         self.held = None
         self.life = 0
@@ -131,7 +132,7 @@ class Node:
             self.wanted,
             Place(
                 node=self.name, nodes=self.names, session=self.session, keys=KEYS, feed=self.feed, boot=self.boot,
-                clock=self.clock, boot_ms=self.now_ms, on_free=lambda _: self.freed.set(), on_slot_wanted=self._wanted,
+                clock=self.clock, boot_ms=self.now_ms, on_free=self._freed, on_slot_wanted=self._wanted,
                 **self.place,
             ),
             self.home / "kept",
@@ -158,6 +159,16 @@ class Node:
         self.fenced.append("live")
         self.parted = asyncio.Event()
         self.freed.set()
+
+    def _freed(self, _account):
+        if not self.holding:
+            self.freed.set()
+
+    def cancelled(self, grant):
+        """Give back what did not suffice: no news for anybody here."""
+        self.holding = True
+        self.budgets.cancelled(grant, self.clock())
+        self.holding = False
 
     def _wanted(self, account, wanted):
         (self.slot_wanted.add if wanted else self.slot_wanted.discard)(account)
@@ -207,59 +218,81 @@ class Node:
 
 
 class Sender:
-    """A full queue for one account on one node: opens connections, sends, yields when told, as delivery does."""
+    """A full queue for one account on one node, one connection wide, with delivery's order: permit, connection, mail.
+
+    Yields as a pool does: idle while somebody waits, or after five messages or fifteen seconds of it.
+    """
 
     def __init__(self, node: Node, upstream: Upstream, account: str, dice: random.Random, *, recipients=1):
         self.node, self.upstream, self.account, self.dice, self.recipients = node, upstream, account, dice, recipients
         self.sent = 0
+        self.sent_at: list[float] = []
         self.turns: list[tuple[float, float]] = []
         self.urgent = False
         self.stopped = False
+        self._lease = None
+        self._opened_s = self._used_s = 0.0
+        self._used = 0
 
     def seconds(self):
         return min(20.0, self.dice.lognormvariate(-0.51, 0.8))
 
     async def run(self):
         node, loop = self.node, asyncio.get_running_loop()
-        while not self.stopped:
-            lease = None if node.parted.is_set() else node.budgets.try_slot(self.account, node.clock())
-            if lease is None:
-                await node._pause(node.clock() + 1_000)
-                continue
-            self.upstream.connected(self.account, +1)
-            opened, used, parted = loop.time(), 0, node.parted
-            try:
-                while not (parted.is_set() or self._yields(loop.time() - opened, used)):
-                    used += await self._one(loop)
-            finally:
-                self.upstream.connected(self.account, -1)
-                self.turns.append((opened, loop.time()))
-                node.budgets.give_back(lease, node.clock())
+        try:
+            while not self.stopped:
+                if self._lease is not None and self._yields(loop.time()):
+                    self._close(loop.time())
+                grant = None if node.parted.is_set() else self._held(loop.time())
+                if grant is None:
+                    await node._pause(node.clock() + 500)
+                else:
+                    await self._one(grant, loop)
+        finally:
+            if self._lease is not None:
+                self._close(loop.time())
 
-    def _yields(self, age_s, used):
-        wanted = self.account in self.node.slot_wanted and (used >= 10 or age_s >= 15)
-        return wanted or self.stopped or not self.node.budgets.may_send() or age_s > 600
-
-    async def _one(self, loop) -> int:
+    def _held(self, now_s) -> Grant | None:
         node = self.node
-        need = Need(
-            account=self.account,
-            recipients=self.recipients,
-            priority=Priority.URGENT if self.urgent else Priority.NORMAL,
-        )
+        priority = Priority.URGENT if self.urgent else Priority.NORMAL
+        need = Need(account=self.account, recipients=self.recipients, priority=priority)
         answer = node.budgets.try_grant(need, node.clock())
         if isinstance(answer, Refusal):
-            await node._pause(answer.retry_ms)
-            return 0
+            return None
+        if self._lease is None:
+            self._lease = node.budgets.try_slot(self.account, node.clock())
+            if self._lease is None:
+                node.cancelled(answer)
+                return None
+            self.upstream.connected(self.account, +1)
+            self._opened_s, self._used_s, self._used = now_s, now_s, 0
+        return answer
+
+    def _yields(self, now_s):
+        node = self.node
+        tired = self._used >= 5 or now_s - self._opened_s >= 15 or now_s - self._used_s >= 0.5
+        wanted = self.account in node.slot_wanted and tired
+        return wanted or node.parted.is_set() or not node.budgets.may_send() or now_s - self._opened_s > 600
+
+    def _close(self, now_s):
+        lease, self._lease = self._lease, None
+        self.upstream.connected(self.account, -1)
+        self.turns.append((self._opened_s, now_s))
+        self.node.budgets.give_back(lease, self.node.clock())
+
+    async def _one(self, grant, loop):
+        node = self.node
         begun, parted, seconds = loop.time(), node.parted, self.seconds()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await parted.wait()
         # A conversation cut by the fence is counted all the same, when the upstream comes to it.
-        node.budgets.settled(answer, node.clock(), vanished=parted.is_set())
+        node.budgets.settled(grant, node.clock(), vanished=parted.is_set())
         self.upstream.message(self.account, begun, begun + seconds, self.recipients)
         self.sent += 1
-        return 1
+        self._used += 1
+        self._used_s = loop.time()
+        self.sent_at.append(self._used_s)
 
 
 class Faulty:

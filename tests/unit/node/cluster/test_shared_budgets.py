@@ -105,22 +105,18 @@ def test_full_queues_use_all_and_break_nothing(tmp_path, accounts):
         await asyncio.sleep(300)
         house.within()
         for number in range(accounts):
-            assert house.used(begin, begin + 300, f"t/{number}") >= 0.96
+            assert house.used(begin, begin + 300, f"t/{number}") >= 0.97
         for name in NAMES:
-            assert longest_wait(house, name, accounts) <= 60
+            assert longest_wait(house, name, begin, begin + 300) <= 60
 
     virtual(tmp_path, story, limits(accounts))
 
 
-def longest_wait(house, name, accounts):
-    """The longest time a node had no connection to an account."""
-    worst = 0
-    for number in range(accounts):
-        turns = sorted(t for s in house.senders if s.node.name == name and s.account == f"t/{number}" for t in s.turns)
-        at = turns[0][0]
-        for begun, ended in turns:
-            worst, at = max(worst, begun - at), max(at, ended)
-    return worst
+def longest_wait(house, name, begin, end):
+    """The longest time a node sent nothing."""
+    times = sorted(at for sender in house.senders if sender.node.name == name for at in sender.sent_at)
+    marks = [begin, *(at for at in times if begin <= at <= end), end]
+    return max(after - before for before, after in pairwise(marks))
 
 
 def test_one_permit_a_minute_goes_round(tmp_path):
@@ -462,7 +458,8 @@ def test_a_full_store_leaves_everything_where_it_is(tmp_path):
             node.store.full = True
         sent, before = sum(s.sent for s in house.senders), house.counted.calls["txn"]
         await asyncio.sleep(120)
-        assert sum(s.sent for s in house.senders) > sent + 20
+        # No connection changes hands: in two minutes at least the part of the node that has one goes out twice.
+        assert sum(s.sent for s in house.senders) > sent + 15
         assert house.counted.calls["txn"] == before
         assert any(node.budgets.mover.full for node in house.nodes.values())
         for node in house.nodes.values():
@@ -603,16 +600,20 @@ def test_external_recipients_are_one_limit_of_all_accounts_and_nodes(tmp_path):
     virtual(tmp_path, story, limits(1, free, tenants={"t": 100}))
 
 
+def used(house):
+    return {line.kind: line for line in house.a.budgets.use(house.a.clock())}
+
+
 def test_use_says_who_has_what_and_who_waits(tmp_path):
     async def story(house):
         for name in NAMES:
             house.send(name, count=2)
-        await asyncio.sleep(120)
-        lines = {line.kind: line for line in house.a.budgets.use(house.a.clock())}
+        await asyncio.sleep(110)
+        await house.a.until(lambda: used(house)["slots"].used == 2, within_s=60)
+        lines = used(house)
         permits = lines["permits"]
         assert sum(permits.shares.values()) + permits.unshared == permits.limit == 30
         assert permits.share == permits.shares.get("a", 0)
-        assert lines["slots"].used == 2
         assert set(lines["slots"].shares) <= set(NAMES)
         assert lines["day"].used >= len(house.upstream.counted["t/0"]) - 10
 
