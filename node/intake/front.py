@@ -1,7 +1,8 @@
 """Chooses how the front door runs: within the core's process, or as several processes that share the ports.
 
-Measured with 4 KiB messages: one process answers what one core can; beyond that the core only commits, and as many
-workers as cores take the sessions.
+Measured with 4 KiB messages (docs/performance.md): the core's process fills a core with making mail durable, telling
+and delivering, so workers get the others. One worker more than that serves smaller groups of clients at a time and
+costs a tenth more for each message.
 """
 
 import os
@@ -53,9 +54,15 @@ class _OneProcess(IntakeServer):
         return super().reload(settings, rules or intake_rules(settings, self._hostname))
 
 
-def processes_of(settings: Settings) -> int:
-    """How many processes take mail in: as configured, else one per core that this process may use, at most four."""
-    return settings.intake.processes or min(len(os.sched_getaffinity(0)), PROCESSES_MAX)
+def workers_of(settings: Settings) -> int:
+    """How many processes besides the core's take mail in; 0: the core's own does.
+
+    As configured (1 means the core's), else one per core that this process may use but one, at most four.
+    """
+    configured = settings.intake.processes
+    if configured:
+        return configured if configured > 1 else 0
+    return min(len(os.sched_getaffinity(0)) - 1, PROCESSES_MAX)
 
 
 def make_front(settings: Settings, door: LocalDoor, telemetry: Telemetry, *, hostname: str) -> Front:
@@ -63,8 +70,8 @@ def make_front(settings: Settings, door: LocalDoor, telemetry: Telemetry, *, hos
 
     Raises ConfigurationError when the settings give no usable rules.
     """
-    processes = processes_of(settings)
-    if processes == 1:
+    workers = workers_of(settings)
+    if not workers:
         return _OneProcess(settings, door, telemetry, hostname)
     intake_rules(settings, hostname)  # told now, rather than by every worker
-    return Supervisor(settings, door, telemetry, hostname=hostname, processes=processes)
+    return Supervisor(settings, door, telemetry, hostname=hostname, processes=workers)
