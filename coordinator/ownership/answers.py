@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from coordinator.ownership.rows import Kind, Row, Stage, belongs, kept_twice
-from coordinator.ownership.views import Me, State, View
+from coordinator.ownership.views import End, Me, State, View, end_of, mine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Answer(StrEnum):
     WAIT = "wait"
     """Nothing can be said now: ask again."""
     SEND = "send"
-    """I do not know it: send it to me."""
+    """I do not know it: send it to me. Whoever is done with a row remembers it, so what is not known was never had."""
 
 
 def answer(row: Row | None, view: View | None, *, epoch: int, settled: bool, live: bool) -> Answer:
@@ -64,13 +64,28 @@ def answer(row: Row | None, view: View | None, *, epoch: int, settled: bool, liv
     """
     if settled:
         return Answer.SETTLED
-    if not live or view is None or view.state not in {State.HELD, State.VOID}:
+    if not live or view is None or not mine(view) or epoch > view.epoch:
         return Answer.WAIT
     if row is None:
-        return Answer.SEND if view.epoch == epoch and view.state is State.HELD else Answer.WAIT
+        return Answer.SEND
     if row.attached is not None and row.attached.epoch == epoch and belongs(row, view):
         return Answer.KEEP if view.state is State.HELD else Answer.WAIT
     return Answer.ELSEWHERE if row.confirmed else Answer.WAIT
+
+
+def brought(row: Row, view: View | None, me: Me) -> Row | None:
+    """Say as what its owner keeps a row that it did not know, sent by the end that has it as a spare; None: not mine.
+
+    It came in at the other end while that one had no session, or my disk has forgotten it.
+    """
+    if row.attached is None or view is None or not mine(view) or row.attached.key != view.key:
+        return None
+    stage = Stage.UNKNOWN if row.intent else Stage.WAITING
+    own = replace(row, kind=Kind.OWN, stage=stage, confirmed=False)
+    if belongs(row, view):
+        return replace(own, confirmed=kept_twice(own, view))
+    over = row.attached.epoch < view.epoch and end_of(view.key, view.pairing, me) is End.SPOOL
+    return replace(own, attached=None) if over else None
 
 
 def kept(row: Row, view: View) -> Row:
@@ -82,8 +97,8 @@ def received(row: Row, view: View | None, me: Me, *, copy: str) -> Row | None:
     """Say as what to keep a copy that arrives; None: refuse it.
 
     ``copy``: the disk the sender's pairing was made with. Refused is what is meant for another disk of mine, of an
-    epoch that is over, or void. One that arrives after its pairing was adopted is the adopter's: whoever sent it has
-    no session (§5), keeps it as a spare when it returns, and may rely on both.
+    epoch that is over, void, or being given away. One that arrives after its pairing was adopted is the adopter's:
+    whoever sent it has no session (§5), keeps it as a spare when it returns, and may rely on both.
     """
     if copy != me.spool:
         return None
@@ -91,6 +106,6 @@ def received(row: Row, view: View | None, me: Me, *, copy: str) -> Row | None:
     shadow = replace(row, kind=Kind.SHADOW, stage=stage, confirmed=False)
     if view is None or row.attached is None or row.attached.epoch > view.epoch:
         return shadow
-    if not belongs(row, view) or view.state in {State.SPARE_VOID, State.VOID, State.STRANGE}:
+    if not belongs(row, view) or view.state is State.STRANGE or not kept_twice(row, view):
         return None
     return replace(shadow, kind=Kind.OWN, confirmed=True) if view.state is State.HELD else shadow

@@ -49,7 +49,7 @@ class SpoolRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     form: int = FORM
     sequence: int
-    """Of the last durable commit told; never ahead of the disk."""
+    """How far it had come; the spool remembers telling it."""
     node: str
     inc: int
     """The session that wrote this."""

@@ -1,9 +1,13 @@
 """A spool at the begin of a session: may it be used, or is it an older copy, or in use elsewhere (§3, Snapshot guard).
 
-``spool/<uuid>`` says how far the spool had come and which session had it. It is written when a session begins, before
-anything is attempted, and every ``NOTE_MS`` while the spool moves, each time comparing its revision: so of two that
-run on one spool, the second is refused, and an older copy is behind. The sequence told is always durable already.
-A copy younger than the last writing cannot be told from the truth; that is what ``NOTE_MS`` bounds.
+``spool/<uuid>`` says how far the spool had come and which session had it. It is told when a session begins, before
+anything is attempted, and every ``NOTE_MS`` while the spool moves, each time comparing the record's revision: so of two
+that run on one spool the second is refused. What is about to be told is written into the spool first, durably: a spool
+that does not remember telling what the store was told is an older copy. Comparing how far it *is* would not do: a copy
+that works on while the store is silent soon looks new. For the same reason nothing is taken in, and no copy kept,
+before the spool has been judged once in the life of its process.
+
+A copy younger than the last telling cannot be told from the truth; that is what ``NOTE_MS`` bounds.
 """
 
 from dataclasses import dataclass
@@ -42,8 +46,8 @@ class Judged:
     known: SpoolRecord | None = None
 
 
-def judge(item: Item | None, me: Me, seats: Seats, *, sequence: int) -> Judged:
-    """Judge a spool whose last durable commit is *sequence* against its record and who is there."""
+def judge(item: Item | None, me: Me, seats: Seats, *, told: int) -> Judged:
+    """Judge a spool that remembers telling *told* (0: nothing yet) against its record and who is there."""
     twin = next((seat for seat in seats.live if seat.spool == me.spool and seat.node != me.node), None)
     if twin is not None:
         return Judged(verdict=Verdict.TWIN, text=f"{twin.node} has this spool")
@@ -51,21 +55,24 @@ def judge(item: Item | None, me: Me, seats: Seats, *, sequence: int) -> Judged:
         known = read_spool(item.value) if item is not None else None
     except UnreadableRecord as error:
         return Judged(verdict=Verdict.STRANGE, text=str(error))
-    if known is not None and behind(sequence, known):
-        text = f"the spool is at {sequence} and had come to {known.sequence} on {known.node}"
+    if known is not None and behind(told, known):
+        text = f"the spool remembers telling {told}; {known.node} had told {known.sequence}"
         return Judged(verdict=Verdict.BEHIND, text=text, known=known)
     return Judged(verdict=Verdict.GOOD, known=known)
 
 
-def behind(sequence: int, known: SpoolRecord) -> bool:
+def behind(told: int, known: SpoolRecord) -> bool:
     """Whether a spool has forgotten something it had done."""
-    return sequence < known.sequence
+    return told < known.sequence
 
 
 def to_open(
     keys: Keys, me: Me, item: Item | None, known: SpoolRecord | None, seats: Seats, *, sequence: int, inc: int
 ) -> Transaction:
-    """Take the spool for session *inc*: its record as read, and whoever had it last not there with it."""
+    """Take the spool for session *inc*: its record as read, and whoever had it last not there with it.
+
+    *sequence* must be durable in the spool as the last told before this is sent, here and in ``to_note``.
+    """
     key = keys.spool(me.spool)
     compares = [absent(key) if item is None else unchanged(item)]
     if known is not None and known.node != me.node:

@@ -38,7 +38,7 @@ class Member(Machine):
         self.spool_item = None
         self.busy: set = set()
         self.peer = ""
-        self.ready = self.was_live = self.stopped = self.fresh = False
+        self.ready = self.was_live = self.stopped = self.fresh = self.judged = False
         self.next_poll_ms = self.next_moves_ms = self.noted_ms = self.newest = 0
         self.disk.commit(self, self.restarted, self.is_ready)
 
@@ -206,21 +206,27 @@ class Member(Machine):
     def _spool(self, now_ms: int) -> None:
         """Open the spool in a new session; later tell how far it came."""
         item = self.spool_item
+        sequence = self.disk.sequence
         if self.opened:
-            if spools.due(item, sequence=self.disk.sequence, noted_ms=self.noted_ms, now_ms=now_ms):
+            self.judged = True
+            if spools.due(item, sequence=sequence, noted_ms=self.noted_ms, now_ms=now_ms):
                 self.noted_ms = now_ms
-                note = spools.to_note(KEYS, self.me, item, sequence=self.disk.sequence, inc=self.inc)
-                self._write_spool(note)
+                self._tell_spool(spools.to_note(KEYS, self.me, item, sequence=sequence, inc=self.inc), sequence)
             return
-        judged = spools.judge(item, self.me, self.seats, sequence=self.disk.sequence)
+        judged = spools.judge(item, self.me, self.seats, told=self.disk.told_sequence)
         if judged.verdict is not Verdict.GOOD:
             self._stay_out(judged)
             return
         opening = spools.to_open(
-            KEYS, self.me, item, judged.known, self.seats, sequence=self.disk.sequence, inc=self.inc
+            KEYS, self.me, item, judged.known, self.seats, sequence=sequence, inc=self.inc
         )
         self.noted_ms = now_ms
-        self._write_spool(opening)
+        self._tell_spool(opening, sequence)
+
+    def _tell_spool(self, transaction, sequence: int) -> None:
+        """Into the spool first, then into the store."""
+        if "spool" not in self.busy and not self.disk.pending:
+            self.disk.commit(self, lambda disk: disk.telling(sequence), lambda: self._write_spool(transaction))
 
     def _write_spool(self, transaction) -> None:
         put = transaction[1][0]
@@ -242,9 +248,9 @@ class Member(Machine):
             self.stopped = True
             self.world.quarantine(self)
 
-    def guard_tells(self, item, sequence: int) -> bool:
-        """Whether a copy at this sequence would be recognised."""
-        return spools.judge(item, self.me, Seats(MEMBERS, now_ms=0), sequence=sequence).verdict is Verdict.BEHIND
+    def guard_tells(self, item, told: int) -> bool:
+        """Whether a copy that remembers telling so much is recognised."""
+        return spools.judge(item, self.me, Seats(MEMBERS, now_ms=0), told=told).verdict is Verdict.BEHIND
 
     # Moves ------------------------------------------------------------------------------------------------------------
 
@@ -326,9 +332,7 @@ class Member(Machine):
 
     def target(self) -> View | None:
         """The pairing that new copies go under; makes one where there is none."""
-        chosen = peers.choose(
-            self.candidates(), node=self.name, spool=self.me.spool, site=self.site, current=self.peer
-        )
+        chosen = peers.choose(self.candidates(), node=self.name, spool=self.me.spool, site=self.site, current=self.peer)
         if chosen is None:
             return None
         self.peer = chosen.node

@@ -33,30 +33,39 @@ class Disk:
         self.spool = spool or f"{world.random.getrandbits(64):016x}"
         self.rows: dict[str, Row] = {}
         self.settled: dict[str, Settled] = {}
-        self.sequence = 0
+        self.sequence = self.told_sequence = 0
         self.quarantined = False
-        self.slow_until = self.free_at = 0.0
+        self.old = False
+        self.slow_until, self.syncing = 0.0, False
         self.pending: list[Commit] = []
 
     def commit(self, host, what, then=None) -> None:
         """``what(disk)`` happens at once and as a whole when it is synced; then ``then()`` in the process."""
-        commit = Commit(what, then, host)
-        self.pending.append(commit)
+        self.pending.append(Commit(what, then, host))
+        if not self.syncing:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Sync all there is; what comes meanwhile waits for the next one."""
         draw = self.world.random.uniform
         took = draw(0.3, 3.0) if self.slow_until > self.world.now else draw(*FSYNC_S)
-        self.free_at = max(self.free_at, self.world.now) + took
-        self.world.at(self.free_at, lambda: self._synced(commit))
+        self.syncing = True
+        batch = tuple(self.pending)
+        self.world.after(took, lambda: self._synced(batch))
 
-    def _synced(self, commit: Commit) -> None:
-        if commit.gone:
-            return
-        self.pending.remove(commit)
-        self._apply(commit)
-        if commit.then is not None and commit.host.life == commit.life:
-            commit.host.deliver(commit.then)
+    def _synced(self, batch) -> None:
+        self.syncing = False
+        for commit in batch:
+            if not commit.gone:
+                self.pending.remove(commit)
+                self._apply(commit)
+        for commit in batch:
+            if not commit.gone and commit.then is not None and commit.host.life == commit.life:
+                commit.host.deliver(commit.then)
+        if self.pending and not self.syncing:
+            self._sync()
 
     def _apply(self, commit: Commit) -> None:
-        self.sequence += 1
         commit.what(self)
 
     def lose(self, *, power: bool) -> None:
@@ -73,9 +82,11 @@ class Disk:
     def put(self, name: str, row: Row) -> None:
         self.rows[name] = row
         self.settled.pop(name, None)
+        self.sequence += 1
         self.world.touched(name)
 
     def settle(self, name: str, outcome: str, *, told: bool) -> None:
+        self.sequence += 1
         row = self.rows.pop(name, None)
         before = self.settled.get(name)
         if before is None or before.outcome == "moved":
@@ -84,6 +95,9 @@ class Disk:
                 self.world.knows.add((self.spool, name))
         self.world.touched(name)
 
+    def telling(self, sequence: int) -> None:
+        self.told_sequence = max(self.told_sequence, sequence)
+
     def told(self, name: str) -> None:
         if name in self.settled:
             self.settled[name] = replace(self.settled[name], told=True)
@@ -91,10 +105,11 @@ class Disk:
     # Copies of it -----------------------------------------------------------------------------------------------------
 
     def snapshot(self):
-        return self.spool, dict(self.rows), dict(self.settled), self.sequence
+        return self.spool, dict(self.rows), dict(self.settled), self.sequence, self.told_sequence
 
     @classmethod
     def restored(cls, world, kept) -> "Disk":
         disk = cls(world, spool=kept[0])
         disk.rows, disk.settled, disk.sequence = dict(kept[1]), dict(kept[2]), kept[3]
+        disk.told_sequence = kept[4]
         return disk

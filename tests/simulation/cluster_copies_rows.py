@@ -106,7 +106,7 @@ class Host(Member):
     # Taking in --------------------------------------------------------------------------------------------------------
 
     def arrive(self, name: str, policy: OnUnknown, *, required: bool) -> None:
-        if not self.ready or self.stopped or self.draining:
+        if not self.judged or self.stopped or self.draining:
             return
         view = self.target()
         if view is None and required:
@@ -167,7 +167,7 @@ class Host(Member):
             self.to(sender, "told", {name: known.outcome})
             return
         kept = answers.received(row, view, self.me, copy=copy)
-        if kept is None or self.stopped:
+        if kept is None or self.stopped or not self.judged:
             return
         mine = self.disk.rows.get(name)
         if mine is not None and mine.kind is Kind.OWN:
@@ -293,6 +293,7 @@ class Host(Member):
             self._abandon(name, flight)
             return
         flight.sent = True
+        self.world.looked(self, name)
         life = self.life
         self.world.after(self.world.hiccup(), lambda: self._deed(name, flight, life))
 
@@ -432,14 +433,14 @@ class Host(Member):
                 self.to(view.pairing.owner, "asked", key, names)
 
     def asked(self, sender: str, key: PairKey, names: list) -> None:
-        view, found = self.views.get(key), {}
+        view, found, pending = self.views.get(key), {}, bool(self.disk.pending)
         for name, epoch in names:
             settled = self.disk.settled.get(name)
             row = self.disk.rows.get(name)
             said = answers.answer(row, view, epoch=epoch, settled=settled is not None, live=self.live)
-            if name in self.taking or (row is None and settled is None and self.disk.pending):
+            if name in self.taking or (row is None and settled is None and pending):
                 said = Answer.WAIT
-            if said is Answer.KEEP:
+            if said is Answer.KEEP and not row.confirmed:
                 self.change(name, lambda r, v=view: answers.kept(r, v))
             found[name] = (said, epoch, settled.outcome if settled else "")
         self.to(sender, "answered", key, found)
@@ -466,12 +467,9 @@ class Host(Member):
         """A row of mine that I do not know: I had it on a disk that forgot it, or never got its copy."""
 
         def what(disk) -> None:
-            view = self.view_of(row)
-            if name in disk.rows or name in disk.settled or view is None or not rows.belongs(row, view):
-                return
-            if view.state is State.HELD:
-                stage = Stage.UNKNOWN if row.intent else Stage.WAITING
-                disk.put(name, replace(row, kind=Kind.OWN, stage=stage, confirmed=True))
+            own = answers.brought(row, self.view_of(row), self.me)
+            if own is not None and name not in disk.rows and name not in disk.settled:
+                disk.put(name, own)
 
         self.disk.commit(self, what)
 
