@@ -126,12 +126,15 @@ class DataReader:
         Most mail is like that, and a few looks at all of it are cheaper than the general way's bookkeeping.
         """
         end = len(data) - 3
-        if end > min(self._limit, WHOLE_MAX_BYTES) or data.find(b"\r\n.") != end - 2 or b"\0" in data:
+        if end > min(self._limit, WHOLE_MAX_BYTES) or b"\0" in data:
             return False
         split = data.find(b"\r\n\r\n") + 4
         if not 4 < split <= min(end, MAX_HEADER_BYTES) or data.startswith((b"\r\n", b".")):  # noqa: PLR2004 - not found
             return False
         header, body = data[:split], data[split:end]
+        # Looked for apart, as a body of base64 holds no dot at all.
+        if _DOT_LINE.search(header) or body.startswith(b".") or (b"." in body and _DOT_LINE.search(body)):
+            return False
         if not crlf_lines(header) or not (uniform_lines(body) or crlf_lines(body)):
             return False
         self.size_bytes = end
