@@ -34,7 +34,7 @@ from node.intake.frames import (
     Verified,
     Verify,
     Welcome,
-    pack,
+    add_frame,
 )
 from node.intake.local import LocalDoor
 from node.spool.contract import Accepted, BodyFile
@@ -62,7 +62,7 @@ class CoreChannel(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._durable: list[int] = []
-        self._out: list[bytes] = []
+        self._out = bytearray()
         self._reserved: Counter[tuple[str, int]] = Counter()
         self._unwatch: Callable[[], None] = lambda: None
         self.serving: asyncio.Future[bool] = self._loop.create_future()
@@ -188,15 +188,15 @@ class CoreChannel(asyncio.Protocol):
     def _send(self, frame: FromCore) -> None:
         if not self._out and not self._durable:
             self._loop.call_soon(self._flush)
-        self._out.append(pack(frame))
+        add_frame(self._out, frame)
 
     def _flush(self) -> None:
         if self._durable:
-            self._out.append(pack(Appended(seqs=self._durable)))
+            add_frame(self._out, Appended(seqs=self._durable))
             self._durable = []
-        out, self._out = self._out, []
+        out, self._out = self._out, bytearray()  # what was handed over is the transport's
         if self._transport is not None and out:
-            self._transport.write(b"".join(out))
+            self._transport.write(out)
 
     def reload(self, settings: bytes) -> None:
         """Tell the worker to read the settings again."""

@@ -32,7 +32,7 @@ from node.intake.frames import (
     Verified,
     Verify,
     Welcome,
-    pack,
+    add_frame,
 )
 from node.spool.contract import Accepted, BodyFile
 
@@ -56,7 +56,7 @@ class RemoteDoor(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Future[Any]] = {}
-        self._out: list[bytes] = []
+        self._out = bytearray()
         self._seq = 0
         self._state = AWAY
         self._bodies = Path()
@@ -126,12 +126,12 @@ class RemoteDoor(asyncio.Protocol):
     def _send(self, frame: FromWorker) -> None:
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(pack(frame))
+        add_frame(self._out, frame)
 
     def _flush(self) -> None:
-        out, self._out = self._out, []
-        if self._transport is not None:
-            self._transport.write(b"".join(out))
+        out, self._out = self._out, bytearray()  # what was handed over is the transport's
+        if self._transport is not None and out:
+            self._transport.write(out)
 
     def _ask(self) -> tuple[int, "Future[Any]"]:
         """A number and the place its answer will appear; bounded by the sessions, each asks one thing at a time."""

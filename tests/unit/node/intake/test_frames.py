@@ -2,7 +2,18 @@ import pytest
 
 from node.intake.door import DoorState
 from node.intake.errors import ChannelBrokenError
-from node.intake.frames import Admit, Appended, Done, FrameReader, FromCore, FromWorker, State, Verify, pack
+from node.intake.frames import (
+    Admit,
+    Appended,
+    Done,
+    FrameReader,
+    FromCore,
+    FromWorker,
+    State,
+    Verify,
+    add_frame,
+    pack,
+)
 from node.intake.sightings import MAX_ENTRIES, OVERFLOW, Sight, SightingBook
 
 
@@ -14,6 +25,17 @@ def test_frames_survive_any_cut():
         for at in range(0, len(stream), size):
             got += reader.feed(stream[at : at + size])
         assert got == sent
+
+
+def test_a_frame_that_cannot_be_encoded_leaves_the_others_whole():
+    sent = [Admit(seq=1, client="a", recipients=2, held=0), Done(client="a", reserved=2, used=1)]
+    buffer = bytearray()
+    add_frame(buffer, sent[0])
+    with pytest.raises(UnicodeEncodeError):
+        add_frame(buffer, Admit(seq=2, client="\udcff", recipients=1, held=0))
+    add_frame(buffer, sent[1])
+    assert bytes(buffer) == b"".join(map(pack, sent))
+    assert FrameReader(FromWorker).feed(bytes(buffer)) == sent
 
 
 def test_a_frame_of_the_other_direction_is_broken():
