@@ -58,7 +58,7 @@ class Scene:
     leaving: bool = False
     """I give away what I have (drain, no way out)."""
     elsewhere: bool = False
-    """There is another node than this pairing's that could keep the copies."""
+    """Another pairing of my spool is held, with its shadow there: copying begins as soon as this one is void."""
     adoption_delay_ms: int = ADOPTION_DELAY_MS
     reprotect_delay_ms: int = REPROTECT_DELAY_MS
 

@@ -99,11 +99,12 @@ def owns(row: Row, view: View | None, me: Me) -> bool:
 
 
 def may_attempt(row: Row, view: View | None, me: Me, *, live: bool) -> bool:
-    """Whether to begin an attempt, or to go on with one that has not been sent.
+    """Whether to begin an attempt, or to go on with one whose intent is not written yet.
 
     ``live``: my session is live now and my spool was opened in it, or everybody's word stands in for that (fallback).
+    An attempt before it must have come to its end first: what is told of a later one covers what was of an earlier.
     """
-    return live and row.stage is not Stage.UNKNOWN and owns(row, view, me)
+    return live and row.stage is Stage.WAITING and owns(row, view, me)
 
 
 def asks_first(row: Row, view: View | None) -> bool:
@@ -119,7 +120,7 @@ def asks_first(row: Row, view: View | None) -> bool:
 def may_send(row: Row, view: View | None, me: Me, *, live: bool, intent_there: bool) -> bool:
     """Last look before the step that cannot be taken back: the intent is durable here, and there if it must be."""
     durable = row.stage is Stage.SENT and (intent_there or not asks_first(row, view))
-    return durable and may_attempt(row, view, me, live=live)
+    return durable and live and owns(row, view, me)
 
 
 def aligned(row: Row, view: View, me: Me) -> Row:

@@ -255,12 +255,14 @@ class Member(Machine):
     # Moves ------------------------------------------------------------------------------------------------------------
 
     def scene(self, key: PairKey | None = None) -> Scene:
-        others = [each for each in self.candidates() if key is None or each.node not in {key.shadow, self.name}]
+        elsewhere = any(
+            view.state is State.HELD and view.key.spool == self.me.spool and view.key != key
+            and self.seats.with_spool(view.pairing.copy) for view in self.views.values()
+        )  # fmt: skip
         return Scene(
             me=self.me, session=self.session, now_ms=self.now_ms(), seats=self.seats, opened=self.opened,
             paused=self.world.now < self.world.pause_until, dead=frozenset(self.world.dead), leaving=self.draining,
-            elsewhere=any(peers.usable(each, node=self.name, spool=self.me.spool) for each in others),
-            reprotect_delay_ms=8_000,
+            elsewhere=elsewhere, reprotect_delay_ms=8_000,
         )  # fmt: skip
 
     def candidates(self) -> list[Candidate]:
@@ -291,6 +293,7 @@ class Member(Machine):
     def moves(self) -> None:
         if not self.live or self.disk.pending:
             return
+        self.target()
         for key, view in sorted(self.views.items()):
             if view.state not in {State.UNPAIRED, State.STRANGE} and key not in self.busy:
                 move = moves.decide(view, self.here(key), self.scene(key))

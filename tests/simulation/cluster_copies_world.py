@@ -59,6 +59,11 @@ class CopiesWorld(World):
         self.dirty.add(name)
         self.changed = True
 
+    def touched_all(self, *more: Disk) -> None:
+        for disk in (*(host.disk for host in self.hosts.values()), *more):
+            self.dirty |= set(disk.rows)
+        self.changed = True
+
     def tell(self) -> None:
         """Whatever became of a pairing's key concerns its rows."""
         prefix = KEYS.ownerships
@@ -101,7 +106,8 @@ class CopiesWorld(World):
         """Whether a void pairing's owner never had the row: it will ask for it."""
         owner = self.hosts[found.owner]
         spool = found.copy if found.owner == row.attached.key.shadow else row.attached.key.spool
-        return owner.disk.spool == spool and name not in owner.disk.rows and name not in owner.disk.settled
+        known = name in owner.disk.rows or name in owner.disk.settled
+        return owner.disk.spool == spool and not owner.disk.old and not known
 
     def reach(self, name: str) -> int:
         return sum(self.standing(host, name)[1] for host in self.hosts.values())
@@ -147,8 +153,9 @@ class CopiesWorld(World):
         promised = self.answered[name] and name not in self.exposed
         if not cause or promised:
             raise Violation(f"I1: {name} is gone ({cause or 'nothing was destroyed'})\n{self.story(name)}")
+        what = "stranded" if any(name in host.disk.rows for host in self.hosts.values()) else "lost"
         self.lost[name] = "unprotected" if not self.answered[name] else self.exposed[name]
-        self.count[f"lost_{self.lost[name]}"] += 1
+        self.count[f"{what}_{self.lost[name]}"] += 1
         self.note(f"lost {name}: {self.lost[name]}")
 
     def _voided(self, name: str) -> str:
@@ -235,8 +242,7 @@ class CopiesWorld(World):
 
     def replace_disk(self, host, disk: Disk, cause: str) -> None:
         """Whatever was on the old one is gone."""
-        for row in {*host.disk.rows, *disk.rows}:
-            self.touched(row)
+        self.touched_all(disk)
         self.kept[host.name] = []
         host.disk, self.cause = disk, cause
         self.check_rows()
@@ -279,8 +285,7 @@ class CopiesWorld(World):
         self.count["quarantined"] += 1
         self.note(f"{host.name} quarantined")
         host.disk.old = host.disk.quarantined = True
-        for row in host.disk.rows:
-            self.touched(row)
+        self.touched_all(host.disk)
         self.cause = "reverted"
         self.check_rows()
         self.after(RECALL_S, lambda h=host, d=host.disk: self._set_aside(h, d))
