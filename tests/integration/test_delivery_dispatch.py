@@ -72,7 +72,7 @@ async def test_send_as_denied_moves_to_the_account_that_may(tmp_path):
 
 @pytest.mark.parametrize("idle_s", [60.0, 0.001])
 async def test_the_next_message_waits_for_the_permit_without_a_hot_loop(tmp_path, idle_s):
-    """Without an idle connection a slot is taken, useless without a permit, and given back: news of our own."""
+    """Without a permit no connection is asked for either: others may use it meanwhile."""
     server, client = authority()
     limits = {ACCOUNT: Limits(messages=3, window_s=60.0, recipients_24h=0, sessions=3)}
     async with (
@@ -100,11 +100,14 @@ async def test_the_next_message_waits_for_the_permit_without_a_hot_loop(tmp_path
             return original(need, now_ms)
 
         back.budgets.try_grant = counting
+        slots = []
+        back.budgets.try_slot = lambda account, now_ms: slots.append(account)
         for number in range(30):
             await back.submit(f"late{number}@example.com", priority=Priority.URGENT, wake=number == 29)
         await asyncio.sleep(0.3)
         assert len(up.mails) == 3
         assert asked < 10
+        assert not slots
         assert {lane.reason for lane in back.delivery.state().resting} == {"no_permit"}
 
 

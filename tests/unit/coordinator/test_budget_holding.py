@@ -218,6 +218,13 @@ def test_who_has_no_use_for_it_gives_half_and_who_needs_it_only_what_is_over_a_f
     assert moved(even, out=8)["share/b"] == 11
 
 
+def test_what_is_free_but_waits_for_something_else_is_given_only_over_a_fair_part():
+    full = live(record=record(a=30, want=("b",)))
+    assert moved(full, out=0, queues=True)["share/b"] == 15
+    assert moved(live(record=record(a=15, b=15, want=("b",))), out=0, queues=True) is None
+    assert moved(live(record=record(a=15, b=15, want=("b",))), out=0, queues=True, idle=True)["share/b"] == 30
+
+
 def test_what_is_over_a_fair_part_is_kept_for_who_waits():
     rich = live(record=record(a=30, want=("b",)))
     assert h.usable(rich, needs=True) == 24
