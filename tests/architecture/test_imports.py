@@ -29,7 +29,8 @@ MAY_ALSO = {  # same level, allowed on purpose
     ("node.tls", "node.settings"),
     ("node.policy", "node.errors"),
 }
-PURE = ("node/policy", "coordinator/budget")
+COORDINATED = ("node.cluster", "node.settings", "node.shadow", "node.app", "node.telemetry", "node.__main__")
+PURE = ("node/policy", "node/shadow/entries", "node/shadow/frames", "node/shadow/telling", "coordinator/budget")
 IMPURE_MODULES = {"socket", "sqlite3", "time", "random", "asyncio", "subprocess", "threading", "ssl", "os", "secrets"}
 FOREIGN_IO = {
     "aiosmtpd", "aiosmtplib", "sqlite3", "uvloop", "aiohttp", "azure", "opentelemetry", "grpc", "structlog",
@@ -80,7 +81,7 @@ def test_imports_point_downwards(path):
         if room == "coordinator":
             raise AssertionError(f"{module} imports {name}: the coordinator knows nothing of mail")
         if target == "coordinator":
-            assert room in ("node.cluster", "node.settings", "node.app", "node.telemetry", "node.__main__"), name
+            assert room in COORDINATED, name
             continue
         allowed = LEVELS[target] < LEVELS[room] or (room, target) in MAY_ALSO
         assert allowed, f"{module} imports {name}: not below it"

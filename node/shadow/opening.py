@@ -1,0 +1,160 @@
+"""Makes a copy store ready: identity, version, migrations, check; what can be read of a damaged one is copied.
+
+Whatever was lost, the store takes a new identity: whoever relied on its copies must learn that they are not all there.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from node.shadow import statements
+from node.shadow.statements import migrations
+from node.spool.database import Damaged, Database, Row
+from node.spool.errors import SpoolBroken, SpoolFull, SpoolUnusable
+from node.spool.opening import Migrations, examine
+from node.spool.salvage import SetAside
+
+APPLICATION_ID: Final = 0x4D33_4350
+"""``M3CP`` in the file's header."""
+DATABASE: Final = "copies.sqlite3"
+CHUNK: Final = 256
+_KEYS_MAX: Final = 2**40
+"""No store has numbered more rows; a larger maximum is damage speaking."""
+_TABLES: Final = (
+    ("copies", "seq pairing id cost_bytes size_bytes file progress facts body"),
+    ("told", "seq pairing id kind what"),
+)
+"""Tables with a numbered key, read in ranges."""
+_WHOLE: Final = (
+    ("pairings", "number spool shadow epoch node stream expected"),
+    ("past", "id discarded_ms facts lines"),
+)
+"""Tables read at once."""
+
+
+def open_checked(
+    connect: Callable[[], Database], directory: Path, aside: SetAside, steps: Migrations | None = None
+) -> Database:
+    """Give an open, current, checked database. Raises SpoolUnusable, SpoolFull, SpoolBroken."""
+    database: Database | None = None
+    try:
+        database = connect()
+        make_ready(database, directory, steps)
+        examine(database)
+    except Damaged as damage:
+        if database is not None:
+            database.close()
+        return _salvage(connect, directory, aside, str(damage))
+    except BaseException:
+        if database is not None:
+            database.close()
+        raise
+    return database
+
+
+def make_ready(database: Database, where: Path, steps: Migrations | None = None) -> None:
+    """Apply what is missing, each migration in its own transaction; raises SpoolUnusable, Damaged."""
+    known = migrations() if steps is None else steps
+    found, owner = database.number_text("PRAGMA user_version"), database.number_text("PRAGMA application_id")
+    if owner not in {0, APPLICATION_ID} or (not owner and database.number_text("SELECT count(*) FROM sqlite_master")):
+        raise SpoolUnusable(f"copies {where}: the database there is not a copy store of this program")
+    if found > known[-1][0]:
+        raise SpoolUnusable(f"copies {where}: has schema version {found}, this program knows up to {known[-1][0]}")
+    for number, text in known:
+        if number > found:
+            with database.transaction():
+                database.script(text)
+                database.run_text(f"PRAGMA user_version = {number}")
+                if number == 1:
+                    database.run_text(f"PRAGMA application_id = {APPLICATION_ID}")
+                    renew(database)
+
+
+def renew(database: Database) -> None:
+    """Give the store a new identity, in the transaction that is open."""
+    statements.run(database, "set_meta", ("store_id", str(uuid.uuid4())))
+
+
+def _salvage(connect: Callable[[], Database], directory: Path, aside: SetAside, cause: str) -> Database:
+    aside.note(damage=cause)
+    for suffix in ("", "-wal", "-shm"):
+        path = directory / f"{DATABASE}{suffix}"
+        if path.exists():
+            aside.move(path, "damaged database")
+    fresh = connect()
+    try:
+        make_ready(fresh, directory)
+        _copy_all(aside.folder / DATABASE, fresh, aside)
+    except BaseException:
+        fresh.close()
+        raise
+    return fresh
+
+
+def _copy_all(source: Path, fresh: Database, aside: SetAside) -> None:
+    try:
+        old = Database(source, writable=True)  # only so does SQLite read the log beside it
+    except (SpoolBroken, SpoolFull) as error:
+        aside.note(unreadable="whole database", error=str(error))
+        return
+    try:
+        for table, names in _WHOLE:
+            _insert(fresh, table, names.split(), _whole(old, table, names.split(), aside))
+        for table, names in _TABLES:
+            _copy_table(old, fresh, aside, table, names.split())
+    finally:
+        old.close()
+    with fresh.transaction():
+        # A sender that is under way must begin anew: what it counts on may not all be here.
+        fresh.run_text("UPDATE pairings SET stream = 0")
+        fresh.run_text("DELETE FROM copies WHERE pairing NOT IN (SELECT number FROM pairings)")
+        fresh.run_text("DELETE FROM told WHERE pairing NOT IN (SELECT number FROM pairings)")
+        statements.run(fresh, "recount")
+
+
+def _whole(old: Database, table: str, columns: Sequence[str], aside: SetAside) -> list[Row]:
+    try:
+        return old.run_text(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - names are constants above
+    except SpoolBroken as error:
+        aside.note(lost=table, error=str(error))
+        return []
+
+
+def _copy_table(old: Database, fresh: Database, aside: SetAside, table: str, columns: Sequence[str]) -> None:
+    select = f"SELECT {', '.join(columns)} FROM {table} WHERE seq BETWEEN ? AND ?"  # noqa: S608 - as above
+    copied = lost = 0
+    for first in range(_edge(old, table, "min"), _edge(old, table, "max") + 1, CHUNK):
+        rows: list[Row] = []
+        for part, failed in _read(old, select, first):
+            rows += part
+            lost += failed
+        copied += len(rows)
+        _insert(fresh, table, columns, rows)
+    aside.note(table=table, rows=copied, unreadable_keys=lost)
+
+
+def _read(old: Database, select: str, first: int) -> Iterator[tuple[list[Row], int]]:
+    try:
+        yield old.run_text(select, (first, first + CHUNK - 1)), 0
+    except SpoolBroken:
+        for key in range(first, first + CHUNK):
+            try:
+                yield old.run_text(select, (key, key)), 0
+            except SpoolBroken:
+                yield [], 1
+
+
+def _edge(old: Database, table: str, which: str) -> int:
+    """Least or greatest key; where that page is damaged nothing of the table is read."""
+    try:
+        value = old.run_text(f"SELECT {which}(seq) FROM {table}")[0][0]  # noqa: S608 - as above
+    except SpoolBroken:
+        return 0 if which == "min" else -1
+    return int(value) if value is not None and 0 <= int(value) < _KEYS_MAX else (0 if which == "min" else -1)
+
+
+def _insert(fresh: Database, table: str, columns: Sequence[str], rows: list[Row]) -> None:
+    marks = ", ".join("?" * len(columns))
+    with fresh.transaction():
+        fresh.write_text(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608

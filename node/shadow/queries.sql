@@ -1,0 +1,109 @@
+-- Every query of the copy store. `/*rows*/ (...)` marks what a bulk statement repeats. Kept to SQLite 3.34.
+
+-- name: get_meta
+SELECT value FROM meta WHERE key = ?
+
+-- name: set_meta
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
+-- ---- pairings --------------------------------------------------------------------------------------------------
+
+-- name: pairing
+SELECT number, node, stream, expected FROM pairings WHERE spool = ? AND shadow = ? AND epoch = ?
+
+-- name: add_pairing
+INSERT INTO pairings (spool, shadow, epoch, node, stream, expected) VALUES (?, ?, ?, ?, ?, 1)
+
+-- name: begin_stream
+UPDATE pairings SET stream = ?, expected = 1 WHERE number = ?
+
+-- name: expect
+UPDATE pairings SET expected = ? WHERE number = ?
+
+-- name: add_numbers
+UPDATE pairings SET messages = messages + ?, size_bytes = size_bytes + ? WHERE number = ?
+
+-- name: total
+SELECT coalesce(sum(size_bytes), 0) FROM pairings
+
+-- name: held
+SELECT spool, shadow, epoch, node, messages, size_bytes FROM pairings ORDER BY spool, shadow, epoch
+
+-- name: other_epochs
+SELECT number FROM pairings WHERE spool = ? AND shadow = ? AND epoch <> ?
+
+-- name: drop_pairing
+DELETE FROM pairings WHERE number = ?
+
+-- ---- copies ----------------------------------------------------------------------------------------------------
+
+-- name: known
+SELECT id FROM copies WHERE pairing = :pairing AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: add_copies
+INSERT INTO copies (pairing, id, cost_bytes, size_bytes, file, progress, facts, body) VALUES
+  /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: renew_copy
+UPDATE copies SET progress = ? WHERE pairing = ? AND id = ?
+
+-- Intents and outcomes: a copy that comes again says where all recipients stand now.
+-- name: drop_stale
+DELETE FROM told WHERE pairing = ? AND id = ? AND kind IN (1, 2)
+
+-- name: add_told
+INSERT INTO told (pairing, id, kind, what) VALUES /*rows*/ (?, ?, ?, ?)
+
+-- name: some
+SELECT id, size_bytes, progress, facts FROM copies WHERE pairing = ? AND id > ? ORDER BY id LIMIT ?
+
+-- name: told
+SELECT id, kind, what FROM told
+WHERE pairing = :pairing AND id IN (SELECT value FROM json_each(:ids)) ORDER BY id, seq
+
+-- name: body
+SELECT file, body FROM copies WHERE pairing = ? AND id = ?
+
+-- name: chosen
+SELECT id, cost_bytes, file, facts FROM copies
+WHERE pairing = :pairing AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: drop_copies
+DELETE FROM copies WHERE pairing = :pairing AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: drop_told
+DELETE FROM told WHERE pairing = :pairing AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: first_ids
+SELECT id FROM copies WHERE pairing = ? ORDER BY id LIMIT ?
+
+-- name: files
+SELECT seq, file, size_bytes FROM copies WHERE file IS NOT NULL
+
+-- name: drop_seq
+DELETE FROM copies WHERE seq = ?
+
+-- name: drop_all_told
+DELETE FROM told WHERE pairing = ?
+
+-- name: recount
+UPDATE pairings SET
+  messages = (SELECT count(*) FROM copies WHERE pairing = number),
+  size_bytes = (SELECT coalesce(sum(cost_bytes), 0) FROM copies WHERE pairing = number)
+
+-- ---- history ---------------------------------------------------------------------------------------------------
+
+-- name: past
+SELECT discarded_ms, facts, lines FROM past WHERE id = ?
+
+-- name: past_of
+SELECT id, lines FROM past WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: add_past
+INSERT INTO past (id, discarded_ms, facts, lines) VALUES /*rows*/ (?, ?, ?, ?)
+
+-- name: renew_past
+UPDATE past SET lines = ? WHERE id = ?
+
+-- name: prune
+DELETE FROM past WHERE id IN (SELECT id FROM past WHERE discarded_ms < ? ORDER BY discarded_ms LIMIT ?)

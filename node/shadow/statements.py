@@ -1,0 +1,59 @@
+"""The room's named queries, run on the spool's kind of connection; the SQL stands in ``queries.sql``."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from node.spool.database import Database, Params, Row
+from node.spool.queries import parse
+from node.spool.rows import Cell
+
+_ROWS = re.compile(r"/\*rows\*/\s*(\([^()]*\))")
+BULK_ROWS: Final = (64, 16, 4, 1)
+"""Sizes a bulk statement is prepared for (see ``node.spool.queries``)."""
+
+
+@cache
+def statement(name: str, rows: int = 0) -> str:
+    """One query by name; a bulk one with its row repeated."""
+    text = _queries()[name]
+    return _ROWS.sub(lambda match: ", ".join([match[1]] * rows), text) if rows else text
+
+
+@cache
+def _queries() -> dict[str, str]:
+    return parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and text of every migration, in order."""
+    folder = resources.files(__package__).joinpath("migrations")
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
+    return [(int(entry.name.partition("_")[0]), entry.read_text(encoding="utf-8")) for entry in files]
+
+
+def run(database: Database, name: str, params: Params = ()) -> list[Row]:
+    """Run a query; its rows. Raises SpoolBroken, SpoolFull."""
+    return database.run_text(statement(name), params)
+
+
+def cell(database: Database, name: str, params: Params = ()) -> Cell:
+    """Run a query for one value; None if there is no row."""
+    rows = run(database, name, params)
+    return rows[0][0] if rows else None
+
+
+def number(database: Database, name: str, params: Params = ()) -> int:
+    """Run a query for one number; 0 if there is none."""
+    return int(cell(database, name, params) or 0)
+
+
+def bulk(database: Database, name: str, rows: Sequence[Row]) -> None:
+    """Run a bulk statement over all rows in as few steps as possible."""
+    start = 0
+    for size in BULK_ROWS:
+        while len(rows) - start >= size:
+            database.run_text(statement(name, size), [one for row in rows[start : start + size] for one in row])
+            start += size
