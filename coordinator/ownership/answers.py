@@ -17,27 +17,35 @@ class Mark:
     """What is told of an attempt: an intent to send, or that it came to nothing and was not done."""
 
     attempt: int
+    by: str
     intent: bool
 
 
 def mark_of(row: Row) -> Mark:
     """Give what is told of a row's last attempt."""
-    return Mark(attempt=row.attempt, intent=row.intent)
+    return Mark(attempt=row.attempt, by=row.by, intent=row.intent)
 
 
 def marked(row: Row, mark: Mark) -> Row:
     """Take a mark from the other end. The end of an attempt counts after its intent, a later attempt after both.
 
-    An owner that found an attempt unknown and learns that it was not done may attempt again, whatever the policy.
+    An owner that found the other end's attempt unknown and learns that it was not done may attempt again, whatever
+    the policy; what it knows of its own attempts no mark changes.
     """
-    if (mark.attempt, not mark.intent) <= (row.attempt, not row.intent):
-        return row
-    after = replace(row, attempt=mark.attempt, intent=mark.intent)
+    if mark.by != row.by and row.kind is Kind.OWN:
+        return _with(row, mark) if mark.intent and not row.intent else row
+    if mark.by != row.by:
+        return _with(row, mark) if mark.attempt >= row.attempt else row
+    return _with(row, mark) if (mark.attempt, not mark.intent) > (row.attempt, not row.intent) else row
+
+
+def _with(row: Row, mark: Mark) -> Row:
+    after = replace(row, attempt=mark.attempt, by=mark.by, intent=mark.intent)
     if row.kind is not Kind.OWN or row.stage is Stage.SENT:
         return after
     if mark.intent:
         return replace(after, stage=Stage.UNKNOWN)
-    known = row.stage is Stage.UNKNOWN and mark.attempt == row.attempt
+    known = row.stage is Stage.UNKNOWN and (mark.attempt, mark.by) == (row.attempt, row.by)
     return replace(after, stage=Stage.WAITING) if known else after
 
 

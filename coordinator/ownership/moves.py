@@ -78,9 +78,9 @@ def decide(view: View, here: Here, scene: Scene) -> Move:
         return Move.ADOPT if may_adopt(view, here, scene) else Move.NOTHING
     if view.state is not State.HELD:
         return Move.NOTHING
-    if other_end_lost(view, here, scene):
-        return Move.VOID
-    return Move.GIVE if may_give(view, here, scene) else Move.NOTHING
+    if may_give(view, here, scene):
+        return Move.GIVE
+    return Move.VOID if copies_are_over(view, here, scene) else Move.NOTHING
 
 
 def may_adopt(view: View, here: Here, scene: Scene) -> bool:
@@ -126,16 +126,19 @@ def _other_spool(view: View, scene: Scene) -> str:
     return view.pairing.copy if end_of(view.key, view.pairing, scene.me) is End.SPOOL else view.key.spool
 
 
-def other_end_lost(view: View, here: Here, scene: Scene) -> bool:
-    """Whether what the other end has no longer counts, so that the pairing must be void before anything is copied.
+def copies_are_over(view: View, here: Here, scene: Scene) -> bool:
+    """Whether what the other end has shall no longer count: the pairing must be void before anything is copied.
 
-    Its disk was replaced: at once. It stays away, there are rows, and somebody else could keep them: after the delay.
+    The shadow has another disk: at once. It stays away, there are rows, and copying them elsewhere can begin: after the
+    delay. And what I adopted moves under my own spool's pairings as soon as there is one: the spool's own node needs
+    the key again, and gets no new pairing under it while rows of its are mine.
     """
+    if end_of(view.key, view.pairing, scene.me) is End.COPY:
+        return scene.elsewhere and bool(here.own) and not scene.leaving
     if other_end(view, scene) is not None:
         return False
     shadow = scene.seats.get(view.key.shadow)
-    spool_end = end_of(view.key, view.pairing, scene.me) is End.SPOOL
-    if spool_end and shadow is not None and shadow.spool:
+    if shadow is not None and shadow.spool:
         return True
     away = gone_for(_other_spool(view, scene), scene, scene.reprotect_delay_ms)
     return away and scene.elsewhere and bool(here.own)

@@ -63,7 +63,9 @@ class Row:
     confirmed: bool = False
     """The other end said that it has it; without this the row counts as *unprotected*."""
     attempt: int = 0
-    """Number of the last attempt known of, over both ends."""
+    """Number of the last attempt known of."""
+    by: str = ""
+    """The node that made it: two ends that know nothing of each other's attempts count alike."""
     intent: bool = False
     """Of that attempt an intent is known and no outcome."""
 

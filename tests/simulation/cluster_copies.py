@@ -217,9 +217,7 @@ class Member(Machine):
         if judged.verdict is not Verdict.GOOD:
             self._stay_out(judged)
             return
-        opening = spools.to_open(
-            KEYS, self.me, item, judged.known, self.seats, sequence=sequence, inc=self.inc
-        )
+        opening = spools.to_open(KEYS, self.me, item, judged.known, self.seats, sequence=sequence, inc=self.inc)
         self.noted_ms = now_ms
         self._tell_spool(opening, sequence)
 

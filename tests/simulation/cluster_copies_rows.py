@@ -172,7 +172,7 @@ class Host(Member):
         mine = self.disk.rows.get(name)
         if mine is not None and mine.kind is Kind.OWN:
             if mine.attached == row.attached:
-                self.to(sender, "has", name, row.attached, Mark(attempt=-1, intent=False))
+                self.to(sender, "has", name, row.attached, Mark(attempt=-1, by="", intent=False))
             return
 
         def what(disk) -> None:
@@ -204,7 +204,7 @@ class Host(Member):
             self._say(name)
         self.change(name, lambda r: answers.kept(r, view) if r.attached == attached else r)
         flight = self.flights.get(name)
-        if flight is not None and mark == Mark(attempt=flight.attempt, intent=True) and not flight.there:
+        if flight is not None and mark == Mark(attempt=flight.attempt, by=self.name, intent=True) and not flight.there:
             flight.there = True
             self._last_look(name, flight)
 
@@ -269,7 +269,7 @@ class Host(Member):
         def intended(row: Row) -> Row | None:
             if not self.may_attempt(row):
                 return None
-            return replace(row, stage=Stage.SENT, attempt=flight.attempt, intent=True)
+            return replace(row, stage=Stage.SENT, attempt=flight.attempt, by=self.name, intent=True)
 
         self.change(name, intended, lambda: self._intended(name, flight))
         self._later(2.0, name, flight, self._gave_up)
@@ -281,7 +281,7 @@ class Host(Member):
         elif rows.asks_first(row, self.view_of(row)):
             self._copy(name, row, self.view_of(row))
         else:
-            self.marks[name] = Mark(attempt=flight.attempt, intent=True)
+            self.marks[name] = Mark(attempt=flight.attempt, by=self.name, intent=True)
             self._last_look(name, flight)
 
     def _last_look(self, name: str, flight: Flight) -> None:
@@ -327,13 +327,13 @@ class Host(Member):
         self.rest_ms[name] = self.now_ms() + int(self.world.random.uniform(500, 3_000))
 
         def waits(row: Row) -> Row:
-            if row.attempt != flight.attempt or not row.intent:
+            if (row.attempt, row.by) != (flight.attempt, self.name) or not row.intent:
                 return row
             stage = Stage.WAITING if row.stage is Stage.SENT or row.kind is not Kind.OWN else row.stage
             return replace(row, stage=stage, intent=False)
 
         def durable() -> None:
-            self.marks[name] = Mark(attempt=flight.attempt, intent=False)
+            self.marks[name] = Mark(attempt=flight.attempt, by=self.name, intent=False)
 
         self.change(name, waits, durable)
 

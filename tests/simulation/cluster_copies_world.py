@@ -5,6 +5,7 @@ host in the row's epoch. A copy counts as *reachable* if its host owns the row o
 """
 
 from collections import Counter
+from dataclasses import replace
 
 from coordinator.keys import Keys, Role
 from coordinator.ownership.records import PairKey, read_pairing
@@ -50,8 +51,12 @@ class CopiesWorld(World):
         """Nothing breaks in the last part, so that everything can come to its end."""
         self.kind_from = until - self.calm_s * 3 / 4
         super().plan(until - self.calm_s)
+        self.at(until - self.calm_s, self._calm)
         for name in sorted(self.hosts):
             self.after(self.random.uniform(0, SNAPSHOT_S), lambda n=name: self._snapshot(n))
+
+    def _calm(self) -> None:
+        self.weather = replace(self.weather, loss=min(self.weather.loss, 0.01), slow=min(self.weather.slow, 0.02))
 
     # What is true -----------------------------------------------------------------------------------------------------
 
@@ -124,11 +129,19 @@ class CopiesWorld(World):
         self.count["unprotected"] += not twice
         found = self.reach(name)
         if not self.finished(name) and not found:
-            raise Violation(f"I1: {name} answered, kept twice {twice}, is on no disk\n{self.story(name)}")
+            self._nowhere(name, twice=twice)
+            return
         if twice and found == 1 and not self.finished(name) and name not in self.exposed:
             self.exposed[name] = self._voided(name)  # while the other end's word was on its way
         self.copies[name] = found
         self.touched(name)
+
+    def _nowhere(self, name: str, *, twice: bool) -> None:
+        """Taken in alone, without a session, under a pairing whose owner has gone since with its disk: for a person."""
+        if twice or not any(name in host.disk.rows for host in self.hosts.values()):
+            raise Violation(f"I1: {name} answered, kept twice {twice}, is on no disk\n{self.story(name)}")
+        self.lost[name] = "unprotected"
+        self.count["stranded_unprotected"] += 1
 
     def check_rows(self) -> None:
         dirty, self.dirty = self.dirty, set()
@@ -276,7 +289,8 @@ class CopiesWorld(World):
         disk.old = item is not None and host.guard_tells(item, disk.told_sequence)
         if not disk.old:
             self.count["young_copies"] += 1  # younger than the last telling: nobody can know
-            changed = {row for row in disk.rows if disk.rows[row] != old.rows.get(row)}
+            rows = {*disk.rows, *old.rows, *old.settled} - set(disk.settled)
+            changed = {row for row in rows if disk.rows.get(row) != old.rows.get(row)} | set(old.settled) & rows
             self.excused |= {(each.disk.spool, row) for row in changed for each in self.hosts.values()}
         self.replace_disk(host, disk, "reverted")
         self.after(length, host.start)
