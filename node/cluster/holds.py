@@ -1,7 +1,9 @@
 """What this node holds, noted before it is used without the store, and permits moved between nodes meanwhile (§5)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from coordinator.budget import holding as holdings
 from coordinator.budget.reserve import ElasticPermits
@@ -13,6 +15,11 @@ from node.cluster.slot_part import SlotPart
 
 WISH_MAX = 1_000
 """Permits asked for at once."""
+
+
+def slot_name(account: str, index: int) -> str:
+    """How nodes speak of a slot to each other."""
+    return f"{account}/{index}"
 
 
 class Holds:
@@ -31,6 +38,8 @@ class Holds:
         self._permits, self._slots, self._lots = permits, slots, lots
         self._totals: dict[str, dict[str, int]] = {}
         self._writing = asyncio.Lock()
+        self._frozen = False
+        """What we hold is noted and grows by nobody's deed but ours until the next session."""
 
     # -- life
 
@@ -44,6 +53,7 @@ class Holds:
         held = self._notes.held()
         if held is None:
             return
+        self._frozen = True
         now_ms = self._place.clock()
         for key, share in held.shares.items():
             if key in self._permits():
@@ -60,7 +70,10 @@ class Holds:
         """What is held goes to disk; raises NotesUnreadable. A life that had no session keeps what it found there."""
         if not self._place.session.session.inc:
             return
+        for part in self._slots().values():
+            part.freeze()
         await self._written(lambda: self._notes.hold(self.held()))
+        self._frozen = True
 
     def held(self) -> Held:
         """What is held now."""
@@ -80,7 +93,36 @@ class Holds:
 
     def forget(self) -> None:
         """A session lives again; raises NotesUnreadable."""
+        self._frozen = False
         self._notes.forget()
+
+    # -- slots given up just before the silence
+
+    def limbo(self) -> list[str]:
+        """Slots given up that may have arrived nowhere, as ``account/index``."""
+        return [slot_name(account, index) for account, part in self._slots().items() for index in part.limbo()]
+
+    def not_held(self, names: Sequence[str]) -> list[str]:
+        """Those of some slots that are not ours, nor will be before the next session."""
+        return [name for name in names if self._frozen and not self._holds(name)]
+
+    def _holds(self, name: str) -> bool:
+        account, _, index = name.rpartition("/")
+        part = self._slots().get(account)
+        return part is not None and (not index.isdecimal() or part.holds(int(index)))
+
+    async def resume(self, names: Sequence[str]) -> None:
+        """Go on with slots that arrived nowhere, once they are noted; raises NotesUnreadable."""
+        async with self._writing:
+            held = self.held()
+            slots = dict(held.slots)
+            for name in names:
+                account, _, index = name.rpartition("/")
+                slots[account] = tuple(sorted({*slots.get(account, ()), int(index)}))
+            await asyncio.to_thread(self._notes.hold, msgspec.structs.replace(held, slots=slots))
+            for name in names if self._frozen else ():
+                account, _, index = name.rpartition("/")
+                self._slots()[account].resumed(int(index))
 
     # -- permits between nodes
 

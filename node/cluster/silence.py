@@ -17,6 +17,7 @@ from coordinator import fallback as fallbacks
 from coordinator.fallback import VALID_MS, Fallback
 from coordinator.peers.contract import Handler, PeerError, Peers
 from node.cluster.holds import Holds
+from node.cluster.limbo import Limbo
 from node.cluster.notes import NotesUnreadable
 from node.cluster.place import Place
 
@@ -26,14 +27,24 @@ ASK_MS = 300
 ANSWER_S = fallbacks.ANSWER_MS / 1_000
 TELL_S = 0.3
 """How long the way back waits for the others to hear of it: who does not is bound by its three seconds."""
+LIMBO_MAX = 500
+"""Slots asked about at once: a question stays small."""
 TOKENS_MS = 2_000
 """Between two requests for the others' free permits."""
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """Question of ``lost``: slots given up of which nobody knows whether they arrived."""
+
+    limbo: list[str] = []
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to ``lost``."""
 
     lost: bool
+    not_held: list[str] = []
+    """Those of the slots asked about that we do not hold, nor will before our next session."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +71,7 @@ class Silence:
         self._place, self._holds, self._nodes, self._enabled = place, holds, nodes, enabled
         self.peers: Peers | None = None
         self._fallback = Fallback(nodes=frozenset())
+        self._limbo = Limbo()
         self._returning_ms = -VALID_MS
         self._noted = False
         self._asked_tokens_ms = 0
@@ -72,8 +84,11 @@ class Silence:
         """What peers may ask."""
         return {"lost": self._on_lost, "back": self._on_back, "tokens": self._on_tokens}
 
-    async def _on_lost(self, node: str, body: bytes) -> bytes:  # noqa: ARG002 - the question is the route
-        return msgspec.json.encode(Word(lost=self._lost()))
+    async def _on_lost(self, node: str, body: bytes) -> bytes:  # noqa: ARG002 - all may ask
+        doubt = _decoded(body, Doubt)
+        lost = self._lost()
+        not_held = self._holds.not_held(doubt.limbo[:LIMBO_MAX]) if lost and doubt is not None else []
+        return msgspec.json.encode(Word(lost=lost, not_held=not_held))
 
     def _lost(self) -> bool:
         """Also not on the way back: who has said so must not be counted on for another round."""
@@ -148,8 +163,11 @@ class Silence:
         if others != self._fallback.nodes:
             self._fallback = Fallback(nodes=others)
         self._fallback = fallbacks.on_round(self._fallback, sent_ms)
+        limbo = self._holds.limbo()[:LIMBO_MAX]
+        self._limbo.asked(sent_ms, limbo)
+        question = msgspec.json.encode(Doubt(limbo=limbo))
         for node in others:
-            self._spawn(self._ask_lost(node, sent_ms))
+            self._spawn(self._ask_lost(node, question, sent_ms))
         if self.active() and sent_ms >= self._asked_tokens_ms + TOKENS_MS:
             self._asked_tokens_ms = sent_ms
             self._spawn(self._ask_tokens())
@@ -165,15 +183,25 @@ class Silence:
         self._noted = True
         return True
 
-    async def _ask_lost(self, node: str, sent_ms: int) -> None:
-        answer = await self._ask(node, "lost", b"{}", ANSWER_S)
+    async def _ask_lost(self, node: str, question: bytes, sent_ms: int) -> None:
+        answer = await self._ask(node, "lost", question, ANSWER_S)
         word = None if answer is None else _decoded(answer, Word)
         if word is None or node not in self._fallback.nodes:
             return
         before = self.active()
         now_ms = self._place.boot_ms()
         self._fallback = fallbacks.on_answer(self._fallback, node, sent_ms, now_ms, is_lost=word.lost)
+        if not word.lost:
+            self._limbo.ended()
+        elif back := self._limbo.told(sent_ms, node, word.not_held, self._fallback.nodes):
+            await self._resume(back)
         self._tell(before)
+
+    async def _resume(self, names: list[str]) -> None:
+        try:
+            await self._holds.resume(names)
+        except NotesUnreadable as error:
+            _log.error("cannot go on with what was given up when the store fell silent: %s", error)
 
     async def _ask_tokens(self) -> None:
         """Free permits of the others for limits we have work and nothing left for."""
@@ -199,6 +227,7 @@ class Silence:
 
     def _end(self, why: str) -> None:
         before = self.active()
+        self._limbo.ended()
         self._fallback = fallbacks.ended(self._fallback)
         if before:
             _log.warning("no longer going on by everybody's word: %s", why)

@@ -53,6 +53,8 @@ class SlotPart:
         self.me = Me(node=node, inc=0, lease=0, boot="")
         self.used: dict[int, SlotLease] = {}
         self._given: dict[int, Given] = {}
+        self._frozen: frozenset[int] | None = None
+        """While the store is silent: the slots to go on with, and no others, whatever late news say."""
         self._unused_ms: dict[int, int] = {}
         self._wanted_ms = NEVER_MS
         self._gap_ms = 0
@@ -73,11 +75,12 @@ class SlotPart:
 
     def at_hand(self) -> list[int]:
         """Slots that are ours and without a connection."""
-        return sorted(self.scene.mine(self.me) - self.used.keys() - self._given.keys())
+        ours = self.scene.mine(self.me) if self._frozen is None else self._frozen
+        return sorted(ours - self.used.keys() - self._given.keys())
 
     def held(self) -> int:
         """Slots that are ours, used or at hand."""
-        return len(self.scene.mine(self.me) - self._given.keys())
+        return len(self.ours())
 
     def queues(self, now_ms: int) -> bool:
         """Whether one is wanted here and there is none."""
@@ -85,7 +88,29 @@ class SlotPart:
 
     def ours(self) -> tuple[int, ...]:
         """Indexes of slots that are ours."""
-        return tuple(sorted(self.scene.mine(self.me) - self._given.keys()))
+        ours = self.scene.mine(self.me) if self._frozen is None else self._frozen
+        return tuple(sorted(ours - self._given.keys()))
+
+    # -- while the store is silent
+
+    def freeze(self) -> None:
+        """The session is over: what is ours now is all there is until the next one."""
+        self._frozen = frozenset(self.ours())
+
+    def limbo(self) -> tuple[int, ...]:
+        """Slots given up before the store fell silent; nobody knows whether they arrived anywhere."""
+        mine = self.scene.mine(self.me)
+        return tuple(sorted(i for i, given in self._given.items() if not given.linger and i in mine))
+
+    def holds(self, index: int) -> bool:
+        """Whether a slot is ours, or may come to be while the store is silent."""
+        return self._frozen is None or index in self._frozen
+
+    def resumed(self, index: int) -> None:
+        """It arrived nowhere, by everybody's word: it is ours as before."""
+        if self._frozen is not None and self._given.pop(index, None) is not None:
+            self._frozen |= {index}
+            self._on_more()
 
     def remembered(self, indexes: Sequence[int], held: Held) -> None:
         """After a restart while the store is silent: slots our notes say we held; their connections are closed."""
@@ -101,6 +126,7 @@ class SlotPart:
                     lease=held.lease,
                 ),
             )
+        self._frozen = frozenset(indexes)
 
     def take(self, now_ms: int) -> SlotLease | None:
         """Use a slot at hand; none is remembered as demand."""
@@ -143,6 +169,7 @@ class SlotPart:
         self.me = Me(node=self.me.node, inc=session.inc, lease=session.lease, boot=at.boot)
         self.used.clear()
         self._given.clear()
+        self._frozen = None
         self._unused_ms.clear()
         self._busy = self._doubtful = False
 

@@ -8,9 +8,13 @@ class _Jumping(selectors.SelectSelector):
     def __init__(self):
         super().__init__()
         self.now = 0.0
+        self.threads = 0
+        """Jobs in threads: they are done in no time, so the clock stands still for them."""
 
     def select(self, timeout=None):
         ready = super().select(0)
+        if not ready and self.threads:
+            return super().select(0.05)
         if not ready and timeout is None:
             raise RuntimeError("nothing will ever happen on this loop")
         if not ready and timeout:
@@ -24,6 +28,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self):
         self._jumping = _Jumping()
         super().__init__(self._jumping)
+
+    def run_in_executor(self, executor, func, *args):
+        self._jumping.threads += 1
+        job = super().run_in_executor(executor, func, *args)
+        job.add_done_callback(self._joined)
+        return job
+
+    def _joined(self, _job):
+        self._jumping.threads -= 1
 
     def time(self):
         return 1_000.0 + self._jumping.now

@@ -418,10 +418,48 @@ def test_permits_move_between_nodes_without_the_store_and_are_written_once(tmp_p
         await house.b.live()
         await house.a.live()
         await house.a.until(lambda: any(name.startswith("moved/a/b") for name in house.record()))
-        record = shares.checked(house.record(), 30)
-        await asyncio.sleep(1)
-        assert part(house.a).holding.share == shares.share_of(record, "a")
-        assert part(house.b).holding.share == shares.share_of(record, "b")
+        # What a gave last and b never heard of is written down too, a move later.
+        await house.a.until(lambda: all(as_written(house, name) for name in ("a", "b")))
+        shares.checked(house.record(), 30)
+
+    virtual(tmp_path, story)
+
+
+def as_written(house, name):
+    return part(house.nodes[name]).holding.share == shares.share_of(house.record(), name)
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_slot_given_up_as_the_store_fell_silent_is_had_again_by_everybodys_word(tmp_path, arrived):
+    """Three, two of them, or whoever was to have it: never two at once, and somebody whenever nobody else can."""
+
+    async def story(house):
+        house.a.store.delay_s = house.b.store.delay_s = 0.0
+        first, second = await house.a.slot(), await house.a.slot()
+        waiting = asyncio.create_task(house.b.slot(within_s=60))
+        await house.a.until(lambda: "t/0" in house.a.slot_wanted)
+        waiting.cancel()
+        if arrived:
+            house.a.store.lose = True
+        else:
+            await all_silent(house)
+        house.a.budgets.give_back(first, house.a.clock())
+        await asyncio.sleep(0.5)
+        await all_silent(house)
+        slots = {name: house.nodes[name].budgets.scopes.accounts["t/0"].slots for name in NAMES}
+        for name in NAMES:
+            await house.nodes[name].until(house.nodes[name].together.silence.active)
+        await asyncio.sleep(3)
+        have = {name: slots[name].ours() for name in NAMES}
+        assert sorted(index for each in have.values() for index in each) == [0, 1], have
+        assert (first.index in have["b"]) is arrived
+        assert second.index in have["a"]
+        lease = house.a.budgets.try_slot("t/0", house.a.clock())
+        assert (lease is None) is arrived or lease.index != first.index
+        await all_silent(house, silent=False)
+        for name in NAMES:
+            await house.nodes[name].live()
+        assert (await house.c.slot(within_s=60)).index in (0, 1)
 
     virtual(tmp_path, story)
 
