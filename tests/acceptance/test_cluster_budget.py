@@ -173,7 +173,7 @@ def test_a_node_killed_and_another_cut_off_break_no_limit(tmp_path):
 @pytest.mark.parametrize("accounts", [1, 10])
 def test_ten_minutes_with_faults_break_no_limit_and_the_whole_limit_returns(tmp_path, accounts):
     run = disturbed(tmp_path, accounts, 60, 600)
-    # From 2.5 min after the last fault ended (0.45 of the run) to the end the whole limit is used again: by all accounts
+    # From 2.5 min after the last fault ended (0.45 of the run) on the whole limit is used again: by all accounts
     # together; one that has a single connection while a vanished host's may linger for 6 min loses a little to it.
     after_ms = run.began_ms + int(0.45 * 600_000) + 150_000
     late = [used_share([at for at in times if at >= after_ms], 60) for times in run.times.values()]
