@@ -1,4 +1,4 @@
-"""A simulated disk: rows that are durable once their commit was synced, in order; what was not is lost at a power cut."""
+"""A simulated disk: rows are durable once their commit was synced, in order; what was not is lost at a power cut."""
 
 from dataclasses import dataclass, replace
 

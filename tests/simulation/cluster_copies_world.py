@@ -316,6 +316,10 @@ class CopiesWorld(World):
     def _drain(self, name, host, length) -> None:
         host.drain_until = self.now + max(8.0, length)
 
+    def _hesitate(self, name, host, length) -> None:
+        """Begins to give its rows away and changes its mind."""
+        host.drain_until = self.now + length
+
     def _upstream_down(self, name, host, length) -> None:
         self.closed_until = self.now + length
 
