@@ -6,7 +6,7 @@ pairing and epoch (``Attached``); those of one never touch those of another. All
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -14,6 +14,9 @@ from coordinator.ownership.rows import Attached
 from node.shadow.entries import Copy, Intent, Progress
 from node.shadow.frames import Batch
 from node.spool.contract import JourneyLine
+
+PAIRINGS_MAX: Final = 1_024
+"""Pairings and epochs a store keeps anything of."""
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +76,9 @@ class Copies(Protocol):
         ...
 
     async def begin(self, attached: Attached, node: str) -> int:
-        """Durable. Give a new stream, whose first batch is 1; the one before counts no more. Raises WrongNode.
+        """Durable. Give a new stream, whose first batch is 1; the one before counts no more.
 
-        Pieces of bodies that were not complete are gone; copies stay.
+        Pieces of bodies that were not complete are gone; copies stay. Raises WrongNode, QuotaReached.
         """
         ...
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from coordinator.ownership.rows import Attached
-from node.shadow.contract import Held, KeptCopy, Past, Stream, cost_of
+from node.shadow.contract import PAIRINGS_MAX, Held, KeptCopy, Past, Stream, cost_of
 from node.shadow.entries import Copy, Discard, Entry, Lines, Piece
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
@@ -46,6 +46,8 @@ class MemoryCopies:
         found = self._pairings.get(attached)
         if found is not None and found.node != node:
             raise WrongNode(f"copies of this spool come from {found.node}, not from {node}")
+        if found is None and len(self._pairings) >= PAIRINGS_MAX:
+            raise QuotaReached(f"copies of {PAIRINGS_MAX} pairings are kept")
         self._streams += 1
         if found is None:
             found = self._pairings[attached] = _Pairing(node=node, stream=self._streams)

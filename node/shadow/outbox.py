@@ -34,7 +34,7 @@ class Pace:
     """How long what nobody waits for may gather: the bound on what a lost machine takes along (operations A2)."""
     window: int = 3
     """Batches under way at once."""
-    batch_bytes: int = 1 << 20
+    batch_bytes: int = 896 << 10
     batch_entries: int = 512
     worth_entries: int = 32
     worth_bytes: int = 256 << 10

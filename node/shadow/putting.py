@@ -8,7 +8,7 @@ import msgspec
 
 from coordinator.ownership.rows import Attached
 from node.shadow import statements
-from node.shadow.contract import cost_of
+from node.shadow.contract import PAIRINGS_MAX, cost_of
 from node.shadow.engine import Done
 from node.shadow.entries import Copy, Discard, Entry, Intent, Lines, Outcome
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
@@ -44,6 +44,8 @@ def begin(database: Database, attached: Attached, node: str) -> Done:
     found = statements.run(database, "pairing", key_of(attached))
     if found and found[0][1] != node:
         raise WrongNode(f"copies of this spool come from {found[0][1]!s}, not from {node}")
+    if not found and statements.number(database, "count_pairings") >= PAIRINGS_MAX:
+        raise QuotaReached(f"copies of {PAIRINGS_MAX} pairings are kept")
     stream = statements.number(database, "get_meta", ("stream",)) + 1
     statements.run(database, "set_meta", ("stream", stream))
     if found:

@@ -11,6 +11,9 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 -- name: pairing
 SELECT number, node, stream, expected FROM pairings WHERE spool = ? AND shadow = ? AND epoch = ?
 
+-- name: count_pairings
+SELECT count(*) FROM pairings
+
 -- name: add_pairing
 INSERT INTO pairings (spool, shadow, epoch, node, stream, expected) VALUES (?, ?, ?, ?, ?, 1)
 

@@ -123,10 +123,11 @@ class Receiver:
         attached = Attached(key=PairKey(spool=spool, shadow=me.node), epoch=epoch)
         view = self._here.view(attached.key)
         row = received(Row(attached=attached), view, me, copy=copy)
-        if row is None or epoch < 1 or spool == me.spool:
+        known = view.pairing if view is not None else None
+        pairing = known if known is not None and known.epoch == epoch else None
+        if row is None or epoch < 1 or spool == me.spool or (pairing is not None and pairing.copy != copy):
             raise WrongEpoch(f"spool {spool} epoch {epoch} is not to be kept here beside {copy}")
-        pairing = view.pairing if view is not None else None
-        if pairing is not None and pairing.epoch == epoch and pairing.owner not in {node, me.node}:
+        if pairing is not None and pairing.owner not in {node, me.node}:
             raise WrongNode(f"spool {spool} belongs to {pairing.owner}, not to {node}")
         return attached, row.kind
 

@@ -9,22 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached
-from node.shadow import putting, statements
-from node.shadow.contract import Held, KeptCopy, Past, Stream
+from node.shadow import looking, putting, statements
+from node.shadow.contract import PAIRINGS_MAX, Held, KeptCopy, Past, Stream
 from node.shadow.engine import Engine
 from node.shadow.entries import Copy, Discard, Piece
+from node.shadow.errors import WrongStream
 from node.shadow.files import BodyFiles, Files
 from node.shadow.frames import Batch
 from node.shadow.opening import DATABASE, open_checked, renew
-from node.shadow.telling import Told, fold, progress_of, told_of
 from node.spool.bodies import INLINE_BYTES
-from node.spool.database import Database, Row
-from node.spool.errors import MessageGone, SpoolUnusable
+from node.spool.database import Database
+from node.spool.errors import SpoolUnusable
 from node.spool.place import Place
 from node.spool.readers import Readers
-from node.spool.rows import Cell, journey_of
 from node.spool.salvage import SetAside
 
 ROWS_MAX: Final = 1_000
@@ -51,6 +49,8 @@ class SqliteCopies:
         self._readers = Readers(partial(connect, directory / DATABASE, writable=False))
         self._engine = Engine(self._writer, self._discard)
         self._turns: dict[Attached, asyncio.Future[None]] = {}
+        self._written: dict[Attached, tuple[int, int]] = {}
+        """Stream and sequence of the last batch whose files were written."""
         self._open = False
 
     @property
@@ -128,6 +128,9 @@ class SqliteCopies:
     async def begin(self, attached: Attached, node: str) -> int:
         """See the contract."""
         stream = int(await self._engine.soon(lambda database: putting.begin(database, attached, node)))
+        if len(self._written) >= PAIRINGS_MAX:
+            self._written.clear()  # it is read again
+        self._written[attached] = stream, 0
         await self._readers.run(partial(self._files.drop_pieces, _label(attached)))
         return stream
 
@@ -139,15 +142,18 @@ class SqliteCopies:
         return None
 
     async def put(self, attached: Attached, batch: Batch) -> int:
-        """See the contract. Files of several batches are written side by side; their rows go in order."""
+        """See the contract. Files of a batch are written when those before it are handed over, not yet durable."""
         before, turn = self._turns.get(attached), asyncio.get_running_loop().create_future()
         self._turns[attached] = turn
         try:
-            files = await self._written(attached, batch)
             if before is not None:
                 await before
+            files = await self._with_files(attached, batch)
             job = partial(putting.put, attached=attached, batch=batch, files=files, max_bytes=self.max_bytes)
             future = self._engine.soon(job)
+        except BaseException:
+            self._written.pop(attached, None)
+            raise
         finally:
             turn.set_result(None)
             if self._turns.get(attached) is turn:
@@ -158,6 +164,7 @@ class SqliteCopies:
         try:
             sequence = await future
         except Exception:
+            self._written.pop(attached, None)
             if files and not self.broken:
                 await self._give_back(attached, files)
             raise
@@ -166,18 +173,32 @@ class SqliteCopies:
             self._readers.later(partial(self._files.drop_pieces, _label(attached), gone))
         return sequence
 
-    async def _written(self, attached: Attached, batch: Batch) -> Files:
-        """Write what of a batch is files; nothing, without leaving the loop, in most batches."""
+    async def _with_files(self, attached: Attached, batch: Batch) -> Files:
+        """Write what of a batch is files; nothing, without leaving the loop, in most batches. Raises WrongStream."""
         pieces = [each for each in batch.entries if isinstance(each, Piece)]
         large = [each for each in batch.entries if isinstance(each, Copy) and _in_file(each)]
+        if not pieces and not large:
+            return {}
+        stream, written = await self._files_of(attached)
+        if stream != batch.header.stream:
+            raise WrongStream(f"stream {batch.header.stream}, while {stream} is in use")
+        if batch.header.sequence <= written:
+            return {}  # it came before: what followed it must not be undone
         label = _label(attached)
-        if pieces:
-            await self._readers.run(partial(self._files.add, label, pieces))
-        return await self._readers.run(partial(self._files.keep, label, large)) if large else {}
+        await self._readers.run(partial(self._files.add, label, pieces))
+        files = await self._readers.run(partial(self._files.keep, label, large))
+        self._written[attached] = stream, batch.header.sequence
+        return files
+
+    async def _files_of(self, attached: Attached) -> tuple[int, int]:
+        if attached not in self._written:
+            known = await self.stream(attached)
+            self._written[attached] = (known.number, known.expected - 1) if known is not None else (0, 0)
+        return self._written[attached]
 
     async def _give_back(self, attached: Attached, files: Files) -> None:
         """Remove files of a batch that was refused; not of rows that are there, from an earlier time it came."""
-        kept = await self._readers.ask(_known, attached, list(files))
+        kept = await self._readers.ask(looking.known, attached, list(files))
         self._discard([name for message_id, (name, _) in files.items() if message_id not in kept])
 
     # ---- looking -----------------------------------------------------------------------------------------------------
@@ -185,27 +206,20 @@ class SqliteCopies:
     async def held(self) -> list[Held]:
         """See the contract."""
         rows = await self._readers.ask(statements.run, "held")
-        return [_held(row) for row in rows]
+        return [looking.held_of(row) for row in rows]
 
     async def rows(self, attached: Attached, after: str, limit: int) -> list[KeptCopy]:
         """See the contract; at most ROWS_MAX."""
-        return await self._readers.ask(_some, attached, after, min(limit, ROWS_MAX))
+        return await self._readers.ask(looking.some, attached, after, min(limit, ROWS_MAX))
 
     async def body(self, attached: Attached, message_id: str) -> bytes | Path:
         """See the contract."""
-        found = await self._readers.ask(_body, attached, message_id)
+        found = await self._readers.ask(looking.body, attached, message_id)
         return self._files.find(message_id, found) if isinstance(found, str) else found
 
     async def past(self, message_id: str) -> Past | None:
         """See the contract."""
-        for discarded_ms, facts, lines in await self._readers.ask(statements.run, "past", (message_id,)):
-            return Past(
-                message_id=message_id,
-                facts=cast("bytes", facts),
-                discarded_ms=cast("int", discarded_ms),
-                lines=tuple(journey_of([cast("bytes", lines)])),
-            )
-        return None
+        return await self._readers.ask(looking.past, message_id)
 
     # ---- forgetting --------------------------------------------------------------------------------------------------
 
@@ -217,6 +231,7 @@ class SqliteCopies:
         """See the contract."""
         number = await self._readers.ask(putting.number_of, attached)
         dropped = await self._drop(number) if number else 0
+        self._written.pop(attached, None)
         await self._readers.run(partial(self._files.drop_pieces, _label(attached)))
         return dropped
 
@@ -243,45 +258,3 @@ def _label(attached: Attached) -> str:
 
 def _in_file(copy: Copy) -> bool:
     return copy.pieced or len(copy.body) > INLINE_BYTES
-
-
-def _held(row: Row) -> Held:
-    spool, shadow, epoch, node, messages, size_bytes = row
-    attached = Attached(key=PairKey(spool=str(spool), shadow=str(shadow)), epoch=cast("int", epoch))
-    return Held(attached=attached, node=str(node), messages=cast("int", messages), size_bytes=cast("int", size_bytes))
-
-
-def _known(database: Database, attached: Attached, ids: Sequence[str]) -> set[str]:
-    chosen: dict[str, Cell] = {"pairing": putting.number_of(database, attached), "ids": putting.text(ids)}
-    return {str(row[0]) for row in statements.run(database, "known", chosen)}
-
-
-def _some(database: Database, attached: Attached, after: str, limit: int) -> list[KeptCopy]:
-    number = putting.number_of(database, attached)
-    rows = statements.run(database, "some", (number, after, limit))
-    chosen: dict[str, Cell] = {"pairing": number, "ids": putting.text(str(row[0]) for row in rows)}
-    told: dict[str, list[Told]] = {}
-    for name, kind, what in statements.run(database, "told", chosen):
-        told.setdefault(str(name), []).append(told_of(cast("int", kind), cast("bytes", what)))
-    return [_kept(row, told.get(str(row[0]), [])) for row in rows]
-
-
-def _kept(row: Row, told: Sequence[Told]) -> KeptCopy:
-    name, size_bytes, progress, facts = row
-    stands, intents, lines = fold(progress_of(cast("bytes", progress)), told)
-    return KeptCopy(
-        message_id=str(name),
-        facts=cast("bytes", facts),
-        size_bytes=cast("int", size_bytes),
-        progress=stands,
-        intents=intents,
-        lines=lines,
-    )
-
-
-def _body(database: Database, attached: Attached, message_id: str) -> bytes | str:
-    rows = statements.run(database, "body", (putting.number_of(database, attached), message_id))
-    if not rows:
-        raise MessageGone(f"no copy of {message_id} is kept")
-    file, data = rows[0]
-    return str(file) if file else cast("bytes", data)

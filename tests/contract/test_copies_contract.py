@@ -1,8 +1,11 @@
 """What every copy store promises, on SQLite and in memory alike."""
 
+import asyncio
+
 import pytest
 
 from node.policy.envelope import RecipientState
+from node.shadow.contract import PAIRINGS_MAX
 from node.shadow.entries import Discard, Intent, Lines, Outcome, Piece, Progress
 from node.shadow.errors import Gap, Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.memory import MemoryCopies
@@ -267,3 +270,32 @@ async def test_what_was_taken_away_leaves_no_history(copies):
     assert await copies.take_away(PAIR, ["m1", "unknown"]) == 1
     assert await ids(copies) == ["m2"]
     assert await copies.past("m1") is None
+
+
+async def test_the_number_of_pairings_is_bounded(copies):
+    await asyncio.gather(*(begun(copies, attached(epoch)) for epoch in range(1, PAIRINGS_MAX + 1)))
+    with pytest.raises(QuotaReached):
+        await begun(copies, attached(PAIRINGS_MAX + 1))
+    await begun(copies, attached(1))
+    await copies.drop(attached(2))
+    await begun(copies, attached(PAIRINGS_MAX + 1))
+
+
+async def test_a_batch_sent_again_does_not_undo_pieces_that_followed(copies):
+    stream = await begun(copies)
+    first = batch(1, Piece(message_id="m1", start=0, data=b"abc"), stream=stream)
+    await copies.put(PAIR, first)
+    await copies.put(PAIR, batch(2, Piece(message_id="m1", start=3, data=b"def"), stream=stream))
+    assert await copies.put(PAIR, first) == 2
+    assert await copies.put(PAIR, batch(3, copy("m1", b"", size_bytes=6, pieced=True), stream=stream)) == 3
+    assert await body(copies, "m1") == b"abcdef"
+
+
+async def test_a_stream_that_was_replaced_cannot_touch_pieces(copies):
+    old = await begun(copies)
+    stream = await begun(copies)
+    await copies.put(PAIR, batch(1, Piece(message_id="m1", start=0, data=b"abc"), stream=stream))
+    with pytest.raises(WrongStream):
+        await copies.put(PAIR, batch(1, Piece(message_id="m1", start=0, data=b"x"), stream=old))
+    assert await copies.put(PAIR, batch(2, copy("m1", b"", size_bytes=3, pieced=True), stream=stream)) == 2
+    assert await body(copies, "m1") == b"abc"

@@ -1,0 +1,71 @@
+"""Questions to the copy store's tables, and rows as the contract's values. Changes nothing."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from coordinator.ownership.records import PairKey
+from coordinator.ownership.rows import Attached
+from node.shadow import putting, statements
+from node.shadow.contract import Held, KeptCopy, Past
+from node.shadow.telling import Told, fold, progress_of, told_of
+from node.spool.database import Database, Row
+from node.spool.errors import MessageGone
+from node.spool.rows import Cell, journey_of
+
+
+def held_of(row: Row) -> Held:
+    """One pairing in numbers."""
+    spool, shadow, epoch, node, messages, size_bytes = row
+    attached = Attached(key=PairKey(spool=str(spool), shadow=str(shadow)), epoch=cast("int", epoch))
+    return Held(attached=attached, node=str(node), messages=cast("int", messages), size_bytes=cast("int", size_bytes))
+
+
+def known(database: Database, attached: Attached, ids: Sequence[str]) -> set[str]:
+    """Which of these messages are kept."""
+    chosen: dict[str, Cell] = {"pairing": putting.number_of(database, attached), "ids": putting.text(ids)}
+    return {str(row[0]) for row in statements.run(database, "known", chosen)}
+
+
+def some(database: Database, attached: Attached, after: str, limit: int) -> list[KeptCopy]:
+    """Copies by id, beyond one."""
+    number = putting.number_of(database, attached)
+    rows = statements.run(database, "some", (number, after, limit))
+    chosen: dict[str, Cell] = {"pairing": number, "ids": putting.text(str(row[0]) for row in rows)}
+    told: dict[str, list[Told]] = {}
+    for name, kind, what in statements.run(database, "told", chosen):
+        told.setdefault(str(name), []).append(told_of(cast("int", kind), cast("bytes", what)))
+    return [_kept(row, told.get(str(row[0]), [])) for row in rows]
+
+
+def _kept(row: Row, told: Sequence[Told]) -> KeptCopy:
+    name, size_bytes, progress, facts = row
+    stands, intents, lines = fold(progress_of(cast("bytes", progress)), told)
+    return KeptCopy(
+        message_id=str(name),
+        facts=cast("bytes", facts),
+        size_bytes=cast("int", size_bytes),
+        progress=stands,
+        intents=intents,
+        lines=lines,
+    )
+
+
+def body(database: Database, attached: Attached, message_id: str) -> bytes | str:
+    """A body, or the name of its file. Raises MessageGone."""
+    rows = statements.run(database, "body", (putting.number_of(database, attached), message_id))
+    if not rows:
+        raise MessageGone(f"no copy of {message_id} is kept")
+    file, data = rows[0]
+    return str(file) if file else cast("bytes", data)
+
+
+def past(database: Database, message_id: str) -> Past | None:
+    """Give a settled message."""
+    for discarded_ms, facts, lines in statements.run(database, "past", (message_id,)):
+        return Past(
+            message_id=message_id,
+            facts=cast("bytes", facts),
+            discarded_ms=cast("int", discarded_ms),
+            lines=tuple(journey_of([cast("bytes", lines)])),
+        )
+    return None
