@@ -320,6 +320,15 @@ class CopiesWorld(World):
         """Begins to give its rows away and changes its mind."""
         host.drain_until = self.now + length
 
+    def _race(self, name, host, length) -> None:
+        """A host comes back at the moment others mean to adopt, and these are held up between decision and call."""
+        host.power_off()
+        draw = self.random.uniform
+        self.after(draw(9.5, 11.5), host.start)
+        for other in self.hosts.values():
+            if other is not host:
+                self.after(draw(9.7, 11.2), lambda o=other: o.pause(self.now + draw(0.5, 3.0)))
+
     def _upstream_down(self, name, host, length) -> None:
         self.closed_until = self.now + length
 

@@ -27,7 +27,7 @@ LOST_ANSWERS = Weather(faults_per_s=0.2, loss=0.15, slow=0.3, kinds=("drain", "e
 LATE = Weather(
     faults_per_s=0.2, loss=0.05, slow=0.3, kinds=("etcd_down", "crash", "isolate", "etcd_leader"), lengths_s=AWAY
 )
-RETURNS = Weather(faults_per_s=0.3, hiccup=0.3, slow=0.3, kinds=("power", "cut_etcd"), lengths_s=((8.5, 11.5),))
+RETURNS = Weather(faults_per_s=0.08, hiccup=0.5, kinds=("race",))
 HESITATING = Weather(
     faults_per_s=1.0, loss=0.05, slow=0.2, hiccup=0.2, lengths_s=((0.3, 2.0),),
     kinds=("etcd_leader", "hesitate", "hesitate"),
