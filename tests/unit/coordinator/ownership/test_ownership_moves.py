@@ -27,6 +27,11 @@ def session(began_ms=BEGAN_MS, now_ms=None):
     return step(live, Event.RENEWED, now_ms, sent_ms=now_ms, lease=1) if now_ms else live
 
 
+def _join(node, spool, inc=60):
+    item = Item(key="", value=encode({"spool": spool}), create_revision=inc, mod_revision=inc)
+    return Change(key=f"m/{node}", item=item, revision=inc)
+
+
 def seats(*there, gone=()):
     """Who is there with which spool; ``gone``: spools that went at GONE_MS."""
     found = Seats("m/", now_ms=0)
@@ -103,11 +108,6 @@ class TestAdoption:
     def test_the_spools_own_node_takes_back_from_a_shadow_that_is_gone(self):
         away = seats(("a", "S"), gone=[("b", "T")])
         assert decide(view(A, "b"), SPARES, scene(A, away, now_ms=AFTER)) is Move.ADOPT
-
-
-def _join(node, spool, inc=60):
-    item = Item(key="", value=encode({"spool": spool}), create_revision=inc, mod_revision=inc)
-    return Change(key=f"m/{node}", item=item, revision=inc)
 
 
 @pytest.mark.parametrize("state", State)
