@@ -30,7 +30,14 @@ MAY_ALSO = {  # same level, allowed on purpose
     ("node.policy", "node.errors"),
 }
 COORDINATED = ("node.cluster", "node.settings", "node.shadow", "node.app", "node.telemetry", "node.__main__")
-PURE = ("node/policy", "node/shadow/entries", "node/shadow/frames", "node/shadow/telling", "coordinator/budget")
+PURE = (
+    "node/policy",
+    "node/shadow/entries",
+    "node/shadow/frames",
+    "node/shadow/settling",
+    "node/shadow/telling",
+    "coordinator/budget",
+)
 IMPURE_MODULES = {"socket", "sqlite3", "time", "random", "asyncio", "subprocess", "threading", "ssl", "os", "secrets"}
 FOREIGN_IO = {
     "aiosmtpd", "aiosmtplib", "sqlite3", "uvloop", "aiohttp", "azure", "opentelemetry", "grpc", "structlog",

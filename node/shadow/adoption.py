@@ -1,0 +1,93 @@
+"""Turns the copies of a pairing that this node has taken over into its own mail, oldest first; resumable at any point.
+
+Each message is durable in the spool before its copy goes, and one that is in the spool already is not taken twice: so
+after a crash the same is done again, by whoever finds that the pairing's key names this node. Mail is delivered from
+the first chunk on, while the rest still comes.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from coordinator.ownership.rows import Attached
+from node.policy.envelope import NewMessage
+from node.shadow.contract import Copies, KeptCopy
+from node.spool.errors import MessageGone, WrongRequest
+from node.spool.rows import Unreadable, message_of
+
+CHUNK: Final = 128
+"""Messages taken over at a time: a transaction or two of the spool."""
+
+
+class Taking(Protocol):
+    """The spool, as far as adoption needs it."""
+
+    async def adopt(self, message: NewMessage, copy: KeptCopy, body: bytes | Path, origin: str, now_ms: int) -> bool:
+        """Durable. Take a message over as it stands; False if it is here already."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Adopted:
+    """What became of a pairing's copies."""
+
+    taken: int = 0
+    already: int = 0
+    """Were in the spool: from before a crash."""
+    left: list[str] = field(default_factory=list)
+    """Stay in the copy store, for a person: they cannot be read."""
+
+
+class Adoption:
+    """Takes over one pairing at a time."""
+
+    def __init__(
+        self, copies: Copies, spool: Taking, *, now_ms: Callable[[], int], arrived: Callable[[], None] = lambda: None
+    ) -> None:
+        """``arrived`` is told after each chunk that there is new mail to deliver."""
+        self._copies, self._spool, self._now_ms, self._arrived = copies, spool, now_ms, arrived
+
+    async def run(self, attached: Attached, origin: str) -> Adopted:
+        """Take over everything there is; *origin* names the node it came in at.
+
+        Raises SpoolFull, SpoolBroken, SpoolClosed (temporary): run it again later, nothing is lost or taken twice.
+        """
+        done, after = Adopted(), ""
+        while rows := await self._copies.rows(attached, after, CHUNK):
+            after = rows[-1].message_id
+            await self._chunk(attached, origin, rows, done)
+        done.left = await self._still(attached, done.left)
+        return done
+
+    async def _still(self, attached: Attached, left: Sequence[str]) -> list[str]:
+        """Say which of those that could not be read are there: the owner may have settled one meanwhile."""
+        remaining: set[str] = set()
+        after = ""
+        while left and (rows := await self._copies.rows(attached, after, CHUNK)):
+            after = rows[-1].message_id
+            remaining.update(row.message_id for row in rows)
+        return [each for each in left if each in remaining]
+
+    async def _chunk(self, attached: Attached, origin: str, rows: Sequence[KeptCopy], done: Adopted) -> None:
+        found = await asyncio.gather(*(self._one(attached, origin, row) for row in rows), return_exceptions=True)
+        here = [row.message_id for row, what in zip(rows, found, strict=True) if isinstance(what, bool)]
+        done.taken += sum(what is True for what in found)
+        done.already += sum(what is False for what in found)
+        done.left += [row.message_id for row, what in zip(rows, found, strict=True) if what is None]
+        if here:
+            self._arrived()
+            await self._copies.take_away(attached, here)
+        for what in found:
+            if isinstance(what, BaseException):
+                raise what
+
+    async def _one(self, attached: Attached, origin: str, row: KeptCopy) -> bool | None:
+        """Take one over: True if it was, False if it was here, None if it cannot be read."""
+        try:
+            message = message_of(row.facts)
+            body = await self._copies.body(attached, row.message_id)
+            return await self._spool.adopt(message, row, body, origin, self._now_ms())
+        except (Unreadable, MessageGone, WrongRequest):
+            return None
