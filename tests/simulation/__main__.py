@@ -1,10 +1,10 @@
-"""Run any number of seeds by hand: ``python -m tests.simulation --seeds 0-1000 --hours 1 --world address|budget``."""
+"""Run any number of seeds by hand: ``python -m tests.simulation --seeds 0-1000 --hours 1 --world copies``."""
 
 import argparse
 import sys
 import time
 
-from tests.simulation import cluster_runs, cluster_shares
+from tests.simulation import cluster_copies_runs, cluster_runs, cluster_shares
 from tests.simulation.cluster_world import Violation
 
 TAIL = 60
@@ -23,16 +23,19 @@ def seeds(text: str) -> range:
 
 
 def run(world: str, seed: int, hours: float) -> None:
-    """One seed: as in the suite for an hour, dense faults for 90 s with ``--hours 0``."""
-    if world == "address":
-        if hours:
-            cluster_runs.hour(seed, hours)
-        else:
-            cluster_runs.simulate(seed)
-    elif hours:
-        cluster_shares.hour(seed, hours)
+    """One seed: as in the suite for an hour, dense faults for a minute or two with ``--hours 0``."""
+    long, short = WORLDS[world]
+    if hours:
+        long(seed, hours)
     else:
-        cluster_shares.simulate(seed)
+        short(seed)
+
+
+WORLDS = {
+    "address": (cluster_runs.hour, cluster_runs.simulate),
+    "budget": (cluster_shares.hour, cluster_shares.simulate),
+    "copies": (cluster_copies_runs.hour, cluster_copies_runs.simulate),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=seeds, default=range(100), metavar="0-1000")
     parser.add_argument("--hours", type=float, default=1.0, help="length of each run; 0: 90 s of dense faults")
-    parser.add_argument("--world", choices=("address", "budget"), default="address")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="address")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
     options = parser.parse_args(arguments)
     began, failed, done = time.monotonic(), 0, 0

@@ -89,7 +89,11 @@ class Member(Machine):
         return self.world.now < self.drain_until
 
     def sleep_ms(self, now_ms: int) -> int:
-        return 0
+        """Half a second at most in a long run, while there is nothing to do for any row."""
+        calm = self.live and self.judged and not self.busy and not self.disk.pending and not self.renewing
+        if self.world.weather.episodes is None or not calm or self.draining or self.disk.rows:
+            return 0
+        return min(500, self.due_ms - now_ms, self.session.deadline_ms - now_ms)
 
     def work(self) -> None:
         if not self.stopped:

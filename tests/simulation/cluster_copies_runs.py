@@ -1,13 +1,11 @@
 """Runs of the world `copies`: where rows come in, what the weather is, and what a run amounted to."""
 
-from dataclasses import replace
-
 from coordinator.ownership.rows import OnUnknown
 from coordinator.timing import FAST
 from tests.simulation.cluster_copies_disk import Disk
 from tests.simulation.cluster_copies_rows import Host
 from tests.simulation.cluster_copies_world import CopiesWorld
-from tests.simulation.cluster_runs import NODES, check_fences
+from tests.simulation.cluster_runs import HOUR_S, NODES, check_fences
 from tests.simulation.cluster_world import Violation, Weather
 
 SECONDS, CALM_S = 110.0, 50.0
@@ -16,19 +14,36 @@ KINDS = ("crash", "crash", "power", "destroy", "reverted", "pause", "machine_pau
          "peers_gone", "isolate", "deaf", "mute", "split", "etcd_leader", "etcd_down", "slow_fsync", "slow_disk",
          "compact", "drain", "upstream_down", "operator_pause")  # fmt: skip
 ROUGH = Weather(faults_per_s=0.12, kinds=KINDS)
-CALM = Weather(faults_per_s=0.0001, kinds=KINDS)
+HOURLY = Weather(
+    loss=0.0005, slow=0.001, hiccup=0.005, episodes=(8, 24), twice=0.1, lengths_s=((0.3, 3), (2, 12), (8, 60)),
+    kinds=KINDS,
+)  # fmt: skip
+PAIR = {"nodes": ("a", "c")}
+FOUR = {"nodes": ("a", "b", "c", "d")}
+CLOSED = {"closed": True}
 POLICIES = (OnUnknown.REPEAT, OnUnknown.REPEAT, OnUnknown.REPORT, OnUnknown.VERIFY)
 
 
-def simulate(seed, weather=ROUGH, seconds=SECONDS, *, nodes=NODES, rate_s=1.5, host=Host, calm_s=CALM_S):
+def simulate(seed, weather=ROUGH, seconds=SECONDS, *, nodes=NODES, rate_s=1.5, calm_s=CALM_S, closed=False):
+    """``closed``: the other side takes nothing from the begin of the calm on."""
     world = CopiesWorld(seed, weather, calm_s=calm_s)
     for name in nodes:
-        world.hosts[name] = host(world, name, FAST, nodes, Disk(world), site=SITES[name])
+        world.hosts[name] = Host(world, name, FAST, nodes, Disk(world), site=SITES[name])
     world.checks.append(lambda: check_fences(world))
+    if closed:
+        world.at(seconds - calm_s, lambda: setattr(world, "closed_until", seconds))
     arrivals(world, seconds - calm_s / 2, rate_s)
     world.run(seconds)
-    world.judge_end()
+    if closed:
+        world.judge_waiting()
+    else:
+        world.judge_end()
     return world
+
+
+def hour(seed, hours=1.0):
+    """An hour of eight to twenty-four episodes, a row every three seconds or so."""
+    return simulate(seed, HOURLY, HOUR_S * hours, rate_s=0.3)
 
 
 def arrivals(world, until: float, rate_s: float) -> None:
@@ -55,6 +70,3 @@ def first_caught(seeds, weather=ROUGH, **options):
         except Violation:
             return seed
     return None
-
-
-__all__ = ["first_caught", "replace", "simulate"]

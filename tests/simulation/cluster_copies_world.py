@@ -196,6 +196,13 @@ class CopiesWorld(World):
             else:
                 raise Violation(f"I1: {name} never came to an end\n{self.story(name)}")
 
+    def judge_waiting(self) -> None:
+        """Nothing could be delivered since long: what waits is on two disks again, all hosts being there."""
+        for name in self.answered:
+            if not self.finished(name) and self.reach(name) < 2:
+                raise Violation(f"I1: {name} is not kept twice again\n{self.story(name)}")
+            self.count["waiting_twice"] += not self.finished(name)
+
     # I3 and I5 --------------------------------------------------------------------------------------------------------
 
     def looked(self, host, name: str) -> None:
