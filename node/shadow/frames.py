@@ -27,6 +27,8 @@ FACTS_BYTES_MAX: Final = 2 << 20
 """A message with thousands of recipients stays below it."""
 IDS_MAX: Final = 4_096
 BODY_BYTES_MAX: Final = 160 << 20
+NUMBERS: Final = 1 << 63
+"""Epochs, sequences and times are below it: a store holds no more."""
 
 _MARK = b"M3CB"
 _FIXED = struct.Struct("<4sHBxIQQQ16s16s")
@@ -34,7 +36,6 @@ _HEAD = struct.Struct("<BxxxII8s")
 _SEAL_BYTES = 16
 _SUM_BYTES = 8
 _CLUSTER_MAX = 63
-_NUMBERS = 1 << 63
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", re.ASCII)
 _ROOM_BYTES: Final = 1024
 """What an entry takes beyond its body, about."""
@@ -197,7 +198,7 @@ def _header(data: bytes) -> tuple[Header, int, int]:
         raise Torn("it ends in the cluster's name")
     if not 0 < length <= _CLUSTER_MAX or not cluster.isascii() or not min(epoch, stream, sequence):
         raise Malformed("a header without a cluster, an epoch, a stream or a sequence")
-    if max(epoch, stream, sequence) >= _NUMBERS:
+    if max(epoch, stream, sequence) >= NUMBERS:
         raise Malformed("a number no store can hold")
     header = Header(
         cluster=cluster.decode("ascii"),
@@ -274,7 +275,7 @@ def _checked(entry: Entry) -> Entry:
     if len(ids) > IDS_MAX or not all(_ID.fullmatch(each) for each in ids):
         raise Malformed("an id that cannot name a file, or too many")
     at_ms = entry.at_ms if isinstance(entry, Discard) else entry.dot_ms if isinstance(entry, Intent) else 0
-    if not 0 <= at_ms < _NUMBERS:
+    if not 0 <= at_ms < NUMBERS:
         raise Malformed("a time that is none")
     if isinstance(entry, Copy):
         whole = not entry.body if entry.pieced else len(entry.body) == entry.size_bytes

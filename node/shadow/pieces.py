@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from node.shadow.entries import PIECE_BYTES, Copy, Piece
+from node.shadow.entries import PIECE_BYTES, Copy, Piece, Progress
 from node.shadow.outbox import Kept
 from node.spool.contract import Accepted, BodyFile
 from node.spool.rows import facts_of
@@ -40,14 +40,14 @@ def is_large(item: Accepted) -> bool:
     return isinstance(item.body, BodyFile) or len(item.body) > PIECE_BYTES
 
 
-def copy_of(item: Accepted) -> Copy:
+def copy_of(item: Accepted, progress: tuple[Progress, ...]) -> Copy:
     """A message as it is sent; the body of a large one comes before it."""
     facts, body = facts_of(item.message), item.body
     if is_large(item):
         size_bytes = body.size_bytes if isinstance(body, BodyFile) else len(body)
-        return Copy(message_id=item.message.id, facts=facts, size_bytes=size_bytes, pieced=True)
+        return Copy(message_id=item.message.id, facts=facts, size_bytes=size_bytes, pieced=True, progress=progress)
     whole = body if isinstance(body, bytes) else b""
-    return Copy(message_id=item.message.id, facts=facts, size_bytes=len(whole), body=whole)
+    return Copy(message_id=item.message.id, facts=facts, size_bytes=len(whole), body=whole, progress=progress)
 
 
 async def send(source: Source, copy: Copy, add: Callable[[Piece], "asyncio.Future[Kept]"]) -> bool:

@@ -118,7 +118,7 @@ class Receiver:
     def _checked(self, node: str, cluster: str, spool: str, epoch: int, copy: str) -> tuple[Attached, Kind]:
         """Say whose copies these are, and as what they are kept. Raises WrongCluster, WrongEpoch, WrongNode."""
         if cluster != self._here.cluster:
-            raise WrongCluster(f"of cluster {cluster!r}")
+            raise WrongCluster("of another cluster")
         me = self._here.me()
         attached = Attached(key=PairKey(spool=spool, shadow=me.node), epoch=epoch)
         view = self._here.view(attached.key)

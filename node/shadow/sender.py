@@ -10,7 +10,7 @@ from collections.abc import Callable
 from coordinator.peers.contract import PeerError, Peers, PeerUnreachable
 from node.shadow import pieces
 from node.shadow.deadlines import ROOM_S, Deadlines
-from node.shadow.entries import Copy, Entry, Intent, Lines, Outcome, Piece
+from node.shadow.entries import Copy, Entry, Intent, Lines, Outcome, Piece, Progress
 from node.shadow.errors import Refused, ShadowError
 from node.shadow.frames import encode
 from node.shadow.link import Link, Told
@@ -52,25 +52,24 @@ class Sender:
 
     # ---- what is sent ------------------------------------------------------------------------------------------------
 
-    def copy_soon(self, item: Accepted) -> "asyncio.Future[Kept]":
-        """Begin to copy a message; the future says within ``copy_wait_s`` what is known. It never raises."""
+    def copy_soon(self, item: Accepted, progress: tuple[Progress, ...] = ()) -> "asyncio.Future[Kept]":
+        """Begin to copy a message; the future says within ``copy_wait_s`` what is known. It never raises.
+
+        ``progress``: where recipients stand, of a message that has been here for a while.
+        """
         future = self._future()
         if self.ended or self._crowded(item):
             future.set_result(Kept.UNPROTECTED)
         elif pieces.is_large(item):
-            self._begin_large(item, future)
+            self._begin_large(item, progress, future)
         else:
-            self._add(pieces.copy_of(item), future)
+            self._add(pieces.copy_of(item, progress), future)
         return future
 
-    def copy_again(self, copy: Copy) -> "asyncio.Future[Kept]":
-        """Copy a message that has been here for a while, with where its recipients stand; its body in it."""
-        future = self._future()
-        if self.ended or self._full():
-            future.set_result(Kept.UNPROTECTED)
-        else:
-            self._add(copy, future)
-        return future
+    @property
+    def room_bytes(self) -> int:
+        """How much more may wait: whoever copies what is not urgent leaves room for what is."""
+        return self._pace.bytes_max - self._outbox.size_bytes - self._under_way_bytes
 
     def intend(self, intent: Intent) -> "asyncio.Future[Kept]":
         """Tell of an attempt about to be sent; for classes that must wait until it is durable there."""
@@ -113,13 +112,12 @@ class Sender:
         return asyncio.get_running_loop().create_future()
 
     def _full(self) -> bool:
-        waiting = self._outbox.size_bytes + self._under_way_bytes
-        return waiting > self._pace.bytes_max or len(self._outbox) > self._pace.entries_max
+        return self.room_bytes < 0 or len(self._outbox) > self._pace.entries_max
 
     def _crowded(self, item: Accepted) -> bool:
         size_bytes = len(item.body) if isinstance(item.body, bytes) else 0
         large = pieces.is_large(item) and len(self._large) >= self._pace.large_max
-        return large or self._full() or self._outbox.size_bytes + size_bytes > self._pace.bytes_max
+        return large or self._full() or size_bytes > self.room_bytes
 
     def _add(self, entry: Entry, future: "asyncio.Future[Kept]", *, waits: bool = True) -> None:
         deadline_s = asyncio.get_running_loop().time() + self._pace.copy_wait_s if waits else NEVER
@@ -130,13 +128,13 @@ class Sender:
 
     # ---- large bodies ------------------------------------------------------------------------------------------------
 
-    def _begin_large(self, item: Accepted, future: "asyncio.Future[Kept]") -> None:
+    def _begin_large(self, item: Accepted, progress: tuple[Progress, ...], future: "asyncio.Future[Kept]") -> None:
         try:
             source = pieces.Source(item.body)
         except OSError:
             future.set_result(Kept.UNPROTECTED)
             return
-        copy = pieces.copy_of(item)
+        copy = pieces.copy_of(item, progress)
         # Its caller waits from now on, not only once its pieces have gone.
         deadline_s = asyncio.get_running_loop().time() + self._pace.copy_wait_s
         waiting = Waiting(entry=copy, size_bytes=0, future=future, deadline_s=deadline_s)

@@ -114,7 +114,7 @@ class SqliteCopies:
             if aside.notes:
                 aside.move(path, "no copy names this file")
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """See the contract."""
@@ -147,7 +147,7 @@ class SqliteCopies:
         self._turns[attached] = turn
         try:
             if before is not None:
-                await before
+                await asyncio.wait([before])  # not awaited itself: a caller that is cancelled would cancel it
             files = await self._with_files(attached, batch)
             job = partial(putting.put, attached=attached, batch=batch, files=files, max_bytes=self.max_bytes)
             future = self._engine.soon(job)

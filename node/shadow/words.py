@@ -1,12 +1,13 @@
 """The short questions and answers around batches, as JSON; the routes they go by. Pure."""
 
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from node.errors import RelayError
 from node.shadow.errors import Gap, Malformed, Refused, WrongVersion, word_of
-from node.shadow.frames import VERSION
+from node.shadow.frames import NUMBERS, VERSION
 
 BEGIN: Final = "copies-begin"
 BATCH: Final = "copies"
@@ -60,7 +61,17 @@ def begin_of(body: bytes) -> Begin:
         raise Malformed(f"not a question: {type(error).__name__}") from None
     if found.version != VERSION:
         raise WrongVersion(f"version {found.version}, this node speaks {VERSION}")
+    # Names of spools become names of files.
+    if not _is_uuid(found.spool) or not _is_uuid(found.copy) or not 0 < found.epoch < NUMBERS:
+        raise Malformed("spools that are no UUIDs, or an epoch that is none")
     return found
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def answer_of(body: bytes) -> Answer:

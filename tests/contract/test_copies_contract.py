@@ -299,3 +299,20 @@ async def test_a_stream_that_was_replaced_cannot_touch_pieces(copies):
         await copies.put(PAIR, batch(1, Piece(message_id="m1", start=0, data=b"x"), stream=old))
     assert await copies.put(PAIR, batch(2, copy("m1", b"", size_bytes=3, pieced=True), stream=stream)) == 2
     assert await body(copies, "m1") == b"abc"
+
+
+async def test_a_caller_that_gives_up_holds_up_nobody(copies):
+    stream = await begun(copies)
+    tasks = [
+        asyncio.create_task(copies.put(PAIR, batch(n, copy(f"m{n}", b"x" * 300_000), stream=stream)))
+        for n in range(1, 5)
+    ]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    tasks[2].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert found[0] == 1
+    known = await copies.stream(PAIR)
+    for n in range(known.expected, 6):
+        assert await copies.put(PAIR, batch(n, copy(f"m{n}", b"x" * 300_000), stream=stream)) == n
+    assert await ids(copies) == [f"m{n}" for n in range(1, 6)]

@@ -101,7 +101,7 @@ async def test_copies_of_a_pairing_taken_over_are_told_to_the_adopter():
 OTHERS = {
     "cluster": ({"cluster": "corp-uat"}, "wrong-cluster"),
     "disk": ({"copy": SPOOL}, "wrong-epoch"),
-    "spool, which is mine": ({"spool": COPY}, "wrong-epoch"),
+    "spool, mine": ({"spool": COPY}, "wrong-epoch"),
     "epoch": ({"epoch": 6}, "wrong-epoch"),
 }
 
@@ -152,6 +152,21 @@ async def test_a_store_that_is_gone_is_told():
 )
 async def test_questions_that_are_none(body, word):
     assert await said(answered(House().receiver.begin(OWNER, body))) == word
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../../etc", SPOOL.upper().replace("1", "A"), f"{SPOOL}/x", "*", "{" + SPOOL + "}"]
+)
+async def test_a_spool_is_named_by_a_uuid_because_it_names_files(name):
+    for more in ({"spool": name}, {"copy": name}):
+        question = Begin(**({"cluster": CLUSTER, "spool": SPOOL, "copy": COPY, "epoch": 7} | more))
+        assert await said(answered(House().receiver.begin(OWNER, encode_word(question)))) == "malformed"
+
+
+@pytest.mark.parametrize("epoch", [0, -1, 1 << 63])
+async def test_an_epoch_is_a_number_a_store_can_hold(epoch):
+    question = Begin(cluster=CLUSTER, spool=SPOOL, copy=COPY, epoch=epoch)
+    assert await said(answered(House().receiver.begin(OWNER, encode_word(question)))) == "malformed"
 
 
 async def test_other_versions_are_refused_by_name():

@@ -13,7 +13,7 @@ from node.shadow.outbox import Kept, Pace
 from node.shadow.sender import Sender
 from node.shadow.words import Answer, encode
 from node.spool.contract import BodyFile, JourneyLine
-from tests.support.copies import copy, link
+from tests.support.copies import link
 from tests.support.copies_peer import ScriptedPeer, refuse, refused, unreachable
 from tests.support.spool_mail import T0, accepted, message
 from tests.support.virtual_loop import run_virtual
@@ -125,7 +125,6 @@ def test_a_silent_shadow_ends_it_once_and_everything_is_unprotected_at_once():
         before = loop.time()
         assert await scene.copy() is Kept.UNPROTECTED
         assert await scene.sender.intend(intent()) is Kept.UNPROTECTED
-        assert await scene.sender.copy_again(copy()) is Kept.UNPROTECTED
         scene.sender.discard("m1")
         scene.sender.tell(intent())
         assert loop.time() == before
@@ -272,8 +271,9 @@ def test_an_intent_does_not_gather():
 def test_a_message_copied_again_says_where_it_stands():
     async def play(scene, loop):
         stands = (Progress(index=0, state=RecipientState.DEFERRED, attempts=2),)
-        assert await scene.sender.copy_again(copy("m1", progress=stands)) is Kept.COPIED
-        assert scene.peer.entries == [copy("m1", progress=stands, facts=scene.peer.entries[0].facts)]
+        for size in (100, 1 << 20):
+            assert await scene.sender.copy_soon(accepted(message(), b"x" * size), stands) is Kept.COPIED
+            assert scene.peer.entries[-1].progress == stands
 
     played(play)
 
