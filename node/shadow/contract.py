@@ -122,6 +122,10 @@ class Copies(Protocol):
         """Give a settled message."""
         ...
 
+    async def erase(self, address: str, actor: str, now_ms: int) -> int:
+        """Durable. Replace an address in history by a fixed mark, as the spool does; messages changed."""
+        ...
+
     async def prune(self, before_ms: int, limit: int) -> int:
         """Durable. Drop history of messages discarded before; how many."""
         ...

@@ -8,10 +8,12 @@ from uuid import uuid4
 from coordinator.ownership.rows import Attached
 from node.shadow.contract import PAIRINGS_MAX, Held, KeptCopy, Past, Stream, cost_of
 from node.shadow.entries import Copy, Discard, Entry, Lines, Piece
+from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
 from node.shadow.telling import Told, fold
 from node.spool.contract import JourneyLine
+from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone
 
 
@@ -162,6 +164,14 @@ class MemoryCopies:
     async def past(self, message_id: str) -> Past | None:
         """See the contract."""
         return self._past.get(message_id)
+
+    async def erase(self, address: str, actor: str, now_ms: int) -> int:
+        """See the contract."""
+        eraser = Eraser(address)
+        found = [erased(each, eraser, actor, now_ms) for each in self._past.values()]
+        changed = {each.message_id: each for each in found if each is not None}
+        self._past |= changed
+        return len(changed)
 
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract."""

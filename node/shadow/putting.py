@@ -8,15 +8,18 @@ import msgspec
 
 from coordinator.ownership.rows import Attached
 from node.shadow import statements
-from node.shadow.contract import PAIRINGS_MAX, cost_of
+from node.shadow.contract import PAIRINGS_MAX, Past, cost_of
 from node.shadow.engine import Done
 from node.shadow.entries import Copy, Discard, Entry, Intent, Lines, Outcome
+from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
 from node.shadow.telling import fold, progress_bytes, stored, told_of
 from node.spool.database import Database
+from node.spool.erasing import Eraser
 from node.spool.rows import Cell, journey_of, lines_of
 
+ERASE_ROWS: Final = 500
 DROP_ROWS: Final = 1_000
 """Copies forgotten in one transaction; the caller comes back for more."""
 
@@ -189,3 +192,21 @@ def prune(database: Database, before_ms: int, limit: int) -> Done:
     """Drop history; how many messages."""
     statements.run(database, "prune", (before_ms, limit))
     return Done(value=int(database.number_text("SELECT changes()")))
+
+
+def erase_some(database: Database, eraser: Eraser, actor: str, now_ms: int, after: str) -> Done:
+    """Take an address out of a part of history; how many changed, and the last id looked at (empty: that was all)."""
+    rows = statements.run(database, "past_after", (after, ERASE_ROWS))
+    changed = 0
+    for name, discarded_ms, facts, lines in rows:
+        old = Past(
+            message_id=str(name),
+            facts=cast("bytes", facts),
+            discarded_ms=cast("int", discarded_ms),
+            lines=tuple(journey_of([cast("bytes", lines)])),
+        )
+        new = erased(old, eraser, actor, now_ms)
+        if new is not None:
+            statements.run(database, "rewrite_past", (new.facts, lines_of(new.lines), name))
+            changed += 1
+    return Done(value=(changed, str(rows[-1][0]) if len(rows) == ERASE_ROWS else ""))

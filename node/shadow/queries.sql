@@ -108,5 +108,11 @@ INSERT INTO past (id, discarded_ms, facts, lines) VALUES /*rows*/ (?, ?, ?, ?)
 -- name: renew_past
 UPDATE past SET lines = ? WHERE id = ?
 
+-- name: past_after
+SELECT id, discarded_ms, facts, lines FROM past WHERE id > ? ORDER BY id LIMIT ?
+
+-- name: rewrite_past
+UPDATE past SET facts = ?, lines = ? WHERE id = ?
+
 -- name: prune
 DELETE FROM past WHERE id IN (SELECT id FROM past WHERE discarded_ms < ? ORDER BY discarded_ms LIMIT ?)

@@ -20,6 +20,7 @@ from node.shadow.frames import Batch
 from node.shadow.opening import DATABASE, open_checked, renew
 from node.spool.bodies import INLINE_BYTES
 from node.spool.database import Database
+from node.spool.erasing import Eraser
 from node.spool.errors import SpoolUnusable
 from node.spool.place import Place
 from node.spool.readers import Readers
@@ -246,6 +247,16 @@ class SqliteCopies:
             dropped = int(await self._engine.soon(partial(putting.drop_some, number=number)))
             total += dropped
         return total
+
+    async def erase(self, address: str, actor: str, now_ms: int) -> int:
+        """See the contract."""
+        eraser, after, total = Eraser(address), "", 0
+        while True:
+            job = partial(putting.erase_some, eraser=eraser, actor=actor, now_ms=now_ms, after=after)
+            changed, after = await self._engine.soon(job)
+            total += int(changed)
+            if not after:
+                return total
 
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract."""

@@ -5,15 +5,18 @@ import asyncio
 import pytest
 
 from node.policy.envelope import RecipientState
+from node.shadow import putting
 from node.shadow.contract import PAIRINGS_MAX
 from node.shadow.entries import Discard, Intent, Lines, Outcome, Piece, Progress
 from node.shadow.errors import Gap, Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.memory import MemoryCopies
 from node.shadow.sqlite import SqliteCopies
 from node.spool.contract import JourneyLine
+from node.spool.erasing import MARK
 from node.spool.errors import MessageGone
+from node.spool.rows import facts_of, message_of
 from tests.support.copies import attached, batch, copy
-from tests.support.spool_mail import BODY, T0
+from tests.support.spool_mail import BODY, T0, message
 
 S = RecipientState
 PAIR = attached()
@@ -316,3 +319,25 @@ async def test_a_caller_that_gives_up_holds_up_nobody(copies):
     for n in range(known.expected, 6):
         assert await copies.put(PAIR, batch(n, copy(f"m{n}", b"x" * 300_000), stream=stream)) == n
     assert await ids(copies) == [f"m{n}" for n in range(1, 6)]
+
+
+async def test_an_address_is_taken_out_of_history_and_of_nothing_else(copies, monkeypatch):
+    monkeypatch.setattr(putting, "ERASE_ROWS", 2)
+    stream = await begun(copies)
+    line = JourneyLine(at_ms=T0, event="deferred", detail={"reply": "450 <Ann@x.example> busy"})
+    made = [message(f"m{n}", to=("ann@x.example",) if n % 2 else ("joann@x.example",)) for n in range(6)]
+    entries = [copy(each.id, facts=facts_of(each)) for each in made]
+    words = Lines(message_id="m1", lines=(line,))
+    gone = Discard(message_ids=tuple(each.id for each in made[:5]), at_ms=T0)
+    await copies.put(PAIR, batch(1, *entries, words, gone, stream=stream))
+    assert await copies.erase("ann@x.example", "ops", T0 + 9) == 2
+    past = await copies.past("m1")
+    assert message_of(past.facts).recipients[0].address == MARK
+    assert [(each.event, each.detail) for each in past.lines] == [
+        ("deferred", {"reply": f"450 <{MARK}> busy"}),
+        ("erased", {"actor": "ops"}),
+    ]
+    assert (await copies.past("m2")).facts == entries[2].facts
+    (live,) = await copies.rows(PAIR, "", 9)
+    assert live.facts == entries[5].facts
+    assert await copies.erase("ann@x.example", "ops", T0 + 9) == 0
