@@ -67,18 +67,19 @@ class Answer(StrEnum):
 def answer(row: Row | None, view: View | None, *, epoch: int, settled: bool, live: bool) -> Answer:
     """Answer for a row that the asker has as a spare of *epoch* under the pairing viewed. ``row``: mine, if any.
 
-    Only the owner knows; ``live``: my session is live and my spool open. What is dropped as ELSEWHERE is remembered as
-    moved, so that whoever asks for it later hears SETTLED.
+    Only the owner knows, or who moved it elsewhere; ``live``: my session is live and my spool open. What is dropped
+    as ELSEWHERE is remembered as moved, so that whoever asks for it later hears SETTLED.
     """
     if settled:
         return Answer.SETTLED
+    here = row is not None and view is not None and row.attached is not None and row.attached.epoch == epoch
+    if row is not None and row.confirmed and not (here and view is not None and belongs(row, view)):
+        return Answer.ELSEWHERE if live else Answer.WAIT
     if not live or view is None or not mine(view) or epoch > view.epoch:
         return Answer.WAIT
     if row is None:
         return Answer.SEND
-    if row.attached is not None and row.attached.epoch == epoch and belongs(row, view):
-        return Answer.KEEP if view.state is State.HELD else Answer.WAIT
-    return Answer.ELSEWHERE if row.confirmed else Answer.WAIT
+    return Answer.KEEP if here and belongs(row, view) and view.state is State.HELD else Answer.WAIT
 
 
 def brought(row: Row, view: View | None, me: Me) -> Row | None:

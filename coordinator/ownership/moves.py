@@ -10,13 +10,15 @@ from typing import Final
 
 from coordinator.ownership.records import Pairing
 from coordinator.ownership.seats import Seat, Seats
-from coordinator.ownership.views import End, Me, State, View, end_of
+from coordinator.ownership.views import End, Me, State, View, end_of, mine
 from coordinator.session import Session, delay_over
 
 ADOPTION_DELAY_MS: Final = 5_000
 """A node that comes back at once keeps its rows; and whoever stalled between its last look and its deed is over it."""
 REPROTECT_DELAY_MS: Final = 15_000
 """An end that is away for longer gets no more rows, and those it has are copied elsewhere."""
+ALONE_DELAY_MS: Final = 60_000
+"""Rows that may not be attempted before the other end knows of it wait so long for it, if there is nobody else."""
 
 
 class Move(StrEnum):
@@ -40,6 +42,10 @@ class Here:
     """Under way: an attempt begun and not yet settled."""
     unconfirmed: int = 0
     """Own ones that the other end has not said it has."""
+    asking: int = 0
+    """Own ones that are attempted only when the other end knows of it."""
+    wanted: bool = False
+    """The spool's node, which keeps no spare of this epoch any more, asks for the key (``may_ask_back``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class Scene:
     """Another pairing of my spool is held, with its shadow there: copying begins as soon as this one is void."""
     adoption_delay_ms: int = ADOPTION_DELAY_MS
     reprotect_delay_ms: int = REPROTECT_DELAY_MS
+    alone_delay_ms: int = ALONE_DELAY_MS
 
     @property
     def live(self) -> bool:
@@ -76,11 +83,11 @@ def decide(view: View, here: Here, scene: Scene) -> Move:
         return Move.CLAIM
     if view.state is State.SPARE:
         return Move.ADOPT if may_adopt(view, here, scene) else Move.NOTHING
-    if view.state is not State.HELD:
+    if not mine(view):
         return Move.NOTHING
     if may_give(view, here, scene):
         return Move.GIVE
-    return Move.VOID if copies_are_over(view, here, scene) else Move.NOTHING
+    return Move.VOID if view.state is State.HELD and copies_are_over(view, here, scene) else Move.NOTHING
 
 
 def may_adopt(view: View, here: Here, scene: Scene) -> bool:
@@ -133,31 +140,48 @@ def copies_are_over(view: View, here: Here, scene: Scene) -> bool:
     delay. And what I adopted moves under my own spool's pairings as soon as there is one: the spool's own node needs
     the key again, and gets no new pairing under it while rows of its are mine.
     """
-    if end_of(view.key, view.pairing, scene.me) is End.COPY:
-        return scene.elsewhere and bool(here.own) and not scene.leaving
+    at_copy = end_of(view.key, view.pairing, scene.me) is End.COPY
+    if at_copy and scene.elsewhere and here.own and not scene.leaving:
+        return True
     if other_end(view, scene) is not None:
         return False
     shadow = scene.seats.get(view.key.shadow)
-    if shadow is not None and shadow.spool:
+    if not at_copy and shadow is not None and shadow.spool:
         return True
-    away = gone_for(_other_spool(view, scene), scene, scene.reprotect_delay_ms)
-    return away and scene.elsewhere and bool(here.own)
+    spool = _other_spool(view, scene)
+    if scene.elsewhere and here.own:
+        return gone_for(spool, scene, scene.reprotect_delay_ms)
+    return bool(here.asking) and gone_for(spool, scene, scene.alone_delay_ms)
 
 
 def may_give(view: View, here: Here, scene: Scene) -> bool:
-    """Whether to hand the rows over now: none under way, every one at the other end, which is there."""
-    if not scene.leaving or other_end(view, scene) is None:
+    """Whether to hand over to the other end now: it is there, no row is under way, and it has every one.
+
+    The shadow also gives back, void or not, a key under which neither end has rows any more: only who owns a key
+    changes it, and the spool's node needs it for new pairings.
+    """
+    if other_end(view, scene) is None or here.moving:
         return False
-    return bool(here.own) and not here.moving and not here.unconfirmed
+    if not here.own:
+        return here.wanted and end_of(view.key, view.pairing, scene.me) is End.COPY
+    return scene.leaving and view.state is State.HELD and not here.unconfirmed
+
+
+def may_ask_back(view: View, here: Here, scene: Scene) -> bool:
+    """Whether to ask the shadow for the key of a pairing of my spool that it owns: nothing here waits for its word."""
+    at_spool = end_of(view.key, view.pairing, scene.me) is End.SPOOL
+    return at_spool and view.state in {State.SPARE, State.SPARE_VOID} and not here.own and not here.spare
 
 
 def may_pair(view: View, here: Here, shadow: Seat, scene: Scene) -> bool:
-    """Whether to make a pairing with *shadow* under this key: "absent or not mine or void" (§3, Pair).
+    """Whether to make a pairing with *shadow* under this key (§3, Pair: "absent or not mine or void").
 
-    Not mine, only once nothing here waits for the other end's word: the key is the only record of who owns that.
+    Not mine, only once its owner's disk is gone for good, and nothing here could be taken back instead: what I know
+    of my own rows would not do, for a disk may have forgotten some that the owner still has.
     """
     if not scene.live or shadow.node == scene.me.node or shadow.spool in {"", scene.me.spool}:
         return False
     if view.state in {State.UNPAIRED, State.VOID}:
         return True
-    return view.state in {State.SPARE, State.SPARE_VOID} and not here.own and not here.spare
+    replaced = view.pairing is not None and view.pairing.copy != shadow.spool
+    return replaced and (view.state is State.SPARE_VOID or (view.state is State.SPARE and not here.spare))

@@ -128,13 +128,14 @@ def may_send(row: Row, view: View | None, me: Me, *, live: bool, intent_there: b
 def aligned(row: Row, view: View, me: Me) -> Row:
     """Bring a row in line with its pairing: the local half of adoption, hand-over and return; the same row if it is.
 
+    A void pairing that is given back brings nothing with it: its rows moved elsewhere, and what is here is a spare.
     What becomes mine is unprotected until the other end, or another one, says that it has it. An attempt of which
     the intent is known and no outcome is unknown; one of which nothing is known here has not been sent, or is of
     those that are repeated anyway.
     """
     if not belongs(row, view):
         return row
-    if mine(view) and row.kind is not Kind.OWN:
+    if view.state is State.HELD and row.kind is not Kind.OWN:
         stage = Stage.UNKNOWN if row.intent else Stage.WAITING
         return replace(row, kind=Kind.OWN, stage=stage, confirmed=False)
     if view.state in {State.SPARE, State.SPARE_VOID} and row.kind is Kind.OWN:

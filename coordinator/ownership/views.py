@@ -90,8 +90,9 @@ TABLE: Final = {
     (State.VOID, News.ENDED): State.UNCLAIMED,
     (State.LEAVING, News.ENDED): State.UNCLAIMED,
     (State.HELD, News.LEAVE): State.LEAVING,
+    (State.VOID, News.LEAVE): State.LEAVING,
 }
-"""Every legal move: only what is held can be left."""
+"""Every legal move: only what is mine can be left."""
 
 
 def step(state: State, news: News) -> State:

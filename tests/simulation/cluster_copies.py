@@ -37,6 +37,8 @@ class Member(Machine):
         self.views: dict[PairKey, View] = {}
         self.spool_item = None
         self.busy: set = set()
+        self.wanted: set = set()
+        """Keys, with their epoch, that the spool's own node asks back."""
         self.peer = ""
         self.ready = self.was_live = self.stopped = self.fresh = self.judged = False
         self.next_poll_ms = self.next_moves_ms = self.noted_ms = self.newest = 0
@@ -264,7 +266,7 @@ class Member(Machine):
         return Scene(
             me=self.me, session=self.session, now_ms=self.now_ms(), seats=self.seats, opened=self.opened,
             paused=self.world.now < self.world.pause_until, dead=frozenset(self.world.dead), leaving=self.draining,
-            elsewhere=elsewhere, reprotect_delay_ms=8_000,
+            elsewhere=elsewhere, reprotect_delay_ms=8_000, alone_delay_ms=15_000,
         )  # fmt: skip
 
     def candidates(self) -> list[Candidate]:
@@ -278,7 +280,7 @@ class Member(Machine):
         ]  # fmt: skip
 
     def here(self, key: PairKey) -> Here:
-        own = spare = unconfirmed = moving = 0
+        own = spare = unconfirmed = moving = asking = 0
         view = self.views[key]
         for name, row in self.disk.rows.items():
             if not rows.belongs(row, view):
@@ -287,7 +289,9 @@ class Member(Machine):
             spare += row.kind is not Kind.OWN
             unconfirmed += row.kind is Kind.OWN and not row.confirmed
             moving += self.moving(name)
-        return Here(own=own, spare=spare, unconfirmed=unconfirmed, moving=moving)
+            asking += row.kind is Kind.OWN and rows.asks_first(row, view)
+        return Here(own=own, spare=spare, unconfirmed=unconfirmed, moving=moving, asking=asking,
+                    wanted=(key, view.epoch) in self.wanted)  # fmt: skip
 
     def moving(self, name: str) -> bool:
         return False

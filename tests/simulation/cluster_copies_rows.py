@@ -6,7 +6,7 @@ Nothing is acted upon before it is on disk: every change is a commit, and what f
 from dataclasses import replace
 from functools import partial
 
-from coordinator.ownership import answers, moves, rows, views
+from coordinator.ownership import answers, moves, rows
 from coordinator.ownership.answers import Answer, Mark
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached, Kind, OnUnknown, Resolution, Row, Stage
@@ -429,8 +429,18 @@ class Host(Member):
                 by_key.setdefault(row.attached.key, []).append((name, row.attached.epoch))
         for key, names in sorted(by_key.items()):
             view = self.views.get(key)
-            if view is not None and view.pairing is not None and view.pairing.owner != self.name:
-                self.to(view.pairing.owner, "asked", key, names)
+            if view is not None and view.pairing is not None:
+                owner = view.pairing.owner
+                node = self.other_end(key) if owner == self.name else owner
+                if node and node != self.name:
+                    self.to(node, "asked", key, names)
+
+        for key, view in sorted(self.views.items()):
+            if not self.disk.pending and moves.may_ask_back(view, self.here(key), self.scene(key)):
+                self.to(view.pairing.owner, "asked_back", key, view.epoch)
+
+    def asked_back(self, sender: str, key: PairKey, epoch: int) -> None:
+        self.wanted.add((key, epoch))
 
     def asked(self, sender: str, key: PairKey, names: list) -> None:
         view, found, pending = self.views.get(key), {}, bool(self.disk.pending)
@@ -472,6 +482,3 @@ class Host(Member):
                 disk.put(name, own)
 
         self.disk.commit(self, what)
-
-
-__all__ = ["Host", "moves", "views"]

@@ -104,7 +104,7 @@ class CopiesWorld(World):
             alone = own and at_spool and found.epoch > row.attached.epoch
             return alone, alone
         end = at_spool or (row.attached.key.shadow == host.name and found.copy == host.disk.spool)
-        owns = end and found.owner == host.name
+        owns = end and found.owner == host.name and (own or not found.void)
         return owns, owns or (end and (not found.void or self._unknown_to(found, row, name)))
 
     def _unknown_to(self, found, row, name: str) -> bool:

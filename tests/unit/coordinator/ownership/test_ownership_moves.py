@@ -139,6 +139,13 @@ class TestVoid:
         assert self.decided(elsewhere=False) is Move.NOTHING
         assert self.decided(here=Here()) is Move.NOTHING
 
+    def test_later_also_alone_if_rows_wait_for_its_word(self):
+        later = GONE_MS + moves.ALONE_DELAY_MS
+        asking = Here(own=3, asking=1)
+        assert self.decided(asking, elsewhere=False, now_ms=later) is Move.VOID
+        assert self.decided(asking, elsewhere=False, now_ms=later - 1) is Move.NOTHING
+        assert self.decided(elsewhere=False, now_ms=later) is Move.NOTHING
+
     def test_at_once_when_the_shadow_has_another_disk(self):
         wiped = seats(("a", "S"), ("b", "new"))
         assert self.decided(members=wiped, now_ms=2_000, elsewhere=False, here=Here()) is Move.VOID
@@ -172,6 +179,24 @@ class TestGive:
         away = seats(("a", "S"), gone=[("b", "T")])
         assert decide(view(A, "a"), OWN, scene(A, away, now_ms=GONE_MS, leaving=True)) is Move.NOTHING
 
+    @pytest.mark.parametrize("void", [False, True])
+    def test_a_shadow_gives_the_key_back_when_none_of_its_rows_is_left(self, void):
+        found = view(B, "b", void=void)
+        wanted = Here(wanted=True)
+        assert decide(found, wanted, scene(B, self.both, now_ms=2_000)) is Move.GIVE
+        assert decide(found, Here(), scene(B, self.both, now_ms=2_000)) is Move.NOTHING
+        assert decide(found, replace(wanted, own=1), scene(B, self.both, now_ms=2_000)) is Move.NOTHING
+        assert decide(found, replace(wanted, moving=1), scene(B, self.both, now_ms=2_000)) is Move.NOTHING
+        assert decide(found, OWN, scene(B, self.both, now_ms=2_000)) is Move.NOTHING
+        assert decide(found, wanted, scene(B, AWAY, now_ms=2_000)) is Move.NOTHING
+
+    @pytest.mark.parametrize(("here", "asks"), [(Here(), True), (SPARES, False), (OWN, False)])
+    def test_it_is_asked_for_only_when_nothing_waits_for_the_shadows_word(self, here, asks):
+        now = scene(A, self.both, now_ms=2_000)
+        assert moves.may_ask_back(view(A, "b"), here, now) is asks
+        assert not moves.may_ask_back(view(A, "a"), here, now)
+        assert not moves.may_ask_back(view(B, "a"), here, scene(B, self.both, now_ms=2_000))
+
     def test_back_to_the_spools_own_node(self):
         assert decide(view(B, "b"), OWN, scene(B, self.both, now_ms=2_000, leaving=True)) is Move.GIVE
 
@@ -188,11 +213,15 @@ class TestPair:
         assert self.allowed(view(A, "a", void=True), here=OWN)
         assert not self.allowed(view(A, "a"))
 
-    def test_under_one_the_shadow_owns_only_when_nothing_here_waits_for_it(self):
-        for void in (False, True):
-            assert self.allowed(view(A, "b", void=void))
-            assert not self.allowed(view(A, "b", void=void), here=SPARES)
-            assert not self.allowed(view(A, "b", void=void), here=OWN)
+    @pytest.mark.parametrize("void", [False, True])
+    def test_never_over_what_the_shadow_owns(self, void):
+        assert not self.allowed(view(A, "b", void=void))
+
+    def test_unless_its_disk_is_gone_for_good_and_nothing_can_be_taken_back(self):
+        new = Seat(node="b", inc=2, spool="new")
+        assert self.allowed(view(A, "b", void=True), here=SPARES, shadow=new)
+        assert self.allowed(view(A, "b"), shadow=new)
+        assert not self.allowed(view(A, "b"), here=SPARES, shadow=new)
 
     @pytest.mark.parametrize(
         "shadow", [Seat(node="a", inc=1, spool="S"), Seat(node="b", inc=1, spool="S"), Seat(node="b", inc=1)]

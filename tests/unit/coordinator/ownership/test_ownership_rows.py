@@ -10,7 +10,7 @@ from coordinator.ownership import answers, rows
 from coordinator.ownership.answers import Answer, Mark
 from coordinator.ownership.records import Pairing, PairKey, write
 from coordinator.ownership.rows import Attached, Kind, OnUnknown, Resolution, Row, Stage
-from coordinator.ownership.views import Me, State, View, learned, leaving, mine
+from coordinator.ownership.views import Me, State, View, learned, leaving
 from coordinator.store.contract import Item
 
 KEY = PairKey(spool="S", shadow="b")
@@ -95,8 +95,12 @@ class TestAligned:
         seen = replace(HELD, state=state)
         once = rows.aligned(Row(kind=kind, stage=stage, intent=intent, confirmed=confirmed, attached=HERE), seen, A)
         assert rows.aligned(once, seen, A) == once
-        if mine(seen):
+        if seen.state is State.HELD:
             assert once.kind is Kind.OWN
+
+    def test_a_void_pairing_given_back_brings_nothing(self):
+        spare = Row(kind=Kind.GIVEN, attached=HERE)
+        assert rows.aligned(spare, VOID, A) is spare
 
 
 def test_a_dead_process_leaves_what_was_sent_unknown():

@@ -44,7 +44,7 @@ def expected(state, news):
     if news in SAYS:
         return SAYS[news]
     if news is News.LEAVE:
-        return State.LEAVING if state is State.HELD else None
+        return State.LEAVING if state in {State.HELD, State.VOID} else None
     return State.UNCLAIMED if state in LOSES else state
 
 
@@ -151,8 +151,8 @@ class TestLeaving:
         assert again.state is State.UNCLAIMED
         assert may_copy(again)
 
-    @pytest.mark.parametrize("state", [state for state in State if state is not State.HELD])
-    def test_only_what_is_held_can_be_left(self, state):
+    @pytest.mark.parametrize("state", [state for state in State if state not in {State.HELD, State.VOID}])
+    def test_only_what_is_mine_can_be_left(self, state):
         with pytest.raises(IllegalMove):
             leaving(View(key=KEY, state=state))
 
