@@ -341,3 +341,16 @@ async def test_an_address_is_taken_out_of_history_and_of_nothing_else(copies, mo
     (live,) = await copies.rows(PAIR, "", 9)
     assert live.facts == entries[5].facts
     assert await copies.erase("ann@x.example", "ops", T0 + 9) == 0
+
+
+async def test_what_was_told_of_a_settled_message_is_not_told_of_a_later_copy(copies):
+    stream = await begun(copies)
+    await copies.put(PAIR, batch(1, copy("m1"), intent(1), Discard(message_ids=("m1",), at_ms=T0), stream=stream))
+    await copies.put(PAIR, batch(2, copy("m1"), stream=stream))
+    (row,) = await copies.rows(PAIR, "", 9)
+    assert row.intents == ()
+    await copies.put(PAIR, batch(3, intent(2), stream=stream))
+    await copies.take_away(PAIR, ["m1"])
+    await copies.put(PAIR, batch(4, copy("m1"), stream=stream))
+    (row,) = await copies.rows(PAIR, "", 9)
+    assert row.intents == ()

@@ -108,6 +108,33 @@ async def test_six_kills_lose_nothing(tmp_path):
     await rounds(tmp_path, 6, 3)
 
 
+async def test_a_frozen_shadow_leaves_mail_unprotected_and_is_welcome_again(tmp_path):
+    house = CopiesHouse(tmp_path)
+    process = await keeper(house, tmp_path / "copies")
+    try:
+        sender = house.sender(Pace(copy_wait_s=0.2, silence_s=0.5))
+        await sender.begin()
+        os.kill(process.pid, signal.SIGSTOP)
+        kept = await asyncio.gather(*(sender.copy_soon(accepted(message(f"early-{n}"))) for n in range(3)))
+        assert set(kept) == {Kept.UNPROTECTED}
+        async with asyncio.timeout(30):
+            while not house.ended:  # noqa: ASYNC110 - told by a callback
+                await asyncio.sleep(0.01)
+        assert "no answer within" in house.ended[0]
+        os.kill(process.pid, signal.SIGCONT)
+        again = house.sender(CALM)
+        await again.begin()
+        assert await again.copy_soon(accepted(message("later"))) is Kept.COPIED
+    finally:
+        process.kill()
+        await process.communicate()
+        await house.close()
+    store = SqliteCopies(tmp_path / "copies")
+    await store.open(T0)
+    assert "later" in await kept_ids(store, PAIR)
+    await store.close()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(5))
