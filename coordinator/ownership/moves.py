@@ -45,7 +45,8 @@ class Here:
     asking: int = 0
     """Own ones that are attempted only when the other end knows of it."""
     wanted: bool = False
-    """The spool's node, which keeps no spare of this epoch any more, asks for the key (``may_ask_back``)."""
+    """The spool's node, which keeps no row under it any more, asked for the key at this very revision of it
+    (``may_ask_back``): one asked for before may have been filled again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

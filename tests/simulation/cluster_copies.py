@@ -38,7 +38,7 @@ class Member(Machine):
         self.spool_item = None
         self.busy: set = set()
         self.wanted: set = set()
-        """Keys, with their epoch, that the spool's own node asks back."""
+        """Keys, with their revision, that the spool's own node asks back."""
         self.peer = ""
         self.ready = self.was_live = self.stopped = self.fresh = self.judged = False
         self.next_poll_ms = self.next_moves_ms = self.noted_ms = self.newest = 0
@@ -291,7 +291,7 @@ class Member(Machine):
             moving += self.moving(name)
             asking += row.kind is Kind.OWN and rows.asks_first(row, view)
         return Here(own=own, spare=spare, unconfirmed=unconfirmed, moving=moving, asking=asking,
-                    wanted=(key, view.epoch) in self.wanted)  # fmt: skip
+                    wanted=(key, view.revision) in self.wanted)  # fmt: skip
 
     def moving(self, name: str) -> bool:
         return False

@@ -437,10 +437,10 @@ class Host(Member):
 
         for key, view in sorted(self.views.items()):
             if not self.disk.pending and moves.may_ask_back(view, self.here(key), self.scene(key)):
-                self.to(view.pairing.owner, "asked_back", key, view.epoch)
+                self.to(view.pairing.owner, "asked_back", key, view.revision)
 
-    def asked_back(self, sender: str, key: PairKey, epoch: int) -> None:
-        self.wanted.add((key, epoch))
+    def asked_back(self, sender: str, key: PairKey, revision: int) -> None:
+        self.wanted.add((key, revision))
 
     def asked(self, sender: str, key: PairKey, names: list) -> None:
         view, found, pending = self.views.get(key), {}, bool(self.disk.pending)
