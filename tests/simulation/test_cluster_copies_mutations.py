@@ -229,7 +229,15 @@ OPTIONS = {
 """An attempt must fall into a short moment: there are many."""
 
 
-BEGIN = {adoption_of_a_void_pairing: 50, a_claim_is_not_needed: 65, a_transaction_is_sent_again_blindly: 24}
+BEGIN = {
+    adoption_without_delay: 34,
+    adoption_without_comparing_revision_and_seat: 46,
+    adoption_of_a_void_pairing: 54,
+    rows_of_another_epoch_adopted: 17,
+    the_same_spool_id_after_a_wipe: 15,
+    contention_prolongs_a_dead_owners_time: 14,
+    a_transaction_is_sent_again_blindly: 25,
+}
 """The first seeds find nothing; not to try them again saves time."""
 
 
