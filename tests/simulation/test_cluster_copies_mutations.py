@@ -14,8 +14,8 @@ from coordinator.ownership.rows import Kind
 from coordinator.ownership.spools import Judged, Verdict
 from coordinator.ownership.views import State
 from tests.simulation import cluster_copies_world
-from tests.simulation.cluster_copies import Member
 from tests.simulation.cluster_copies_disk import Disk
+from tests.simulation.cluster_copies_member import Member
 from tests.simulation.cluster_copies_runs import ROUGH, Weather, first_caught
 
 SEEDS = 400
