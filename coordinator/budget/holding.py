@@ -166,28 +166,6 @@ def refused(holding: Holding) -> Holding:
     return holding if holding.unsure else replace(holding, sent=None)
 
 
-def moved_to(holding: Holding, giver: str, taker: str, total: int) -> Holding:
-    """By our books so many permits were ever moved between two holders without the store; totals only grow."""
-    pair = f"{giver}/{taker}"
-    return replace(holding, moved={**holding.moved, pair: max(total, moved_total(holding, giver, taker))})
-
-
-def moved_total(holding: Holding, giver: str, taker: str) -> int:
-    """The running total, by our books or the record."""
-    written = (holding.record or {}).get(f"{shares.MOVED}{giver}/{taker}", 0)
-    return max(written, holding.moved.get(f"{giver}/{taker}", 0))
-
-
-def remembered(holding: Holding, share: int) -> Holding:
-    """After a restart while the store is silent: what we held by our own notes, all of it just used."""
-    record = {
-        **shares.fresh(holding.limit),
-        shares.POOL: max(0, holding.limit - share),
-        shares.SHARE + holding.holder: share,
-    }
-    return replace(holding, record=record, inc=0, revision=0, sent=None, unsure=False)
-
-
 def limited(holding: Holding, limit: int) -> Holding:
     """Another limit is in force."""
     return replace(holding, limit=limit)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from coordinator.budget import holding as holdings
+from coordinator.budget import silent_moves
 from coordinator.budget.reserve import ElasticPermits
 from node.cluster.lot_part import LotPart
 from node.cluster.notes import Held, Notes
@@ -134,7 +134,7 @@ class Holds:
     def total(self, key: str, giver: str, taker: str) -> int:
         """Permits of a limit ever moved between two nodes without the store."""
         part = self._permits().get(key)
-        return 0 if part is None else holdings.moved_total(part.holding, giver, taker)
+        return 0 if part is None else silent_moves.moved_total(part.holding, giver, taker)
 
     async def give(self, key: str, taker: str, count: int, *, at_least: int) -> int:
         """Half of what lies free and is not needed, noted before it is said; the new total."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from coordinator.budget import holding as holdings
-from coordinator.budget import shares
+from coordinator.budget import shares, silent_moves
 from coordinator.budget.holding import IDLE_MS, Holding, Situation
 from coordinator.budget.reserve import Pool
 from coordinator.budget.shares import reclaim_delay_ms
@@ -162,18 +162,19 @@ class PermitPart(Generic[P]):
         All of them where no connection is at hand: none is handed over while the store is silent.
         """
         self._look(now_ms)
+        free = min(self.free(now_ms), max(0, silent_moves.givable(self.holding)))
         if self.slotless():
-            return self.free(now_ms)
-        return 0 if self._needs else -(-self.free(now_ms) // 2)
+            return free
+        return 0 if self._needs else -(-free // 2)
 
     def moved(self, giver: str, taker: str, total: int, now_ms: int) -> None:
         """By our books so many were ever moved between two nodes without the store."""
-        self.holding = holdings.moved_to(self.holding, giver, taker, total)
+        self.holding = silent_moves.moved_to(self.holding, giver, taker, total)
         self.fit(now_ms)
 
     def remembered(self, share: int, now_ms: int) -> None:
         """After a restart while the store is silent: what our notes say we held, all of it just used."""
-        self.holding = holdings.remembered(self.holding, min(share, self.holding.limit))
+        self.holding = silent_moves.remembered(self.holding, min(share, self.holding.limit))
         self.fit(now_ms)
         for _ in range(self.holding.share):
             self.permits.restore(now_ms, now_ms, vanished=True)

@@ -80,11 +80,12 @@ class Holder:
         self.holding = h.done(self.holding, revision) if revision else h.undone(self.holding, value, found)
 
 
-def play(steps, limit):
-    store = Store()
-    nodes = {name: Holder(name, store, limit) for name in NAMES}
-    for node in nodes.values():
-        node.rejoin()
+def play(steps, limit, store=None, nodes=None):
+    if store is None:
+        store = Store()
+        nodes = {name: Holder(name, store, limit) for name in NAMES}
+        for node in nodes.values():
+            node.rejoin()
     for name, what, number in steps:
         node = nodes[name]
         if what in ("wait", "calm"):
