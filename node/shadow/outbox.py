@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -126,8 +125,7 @@ class Outbox:
         self.size_bytes -= sum(each.size_bytes for each in batch)
         return batch
 
-    def clear(self) -> Iterable[Waiting]:
-        """Take everything out."""
-        waiting, self._waiting = self._waiting, deque()
+    def clear(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
         self._later, self._ids, self.size_bytes = [], [], 0
-        return waiting

@@ -111,13 +111,10 @@ class Sender:
     def _future() -> "asyncio.Future[Kept]":
         return asyncio.get_running_loop().create_future()
 
-    def _full(self) -> bool:
-        return self.room_bytes < 0 or len(self._outbox) > self._pace.entries_max
-
     def _crowded(self, item: Accepted) -> bool:
         size_bytes = len(item.body) if isinstance(item.body, bytes) else 0
         large = pieces.is_large(item) and len(self._large) >= self._pace.large_max
-        return large or self._full() or size_bytes > self.room_bytes
+        return large or len(self._outbox) > self._pace.entries_max or size_bytes > self.room_bytes
 
     def _add(self, entry: Entry, future: "asyncio.Future[Kept]", *, waits: bool = True) -> None:
         deadline_s = asyncio.get_running_loop().time() + self._pace.copy_wait_s if waits else NEVER
@@ -242,7 +239,7 @@ class Sender:
         for task in (*self._large.values(), *self._under_way):
             if task is not asyncio.current_task():
                 task.cancel()
-        for batch in (self._outbox.clear(), *self._under_way.values(), self._deadlines.clear()):
-            for each in batch:
-                each.settle(Kept.UNPROTECTED)
+        self._outbox.clear()
+        for each in self._deadlines.clear():  # whoever waits is among them
+            each.settle(Kept.UNPROTECTED)
         self._told.ended(why)

@@ -255,6 +255,20 @@ def test_those_behind_a_batch_that_failed_are_refused():
     run_virtual(main)
 
 
+def test_one_that_waits_for_a_batch_that_failed_is_refused_at_once():
+    async def main(loop):
+        house = House(view(), MemoryCopies(max_bytes=10_000))
+        await house.begin()
+        start = loop.time()
+        early = asyncio.create_task(said(house.put(3)))
+        await asyncio.sleep(0.001)
+        assert await said(house.put(1, copy("m1", b"x" * 20_000))) == "full"
+        assert await early == "gap"
+        assert loop.time() - start < 0.01
+
+    run_virtual(main)
+
+
 def test_batches_that_wait_are_bounded(monkeypatch):
     monkeypatch.setattr(room, "BATCHES_MAX", 3)
 

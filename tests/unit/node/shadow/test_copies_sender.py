@@ -359,8 +359,8 @@ def test_closing_sends_what_waits():
         await scene.sender.close()
         assert await kept is Kept.COPIED
         assert [type(each) for each in scene.peer.entries] == [Copy, Discard]
-        assert scene.ended == ["closed"]
         await scene.sender.close()
+        assert scene.ended == ["closed"]
 
     run_virtual(main)
 
