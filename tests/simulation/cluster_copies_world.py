@@ -160,7 +160,9 @@ class CopiesWorld(CopyFaults):
                 self.exposed[name] = cause or self._voided(name)
             return
         promised = self.answered[name] and name not in self.exposed
-        if not cause or promised:
+        somewhere = any(name in host.disk.rows for host in self.hosts.values())
+        late = somewhere and self.exposed.get(name) in {"destroyed", "reverted"}
+        if promised or not (cause or late):  # a late transaction may make void what a disk lost a moment ago
             raise Violation(f"I1: {name} is gone ({cause or 'nothing was destroyed'})\n{self.story(name)}")
         what = "stranded" if any(name in host.disk.rows for host in self.hosts.values()) else "lost"
         self.lost[name] = "unprotected" if not self.answered[name] else self.exposed[name]
