@@ -29,12 +29,16 @@ class LotPart:
 
     def ask(self, units: int, now_ms: int, *, urgent: bool, silent: bool) -> bool:
         """Whether units are at hand; what is missing is fetched."""
-        self._asked_ms = now_ms
+        self._asked_ms = max(self._asked_ms, now_ms)
         if units <= self.day.room(now_ms, urgent=urgent, silent=silent):
             return True
         self.day.want(units, urgent=urgent)
         self._refused = True
         return False
+
+    def expect(self, until_ms: int) -> None:
+        """Work waits for something else until then: what is at hand is not given back meanwhile."""
+        self._asked_ms = max(self._asked_ms, until_ms)
 
     def begin(self, at: Moment) -> None:
         """See Part."""

@@ -117,6 +117,11 @@ class PermitPart(Generic[P]):
             again_ms = min(self.permits.next_free_ms(now_ms), now_ms + self.window_ms)
             self._asked_ms = max(self._asked_ms, again_ms)
 
+    @property
+    def needs_until_ms(self) -> int:
+        """Until when work is known to wait for permits that are out; long ago when there is none."""
+        return self._asked_ms if self._needs else -(1 << 60)
+
     def free(self, now_ms: int) -> int:
         """Permits of the share that are not out."""
         return max(0, self.holding.share - self.permits.out(now_ms))

@@ -88,6 +88,9 @@ class SharedBudgets:
         if account.limits.messages:
             pool = account.permits.take(now_ms, urgent=urgent)
             if pool is None:
+                for part in (lots, tenant):
+                    if part is not None:
+                        part.expect(account.permits.needs_until_ms)
                 return self._no_permit(account, now_ms, urgent=urgent)
         if lots is not None:
             lots.day.take(need.recipients)

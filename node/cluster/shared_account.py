@@ -56,6 +56,7 @@ class SharedAccount:
             on_wanted=here.on_slot_wanted,
         )
         self.permits.slotless = self._slotless
+        self.slots.needed_until_ms = lambda: self.permits.needs_until_ms
         self.resize(limits, shared, now_ms)
 
     def resize(self, limits: Limits, shared: BudgetLimits, now_ms: int) -> None:

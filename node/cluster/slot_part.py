@@ -24,6 +24,10 @@ KEEP_MS = 15_000
 """A slot nobody uses and nobody waits for stays at hand for so long."""
 
 
+def _never() -> int:
+    return NEVER_MS
+
+
 @dataclass(slots=True, kw_only=True)
 class Given:
     """A slot given up and not yet seen to be gone."""
@@ -53,6 +57,8 @@ class SlotPart:
         self.me = Me(node=node, inc=0, lease=0, boot="")
         self.used: dict[int, SlotLease] = {}
         self._given: dict[int, Given] = {}
+        self.needed_until_ms: Callable[[], int] = _never
+        """Until when work waits for something else before it needs a slot: one that nobody wants stays for it."""
         self._frozen: frozenset[int] | None = None
         """While the store is silent: the slots to go on with, and no others, whatever late news say."""
         self._unused_ms: dict[int, int] = {}
@@ -224,7 +230,7 @@ class SlotPart:
         for index in self.at_hand():
             unused_ms = now_ms - self._unused_ms.setdefault(index, now_ms)
             waited_for = self._somebody_else_waits() and unused_ms >= UNUSED_MS
-            if waited_for or unused_ms >= KEEP_MS:
+            if waited_for or (unused_ms >= KEEP_MS and now_ms >= self.needed_until_ms() + WANTED_MS):
                 item = self.scene.slots[index]
                 self._given[index] = Given(linger=False, mod_revision=item.mod_revision)
         for index, given in sorted(self._given.items()):
