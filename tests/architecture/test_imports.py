@@ -37,6 +37,7 @@ PURE = (
     "node/shadow/settling",
     "node/shadow/telling",
     "coordinator/budget",
+    "coordinator/ownership",
 )
 IMPURE_MODULES = {"socket", "sqlite3", "time", "random", "asyncio", "subprocess", "threading", "ssl", "os", "secrets"}
 FOREIGN_IO = {
