@@ -85,6 +85,8 @@ class Adoption:
 
     async def _one(self, attached: Attached, origin: str, row: KeptCopy) -> bool | None:
         """Take one over: True if it was, False if it was here, None if it cannot be read."""
+        if row.damaged:
+            return None
         try:
             message = message_of(row.facts)
             body = await self._copies.body(attached, row.message_id)

@@ -48,6 +48,8 @@ class KeptCopy(msgspec.Struct, frozen=True, kw_only=True):
     intents: tuple[Intent, ...] = ()
     """Attempts that may have sent the final dot and of which no outcome was told."""
     lines: tuple[JourneyLine, ...] = ()
+    damaged: bool = False
+    """Something that was told of it cannot be read: where it stands is not known."""
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):

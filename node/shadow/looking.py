@@ -31,15 +31,16 @@ def some(database: Database, attached: Attached, after: str, limit: int) -> list
     number = putting.number_of(database, attached)
     rows = statements.run(database, "some", (number, after, limit))
     chosen: dict[str, Cell] = {"pairing": number, "ids": putting.text(str(row[0]) for row in rows)}
-    told: dict[str, list[Told]] = {}
+    told: dict[str, list[Told | None]] = {}
     for name, kind, what in statements.run(database, "told", chosen):
         told.setdefault(str(name), []).append(told_of(cast("int", kind), cast("bytes", what)))
     return [_kept(row, told.get(str(row[0]), [])) for row in rows]
 
 
-def _kept(row: Row, told: Sequence[Told]) -> KeptCopy:
-    name, size_bytes, progress, facts = row
-    stands, intents, lines = fold(progress_of(cast("bytes", progress)), told)
+def _kept(row: Row, told: Sequence[Told | None]) -> KeptCopy:
+    name, size_bytes, stored, facts = row
+    progress = progress_of(cast("bytes", stored))
+    stands, intents, lines = fold(progress or (), [each for each in told if each is not None])
     return KeptCopy(
         message_id=str(name),
         facts=cast("bytes", facts),
@@ -47,6 +48,7 @@ def _kept(row: Row, told: Sequence[Told]) -> KeptCopy:
         progress=stands,
         intents=intents,
         lines=lines,
+        damaged=progress is None or None in told,
     )
 
 

@@ -14,7 +14,7 @@ from node.shadow.entries import Copy, Discard, Entry, Intent, Lines, Outcome
 from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
-from node.shadow.telling import fold, progress_bytes, stored, told_of
+from node.shadow.telling import progress_bytes, stored, told_of
 from node.spool.database import Database
 from node.spool.erasing import Eraser
 from node.spool.rows import Cell, journey_of, lines_of
@@ -143,8 +143,9 @@ def _discard(database: Database, number: int, discard: Discard) -> list[str]:
     rows = statements.run(database, "chosen", chosen)
     told: dict[str, list[bytes]] = {}
     for name, kind, what in statements.run(database, "told", chosen):
-        _, _, steps = fold((), [told_of(cast("int", kind), cast("bytes", what))])
-        told.setdefault(str(name), []).append(lines_of(steps))
+        word = told_of(cast("int", kind), cast("bytes", what))
+        if isinstance(word, Lines):
+            told.setdefault(str(name), []).append(lines_of(word.lines))
     known = dict(_past(database, [str(row[0]) for row in rows]))
     fresh: list[tuple[Cell, ...]] = []
     for name, _, _, facts in rows:

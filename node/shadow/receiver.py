@@ -89,7 +89,7 @@ class Receiver:
         attached = self._checked(node, asked.cluster, asked.spool, asked.epoch, asked.copy)[0]
         store = self._copies.store_id
         if asked.store and asked.store != store:
-            raise CopiesLost(f"store {asked.store} is gone; this is {store}")
+            raise CopiesLost(f"this is store {store}, not the one that has them")
         self._forget(attached)
         return Answer(stream=await self._copies.begin(attached, node), store=store)
 
@@ -104,10 +104,13 @@ class Receiver:
 
     async def _taken(self, node: str, batch: Batch) -> Answer:
         header = batch.header
-        attached, kind = self._checked(node, header.cluster, header.spool, header.epoch, header.copy)
+        about = header.cluster, header.spool, header.epoch, header.copy
+        attached, _ = self._checked(node, *about)
         await self._in_turn(node, attached, batch)
         try:
             durable = await self._copies.put(attached, batch)
+            # Looked at once more: it may have become void, or this node's own, while the batch was written.
+            _, kind = self._checked(node, *about)
         except BaseException:
             self._forget(attached)  # what comes after it is judged by what is kept
             raise

@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 
 from node.shadow.entries import Intent, Lines, Outcome, Progress
-from node.shadow.errors import Damaged
 from node.spool.contract import JourneyLine
 
 Told = Intent | Outcome | Lines
@@ -41,12 +40,12 @@ def stored(told: Told) -> tuple[int, bytes]:
     return _NUMBERS[type(told)], _encoder.encode(told)
 
 
-def told_of(kind: int, what: bytes) -> Told:
-    """Read it; raises Damaged."""
+def told_of(kind: int, what: bytes) -> Told | None:
+    """Read it; None for what cannot be read."""
     try:
         return _DECODERS[kind].decode(what)
-    except (KeyError, msgspec.DecodeError, TypeError) as error:
-        raise Damaged(f"a stored word of kind {kind}: {type(error).__name__}") from None
+    except (KeyError, msgspec.DecodeError, TypeError):
+        return None
 
 
 def progress_bytes(progress: tuple[Progress, ...]) -> bytes:
@@ -54,9 +53,9 @@ def progress_bytes(progress: tuple[Progress, ...]) -> bytes:
     return _encoder.encode(progress)
 
 
-def progress_of(data: bytes) -> tuple[Progress, ...]:
-    """Read it; raises Damaged."""
+def progress_of(data: bytes) -> tuple[Progress, ...] | None:
+    """Read it; None for what cannot be read."""
     try:
         return _progress.decode(data)
-    except (msgspec.DecodeError, TypeError) as error:
-        raise Damaged(f"stored progress: {type(error).__name__}") from None
+    except (msgspec.DecodeError, TypeError):
+        return None

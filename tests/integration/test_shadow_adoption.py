@@ -202,6 +202,26 @@ async def test_what_cannot_be_read_is_left_for_a_person_and_stops_nobody(node):
     assert (await node.adopt()).left == [bad.id]
 
 
+@pytest.mark.parametrize(
+    "spoil", ["UPDATE told SET what = x'c1'", "UPDATE told SET kind = 9", "UPDATE copies SET progress = x'c1'"]
+)
+async def test_one_of_which_nobody_knows_where_it_stands_is_not_sent_by_guess(node, spoil):
+    good, bad = message(), message()
+    intent = Intent(message_id=bad.id, attempt_id="a", indexes=(0,), dot_ms=T0)
+    await put(node, copied(good), copied(bad), intent)
+    database = node.copies._writer()
+    where = f" WHERE id = '{bad.id}'"
+    database.run_text(spoil + where)
+    database.close()
+    done = await node.adopt()
+    assert (done.taken, done.left) == (1, [bad.id])
+    (row,) = await node.copies.rows(PAIR, "", 9)
+    assert row.damaged
+    stream = (await node.copies.stream(PAIR)).number
+    await node.copies.put(PAIR, batch(2, Discard(message_ids=(bad.id,), at_ms=T0), stream=stream))
+    assert await kept_ids(node.copies, PAIR) == []
+
+
 async def test_done_again_after_everything_was_taken_changes_nothing(node):
     made = message()
     await put(node, copied(made))

@@ -87,6 +87,26 @@ async def test_the_pairing_decides_as_it_is_known(known, word):
         assert (await house.put(1)).durable == 1
 
 
+@pytest.mark.parametrize(("after", "word"), [(view(SHADOW), ""), (view(void=True), "wrong-epoch")])
+async def test_a_pairing_that_changes_while_a_batch_is_written_is_judged_as_it_is_then(after, word):
+    """Else a copy would lie here after its pairing was adopted, and nobody would know; or count after it is void."""
+    house = House(view())
+    await house.begin()
+    put = house.copies.put
+
+    async def meanwhile(pair, batch):
+        house.view = after
+        return await put(pair, batch)
+
+    house.copies.put = meanwhile
+    if word:
+        assert await said(house.put(1)) == word
+        assert not house.owned
+    else:
+        assert (await house.put(1)).durable == 1
+        assert [pair for pair, _ in house.owned] == [PAIR]
+
+
 async def test_copies_of_a_pairing_taken_over_are_told_to_the_adopter():
     house = House(view())
     await house.begin()
