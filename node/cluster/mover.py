@@ -19,9 +19,9 @@ from node.cluster.parts import Moment, Part, Proposal
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-PACE_S = 0.1
+PACE_S = 0.03
 """Pause after a pass for each of its moves, so that the more there is to move, the more of it shares a transaction."""
-PACE_MAX_S = 1.0
+PACE_MAX_S = 0.3
 OPERATIONS_MAX = 100
 """Conditions, and writes, of one transaction (etcd takes 128, one of them is our membership)."""
 TRIES = 3

@@ -57,12 +57,14 @@ class _OneProcess(IntakeServer):
 def workers_of(settings: Settings) -> int:
     """How many processes besides the core's take mail in; 0: the core's own does.
 
-    As configured (1 means the core's), else one per core that this process may use but one, at most four.
+    As configured (1 means the core's), else one per core that this process may use, at most four: with fewer a message
+    costs less, but more wait for each other (docs/performance.md).
     """
     configured = settings.intake.processes
     if configured:
         return configured if configured > 1 else 0
-    return min(len(os.sched_getaffinity(0)) - 1, PROCESSES_MAX)
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, PROCESSES_MAX) if cores > 1 else 0
 
 
 def make_front(settings: Settings, door: LocalDoor, telemetry: Telemetry, *, hostname: str) -> Front:

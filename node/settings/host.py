@@ -99,7 +99,7 @@ class Intake(Part):
     """How the front door runs."""
 
     processes: int = Field(default=0, ge=0, le=64)
-    """0: in the core process on one core, else one less than cores (at most 4)."""
+    """0: in the core process on one core, else as many as cores (at most 4)."""
 
 
 class Egress(Part):
