@@ -302,8 +302,10 @@ async def all_silent(house, *, silent=True):
         node.store.silent = silent
 
 
-def test_all_nodes_go_on_with_what_they_hold_while_the_store_is_silent(tmp_path):
+@pytest.mark.parametrize("seed", [2, 4])
+def test_all_nodes_go_on_with_what_they_hold_while_the_store_is_silent(tmp_path, seed):
     async def story(house):
+        house.dice.seed(seed)
         for name in NAMES:
             house.send(name, count=2)
         await asyncio.sleep(90)
