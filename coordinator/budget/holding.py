@@ -84,6 +84,8 @@ class Situation:
     """Some of that work goes first."""
     queues: bool = False
     """What is free waits for something else: only what is over a fair part is given."""
+    turn: bool = False
+    """A first permit came and was not used yet: it is not passed on at once, however many wait."""
     idle: bool = False
     """No work for ``IDLE_MS``, or none that could be done now."""
     gone: tuple[str, ...] = ()
@@ -243,18 +245,18 @@ def _given(record: Record, holding: Holding, now: Situation, free: int) -> Recor
     if free and urgent and not now.urgent:
         return shares.hand(record, me, urgent[0], 1).record
     for taker in shares.waiting(record):
-        count = _for(record, holding, taker, free, needs=now.wants or now.urgent or now.queues)
+        count = _for(record, holding, taker, free, now)
         if taker != me and count > 0:
             return shares.hand(record, me, taker, count).record
     return record
 
 
-def _for(record: Record, holding: Holding, taker: str, free: int, *, needs: bool) -> int:
+def _for(record: Record, holding: Holding, taker: str, free: int, now: Situation) -> int:
     """How many for this one: half of what lies free, or, from who has work itself, only what is over a fair part."""
-    if not needs:
+    if not (now.wants or now.urgent or now.queues or now.turn):
         return max(1, free // 2) if free else 0
     fair, theirs = fair_part(record, holding.limit), shares.share_of(record, taker)
-    return min(free, holding.share - fair, max(1, fair) - theirs)
+    return min(free, holding.share - max(fair, int(now.turn)), max(1, fair) - theirs)
 
 
 def fair_part(record: Record, limit: int) -> int:

@@ -91,6 +91,9 @@ class PermitPart(Generic[P]):
         self._asked_ms = self._refused_ms = self._urgent_ms = self._moved_ms = -(1 << 60)
         self._free_since_ms: int | None = None
         self._needs = False
+        self._had_share = False
+        self._turn_ms: int | None = None
+        """Since when a first permit has been here unused."""
         self._seen: Item | None = None
 
     # -- use
@@ -110,6 +113,10 @@ class PermitPart(Generic[P]):
             self._urgent_ms = now_ms if urgent else self._urgent_ms
         return pool
 
+    def used(self) -> None:
+        """A permit taken was used, not given back for want of something else: the first turn here is over."""
+        self._turn_ms = None
+
     def want(self, now_ms: int) -> None:
         """There is more work than permits; whoever was refused asks again when the next one comes free."""
         self._needs, self._refused_ms = True, now_ms
@@ -128,13 +135,19 @@ class PermitPart(Generic[P]):
 
     def fit(self, now_ms: int) -> None:
         """Let as many be out as the share and those who wait elsewhere allow."""
-        usable = holdings.usable(self.holding, needs=self._needs and not self.alone)
+        if bool(self.holding.share) != self._had_share:
+            self._had_share = not self._had_share
+            self._turn_ms = now_ms if self._had_share else None
+        usable = holdings.usable(self.holding, needs=self._needs and not self.alone and not self._turn(now_ms))
         if usable != self.permits.limit or self.window_ms != self.permits.window_ms:
             more = usable > self.permits.limit
             part = -(-self.reserve * usable // max(1, self.holding.limit))
             self.permits.resize(usable, self.window_ms, now_ms, reserve=min(usable, part))
             if more:
                 self._on_more()
+
+    def _turn(self, now_ms: int) -> bool:
+        return self._turn_ms is not None and now_ms < self._turn_ms + QUEUE_MS
 
     @property
     def _calm_ms(self) -> int:
@@ -246,6 +259,7 @@ class PermitPart(Generic[P]):
             wants=self._needs,
             urgent=urgent,
             queues=since_ms is not None,
+            turn=self._turn(now_ms),
             idle=(since_ms is not None and now_ms >= since_ms + QUEUE_MS) or now_ms >= self._asked_ms + IDLE_MS,
             gone=tuple(node for node in holdings.others(self.holding) if at.over(node, delay_ms)),
         )

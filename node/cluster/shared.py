@@ -124,6 +124,7 @@ class SharedBudgets:
         if pool is not None:
             permits = account.permits.permits
             (permits.vanish if vanished else permits.finish)(pool, now_ms)
+            account.permits.used()
         need = grant.need
         used = need.recipients if recipients_used is None else max(0, min(need.recipients, recipients_used))
         self._settle_days(account, tenant, need, used, now_ms)

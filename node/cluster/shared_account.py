@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from coordinator.budget import holding as holdings
 from coordinator.budget.day_part import DayPart
 from coordinator.budget.reserve import ElasticPermits, share_of
 from coordinator.budget.turns import Scene, ScopeKeys
@@ -13,7 +14,7 @@ from node.cluster.lot_part import LotPart
 from node.cluster.parts import Part
 from node.cluster.permit_part import PermitPart
 from node.cluster.scopes import UNLIMITED
-from node.cluster.slot_part import SlotPart
+from node.cluster.slot_part import NEVER_MS, SlotPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class SharedAccount:
             on_wanted=here.on_slot_wanted,
         )
         self.permits.slotless = self._slotless
-        self.slots.needed_until_ms = lambda: self.permits.needs_until_ms
+        self.slots.needed_until_ms = self._slot_needed_until_ms
         self.resize(limits, shared, now_ms)
 
     def resize(self, limits: Limits, shared: BudgetLimits, now_ms: int) -> None:
@@ -80,6 +81,12 @@ class SharedAccount:
         queues = bool(self.limits.sessions) and self.slots.queues(now_ms) and self.permits.free(now_ms) > 0
         since_ms = self.permits.queues_since_ms
         self.permits.queues_since_ms = (now_ms if since_ms is None else since_ms) if queues else None
+
+    def _slot_needed_until_ms(self) -> int:
+        """Where there are fewer permits than nodes that want one, a connection goes where the permit goes."""
+        holding = self.permits.holding
+        scarce = holding.record is not None and not holdings.fair_part(holding.record, holding.limit)
+        return NEVER_MS if scarce else self.permits.needs_until_ms
 
     def _slotless(self) -> bool:
         return bool(self.limits.sessions) and not self.slots.held()

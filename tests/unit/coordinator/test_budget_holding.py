@@ -240,6 +240,7 @@ def test_one_permit_goes_round_among_those_who_need_it():
     after = moved(only, wants=True)
     assert after == record(a=0, b=1, limit=1) | {"want/c": 2} or after["share/b"] == 1
     assert moved(only, wants=True, out=1) == only.record | {"want/a": 3}
+    assert moved(only, wants=True, turn=True) is None, "used once before it goes on"
 
 
 def test_urgent_work_elsewhere_gets_the_next_free_one_before_our_own():
