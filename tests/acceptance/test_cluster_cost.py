@@ -50,7 +50,7 @@ def cluster_received(cluster) -> dict[str, int]:
 
 
 @pytest.mark.timeout(360)
-def test_an_idle_cluster_asks_its_etcd_at_most_ten_times_a_second(tmp_path):
+def test_idle_at_most_ten_requests_a_second(tmp_path):
     names = [f"relay{number}" for number in range(1, 21)]
     limits = {"rate": "30/min", "sessions": 3, "recipients": "10000/24h"}
     with (
@@ -59,7 +59,7 @@ def test_an_idle_cluster_asks_its_etcd_at_most_ten_times_a_second(tmp_path):
             tmp_path, cloud, {name: {"limits": limits} for name in names}, timing="steady", coordinators=True
         ) as cluster,
     ):
-        until(lambda: requests(cluster).get("LeaseGrant", 0) >= 2 * len(NAMES), 150)
+        until(lambda: requests(cluster).get("LeaseGrant", 0) >= 2 * len(NAMES), 90)
         time.sleep(15)  # joining, the first reading of every record and the election are not idleness
         streams = cluster_received(cluster)
         seconds = 20.0
