@@ -50,7 +50,8 @@ def cluster_received(cluster) -> dict[str, int]:
 
 
 @pytest.mark.timeout(360)
-def test_idle_at_most_ten_requests_a_second(tmp_path):
+def test_idle(tmp_path):
+    """An idle cluster asks its etcd at most ten times a second. The name is short: a socket's path must be."""
     names = [f"relay{number}" for number in range(1, 21)]
     limits = {"rate": "30/min", "sessions": 3, "recipients": "10000/24h"}
     with (
