@@ -15,8 +15,9 @@ from typing import Any, Final
 from node.errors import RelayError
 from node.shadow import statements
 from node.shadow.errors import QuotaReached, ShadowError
+from node.spool.committing import made_safe
 from node.spool.database import CommitUncertain, Database
-from node.spool.errors import SpoolBroken, SpoolClosed, SpoolFull
+from node.spool.errors import SpoolBroken, SpoolClosed
 from node.spool.housekeeping import vacuum
 
 MAX_JOBS: Final = 64
@@ -175,11 +176,7 @@ class Engine:
         database = self._ready()
         if self._sequence < sequence:
             raise SpoolBroken(f"commit failed and is not durable: {cause}") from cause
-        try:
-            safe = database.checkpoint("FULL")
-        except (SpoolBroken, SpoolFull):
-            safe = False
-        if not safe:
+        if not made_safe(database):
             self.broken = f"commit failed and cannot be made durable: {cause}"
             raise SpoolBroken(self.broken) from cause
 

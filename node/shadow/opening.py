@@ -4,21 +4,21 @@ Whatever was lost, the store takes a new identity: whoever relied on its copies 
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from node.shadow import statements
 from node.shadow.statements import migrations
-from node.spool.database import Damaged, Database, Row
+from node.spool import opening
+from node.spool.database import Database, Row
 from node.spool.errors import SpoolBroken, SpoolFull, SpoolUnusable
-from node.spool.opening import Migrations, examine
-from node.spool.salvage import SetAside
+from node.spool.opening import Migrations
+from node.spool.salvage import CHUNK, SetAside, insert_rows, read_range
 
 APPLICATION_ID: Final = 0x4D33_4350
 """``M3CP`` in the file's header."""
 DATABASE: Final = "copies.sqlite3"
-CHUNK: Final = 256
 _KEYS_MAX: Final = 2**40
 """No store has numbered more rows; a larger maximum is damage speaking."""
 _TABLES: Final = (
@@ -37,20 +37,11 @@ def open_checked(
     connect: Callable[[], Database], directory: Path, aside: SetAside, steps: Migrations | None = None
 ) -> Database:
     """Give an open, current, checked database. Raises SpoolUnusable, SpoolFull, SpoolBroken."""
-    database: Database | None = None
-    try:
-        database = connect()
-        make_ready(database, directory, steps)
-        examine(database)
-    except Damaged as damage:
-        if database is not None:
-            database.close()
-        return _salvage(connect, directory, aside, str(damage))
-    except BaseException:
-        if database is not None:
-            database.close()
-        raise
-    return database
+    return opening.open_checked(
+        connect,
+        lambda database: make_ready(database, directory, steps),
+        lambda cause: _salvage(connect, directory, aside, cause),
+    )
 
 
 def make_ready(database: Database, where: Path, steps: Migrations | None = None) -> None:
@@ -100,7 +91,7 @@ def _copy_all(source: Path, fresh: Database, aside: SetAside) -> None:
         return
     try:
         for table, names in _WHOLE:
-            _insert(fresh, table, names.split(), _whole(old, table, names.split(), aside))
+            insert_rows(fresh, table, names.split(), _whole(old, table, names.split(), aside))
         for table, names in _TABLES:
             _copy_table(old, fresh, aside, table, names.split())
     finally:
@@ -126,23 +117,12 @@ def _copy_table(old: Database, fresh: Database, aside: SetAside, table: str, col
     copied = lost = 0
     for first in range(_edge(old, table, "min"), _edge(old, table, "max") + 1, CHUNK):
         rows: list[Row] = []
-        for part, failed in _read(old, select, first):
+        for part, failed in read_range(old, select, first):
             rows += part
             lost += failed
         copied += len(rows)
-        _insert(fresh, table, columns, rows)
+        insert_rows(fresh, table, columns, rows)
     aside.note(table=table, rows=copied, unreadable_keys=lost)
-
-
-def _read(old: Database, select: str, first: int) -> Iterator[tuple[list[Row], int]]:
-    try:
-        yield old.run_text(select, (first, first + CHUNK - 1)), 0
-    except SpoolBroken:
-        for key in range(first, first + CHUNK):
-            try:
-                yield old.run_text(select, (key, key)), 0
-            except SpoolBroken:
-                yield [], 1
 
 
 def _edge(old: Database, table: str, which: str) -> int:
@@ -152,9 +132,3 @@ def _edge(old: Database, table: str, which: str) -> int:
     except SpoolBroken:
         return 0 if which == "min" else -1
     return int(value) if value is not None and 0 <= int(value) < _KEYS_MAX else (0 if which == "min" else -1)
-
-
-def _insert(fresh: Database, table: str, columns: Sequence[str], rows: list[Row]) -> None:
-    marks = ", ".join("?" * len(columns))
-    with fresh.transaction():
-        fresh.write_text(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608

@@ -242,13 +242,17 @@ class Committer:
         database, book = self._ready()
         if book.sequence < sequence:
             raise SpoolBroken(f"commit failed and is not durable: {cause}") from cause
-        try:
-            safe = database.checkpoint("FULL")
-        except (SpoolBroken, SpoolFull):
-            safe = False
-        if not safe:
+        if not made_safe(database):
             self.broken = f"commit failed and cannot be made durable: {cause}"
             raise SpoolBroken(self.broken) from cause
+
+
+def made_safe(database: Database) -> bool:
+    """Copy all of the log into the database file and sync that; False if it cannot be done whole."""
+    try:
+        return database.checkpoint("FULL")
+    except (SpoolBroken, SpoolFull):
+        return False
 
 
 def _load(

@@ -59,13 +59,16 @@ def examine(database: Database, seconds: float = CHECK_S) -> bool:
 
 
 def open_checked(
-    connect: Callable[[], Database], where: Path, now_ms: int, salvage: Callable[[str], Database]
+    connect: Callable[[], Database], ready: Callable[[Database], None], salvage: Callable[[str], Database]
 ) -> Database:
-    """An open, current, checked database; ``salvage`` is called with the cause if the one there is damaged."""
+    """An open, current, checked database; ``ready`` brings it up to date.
+
+    ``salvage`` is called with the cause if the one there is damaged.
+    """
     database: Database | None = None
     try:
         database = connect()
-        make_ready(database, where, now_ms)
+        ready(database)
         examine(database)
     except Damaged as damage:
         if database is not None:

@@ -149,7 +149,7 @@ def _copy_small(old: Database, fresh: Database, aside: SetAside, table: str, col
     except SpoolBroken as error:
         aside.note(lost=table, error=str(error))
         return
-    _insert(fresh, table, columns, rows)
+    insert_rows(fresh, table, columns, rows)
 
 
 def _copy_table(old: Database, fresh: Database, aside: SetAside, what: tuple[str, str, Sequence[str]]) -> None:
@@ -158,11 +158,11 @@ def _copy_table(old: Database, fresh: Database, aside: SetAside, what: tuple[str
     copied, lost = 0, 0
     for first in range(_edge(old, table, key, "min"), _edge(old, table, key, "max") + 1, CHUNK):
         rows: list[Row] = []
-        for part, failed in _read(old, select, first):
+        for part, failed in read_range(old, select, first):
             rows += part
             lost += failed
         copied += len(rows)
-        _insert(fresh, table, columns, rows)
+        insert_rows(fresh, table, columns, rows)
     aside.note(table=table, rows=copied, unreadable_keys=lost)
 
 
@@ -179,7 +179,8 @@ def _edge(old: Database, table: str, key: str, which: str) -> int:
     return 0
 
 
-def _read(old: Database, select: str, first: int) -> Iterator[tuple[list[Row], int]]:
+def read_range(old: Database, select: str, first: int) -> Iterator[tuple[list[Row], int]]:
+    """Read CHUNK keys from ``first``, one by one where they cannot be read together; with each part how many failed."""
     try:
         yield old.run_text(select, (first, first + CHUNK - 1)), 0
     except SpoolBroken:
@@ -190,7 +191,8 @@ def _read(old: Database, select: str, first: int) -> Iterator[tuple[list[Row], i
                 yield [], 1
 
 
-def _insert(fresh: Database, table: str, columns: Sequence[str], rows: list[Row]) -> None:
+def insert_rows(fresh: Database, table: str, columns: Sequence[str], rows: list[Row]) -> None:
+    """Put rows into a new database in a transaction of their own; a second one of a key is left out."""
     marks = ", ".join("?" * len(columns))
     with fresh.transaction():
         fresh.write_text(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608

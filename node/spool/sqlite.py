@@ -29,7 +29,7 @@ from node.spool.engine import Engine
 from node.spool.errors import SpoolUnusable
 from node.spool.filing import append_file, check_files
 from node.spool.journal import arrival_of
-from node.spool.opening import DATABASE, open_checked
+from node.spool.opening import DATABASE, make_ready, open_checked
 from node.spool.operations import Alone, Step
 from node.spool.operators import OperatorVerbs
 from node.spool.pending import Unapplied
@@ -124,7 +124,7 @@ class SqliteSpool(OperatorVerbs):
         self._aside = SetAside(self.directory, now_ms)
         self.notes = self._aside.notes
         mend = partial(salvage, self.directory, self._connect_writer, self._aside, now_ms)
-        database = open_checked(self._connect_writer, self.directory, now_ms, mend)
+        database = open_checked(self._connect_writer, lambda new: make_ready(new, self.directory, now_ms), mend)
         self.spool_id = str(database.cell("get_meta", ("spool_id",)) or "")
         self.sequence_at_open = int(database.cell("get_meta", ("sequence",)) or 0)
         try:
