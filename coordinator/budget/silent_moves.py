@@ -35,12 +35,9 @@ def givable(holding: Holding) -> int:
 
 
 def _given_away(holding: Holding, record: Record) -> int:
-    pairs = [(pair.partition("/")[2], total) for pair, total in holding.moved.items() if _giver(pair) == holding.holder]
-    return sum(max(0, total - record.get(f"{shares.MOVED}{holding.holder}/{taker}", 0)) for taker, total in pairs)
-
-
-def _giver(pair: str) -> str:
-    return pair.partition("/")[0]
+    own = f"{holding.holder}/"
+    given = [(pair, total) for pair, total in holding.moved.items() if pair.startswith(own)]
+    return sum(max(0, total - record.get(shares.MOVED + pair, 0)) for pair, total in given)
 
 
 def remembered(holding: Holding, share: int) -> Holding:
