@@ -3,6 +3,7 @@
 Times are those of *learning* of an end, never earlier than the end itself, so delays counted from them are safe.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -35,6 +36,20 @@ class Member:
     record: MemberRecord | None
 
 
+def told(seen: Seen, prefix: str, live: Collection[str]) -> list[tuple[str, Item | None]]:
+    """Give the names under ``prefix`` a watch spoke of, each with its key's item, or None for one that is gone.
+
+    A resync speaks by its silence of those in ``live`` that are not there any more.
+    """
+    present = {change.key for change in seen.changes}
+    gone = [node for node in live if prefix + node not in present] if seen.resync else []
+    changed = [change for change in seen.changes if change.key.startswith(prefix)]
+    return [
+        *((node, None) for node in gone),
+        *((change.key.removeprefix(prefix), change.item) for change in changed),
+    ]
+
+
 class Membership:
     """State of one watch over one role's keys; bounded by the number of names ever seen in it."""
 
@@ -48,18 +63,11 @@ class Membership:
 
     def feed(self, seen: Seen, now_ms: int) -> None:
         """Take what a watch told."""
-        if seen.resync:
-            present = {change.key for change in seen.changes}
-            for node in [node for node in self._live if self._prefix + node not in present]:
-                self._remove(node, now_ms)
-        for change in seen.changes:
-            if not change.key.startswith(self._prefix):
-                continue
-            node = change.key.removeprefix(self._prefix)
-            if change.item is None:
+        for node, item in told(seen, self._prefix, self._live):
+            if item is None:
                 self._remove(node, now_ms)
             else:
-                self._add(node, change.item, now_ms)
+                self._add(node, item, now_ms)
         self.revision = max(self.revision, seen.revision)
 
     def get(self, node: str) -> Member | None:

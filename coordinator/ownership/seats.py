@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from coordinator.keys import decode
+from coordinator.members import told
 from coordinator.store.contract import Item, Seen
 
 
@@ -35,17 +36,10 @@ class Seats:
 
     def feed(self, seen: Seen, now_ms: int) -> None:
         """Take what a watch told."""
-        if seen.resync:
-            present = {change.key for change in seen.changes}
-            for node in [node for node in self._live if self._prefix + node not in present]:
-                self._remove(node, now_ms)
-        for change in seen.changes:
-            if not change.key.startswith(self._prefix):
-                continue
-            node = change.key.removeprefix(self._prefix)
+        for node, item in told(seen, self._prefix, self._live):
             self._remove(node, now_ms)
-            if change.item is not None:
-                self._add(node, change.item)
+            if item is not None:
+                self._add(node, item)
 
     def get(self, node: str) -> Seat | None:
         """Give the member's seat, or None when it is absent."""

@@ -61,7 +61,8 @@ class Counting(Protocol):
 P = TypeVar("P", bound=Counting)
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Nothing of the kind."""
     return False
 
 
@@ -78,7 +79,7 @@ class PermitPart(Generic[P]):
         self.reserve = 0
         """Of the whole limit."""
         self.window_ms = 1
-        self.slotless: Callable[[], bool] = _never
+        self.slotless: Callable[[], bool] = never
         """Whether there is no connection to use permits with."""
         self.queues_since_ms: int | None = None
         """Since when permits lie free and a connection to use them with is waited for."""

@@ -16,6 +16,7 @@ from node.cluster.limits import BudgetLimits
 from node.cluster.lot_part import LotPart
 from node.cluster.mover import Mover
 from node.cluster.parts import Moment, Part
+from node.cluster.permit_part import never
 from node.cluster.place import Place, Sight
 from node.cluster.rebuild import Kept, PastAttempt, ended
 from node.cluster.scopes import UNLIMITED
@@ -33,10 +34,6 @@ FETCH_RETRY_MS = 1_000
 """When to ask again for what is being fetched; what arrives sooner wakes."""
 
 
-def _never() -> bool:
-    return False
-
-
 class SharedBudgets:
     """The Budgets contract for a node of a cluster."""
 
@@ -49,7 +46,7 @@ class SharedBudgets:
         self.scopes = SharedScopes(limits, place, self._here)
         self._open: dict[str, tuple[SharedAccount, Pool | None, LotPart | None]] = {}
         self.sight = Sight(place)
-        self.alone_together: Callable[[], bool] = _never
+        self.alone_together: Callable[[], bool] = never
         """Whether everybody's word lets us go on without a session (silence.py sets it)."""
         self.mover = Mover(place.session, place.feed, self._moment, self._parts)
         self.mover.before_news, self.mover.after_news = self.sight.feed, self._seen
