@@ -24,6 +24,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str = ""
     address: str = ""
     version: str = ""
+    spool: str = ""
+    """UUID of the disk it works on (coordination-review §3); empty: it has none, or none yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

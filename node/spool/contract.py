@@ -26,6 +26,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     message: NewMessage
     body: bytes | BodyFile
+    pairing: int | None = None
+    """Number of the pairing its copy is sent under (``paired.py``); 0: here alone; None: this node has no peers."""
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,8 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     """Context of the newest attempt, for links between attempts."""
     body: bytes | None = None
     """The stored body where it is small and was at hand; None says: ask ``body``."""
+    pairing: int = 0
+    """Number of the pairing it belongs to; 0: it is here alone."""
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
