@@ -7,13 +7,15 @@ is forgotten (I1). It chooses no way and no time.
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 from node.cluster.contract import Budgets
 from node.delivery.clock import steady_ms, wall_ms, wall_ns
 from node.delivery.connection import Connection
-from node.delivery.errors import Refused
+from node.delivery.errors import NotAgreed, Refused
 from node.delivery.job import Job
 from node.delivery.letter import Letter
+from node.delivery.second import Intention, Second
 from node.delivery.settle import Settler
 from node.delivery.tracing import Tracer
 from node.delivery.transaction import Course, Fence, Transaction, always
@@ -22,15 +24,26 @@ from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.envelope import OnUnknown
 from node.spool.contract import AttemptStart, Spool
 
+TAKING_LOOK_MS: Final = 200
+"""When to look again at a message that its client has not been answered for yet."""
+AGREEING_LOOK_MS: Final = 2_000
+"""When to look again at one whose attempt the other machine must know of, and cannot now."""
+
 
 class Runner:
     """Runs jobs, each in its own task."""
 
     def __init__(
-        self, spool: Spool, budgets: Budgets, settler: Settler, tracer: Tracer, may_send: Fence = always
+        self,
+        spool: Spool,
+        budgets: Budgets,
+        settler: Settler,
+        tracer: Tracer,
+        second: Second,
+        may_send: Fence = always,
     ) -> None:
         """Keep what attempts need."""
-        self._spool = spool
+        self._spool, self._second = spool, second
         self._budgets = budgets
         self._settler = settler
         self._tracer = tracer
@@ -39,6 +52,8 @@ class Runner:
 
     async def run(self, job: Job) -> None:
         """Carry the job to its end. Place and grant are given back whatever happens; raises nothing of ours."""
+        if not self._may_begin(job):
+            return
         if not job.place.pool.ahead:
             connection = await self._connected(job)
             if connection is not None and (body := await self._claimed(job)) is not None:
@@ -49,6 +64,20 @@ class Runner:
             connection = await self._connected(job, claimed=True)
             if connection is not None:
                 await self._transfer(job, connection, body)
+
+    def _may_begin(self, job: Job) -> bool:
+        """Whether the other machine's side is ready for this attempt; if not, everything is given back."""
+        careful = job.message.on_unknown is not OnUnknown.RESEND
+        if self._second.taking(job.message.id):
+            wait_ms = TAKING_LOOK_MS
+        elif careful and not self._second.may_intend(job.due.pairing):
+            wait_ms = AGREEING_LOOK_MS
+        else:
+            return True
+        self._give_up(job)
+        if self._settler.lanes is not None:
+            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms)
+        return False
 
     async def _connected(self, job: Job, *, claimed: bool = False) -> Connection | None:
         pool = job.place.pool
@@ -105,7 +134,11 @@ class Runner:
         )
 
         async def intend() -> None:
-            await self._spool.intend(job.attempt_id, wall_ms())
+            dot_ms = wall_ms()
+            await self._spool.intend(job.attempt_id, dot_ms)
+            about = Intention(job.due.pairing, message.id, job.attempt_id, job.indexes, dot_ms)
+            if not await self._second.intend(about):
+                raise NotAgreed(f"attempt {job.attempt_id} of {message.id} is not known to the other machine")
 
         transaction = Transaction(connection, letter, intend if careful else None, self._may_send)
         job.course = transaction.course

@@ -202,7 +202,13 @@ class Dispatcher:
 
 
 def _with(due: Due, recipients: tuple[Any, ...]) -> Due:
-    return Due(message=due.message, lane=due.lane, recipients=recipients, last_traceparent=due.last_traceparent)
+    return Due(
+        message=due.message,
+        lane=due.lane,
+        recipients=recipients,
+        last_traceparent=due.last_traceparent,
+        pairing=due.pairing,
+    )
 
 
 def direction_of(lane: str) -> Direction:

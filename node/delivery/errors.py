@@ -31,6 +31,10 @@ class Refused(DeliveryError):  # noqa: N818 - says what happened
         self.reply = reply
 
 
+class NotAgreed(DeliveryError):  # noqa: N818 - says what happened
+    """The other machine does not know of an attempt it must know of before the final dot (operations A2)."""
+
+
 class NameUnknown(DeliveryError):  # noqa: N818 - says what happened
     """The resolver answered that the name does not exist (NXDOMAIN) or has no address."""
 

@@ -13,6 +13,7 @@ import uuid_utils
 
 from node.delivery.clock import wall_ns
 from node.delivery.job import Judged
+from node.delivery.second import Second
 from node.delivery.tracing import Tracer
 from node.errors import RelayError
 from node.policy import dsn
@@ -41,9 +42,11 @@ class Reporting:
 class Reporter:
     """Writes reports. One for the room."""
 
-    def __init__(self, spool: Spool, reporting: Reporting, tracer: Tracer, woken: Callable[[str], None]) -> None:
-        """``woken`` hears in which lane a report waits."""
-        self._spool = spool
+    def __init__(
+        self, spool: Spool, second: Second, reporting: Reporting, tracer: Tracer, woken: Callable[[str], None]
+    ) -> None:
+        """``second`` keeps the reports; ``woken`` hears in which lane one waits."""
+        self._spool, self._second = spool, second
         self.reporting = reporting
         self._tracer = tracer
         self._woken = woken
@@ -132,7 +135,7 @@ class Reporter:
         start_ns = wall_ns()
         try:
             item = await self._written(message, told, sender, target.address, domains, now_ms)
-            await self._spool.append(item)
+            await self._second.append(item)
         except (RelayError, OSError):
             # The recipient stays waiting until its report can be kept; a bounce nobody hears of is a loss.
             return False

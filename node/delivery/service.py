@@ -21,6 +21,7 @@ from node.delivery.lanes import Lanes
 from node.delivery.opener import Opener
 from node.delivery.pool import Pool
 from node.delivery.reporter import Reporter, Reporting
+from node.delivery.second import Alone, Second
 from node.delivery.settle import Settler
 from node.delivery.state import DeliveryState, describe
 from node.delivery.sweep import Sweeper
@@ -56,6 +57,8 @@ class Wiring:
     """Keyed hash for Message-IDs in spans."""
     may_send: Fence = always
     """Whether this node may still send, asked last before each final dot (I3)."""
+    second: Second | None = None
+    """Who keeps second copies; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +90,18 @@ class Delivery:
         self._ways = Ways(plans.directory, self._pools, wiring.health, wiring.budgets, self._changed)
         tracer = Tracer(wiring.telemetry, plans.node, wiring.digest, addresses=plans.span_addresses)
         self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
-        self._reporter = Reporter(wiring.spool, plans.reporting, tracer, self._woken)
+        second = wiring.second or Alone(wiring.spool)
+        self._reporter = Reporter(wiring.spool, second, plans.reporting, tracer, self._woken)
         self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
-        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, wiring.may_send)
+        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, second, wiring.may_send)
         fair = Fair()
         self._lanes = Lanes(wiring.spool, fair, self._kick)
         self._settler.lanes = self._lanes
         self._dispatcher = Dispatcher(self._lanes, fair, self._ways, self._runner, self._settler, tracer)
-        self._sweeper = Sweeper(wiring.spool, self._lanes, self._settler, self._dispatcher.holds)
+        self._fenced = False
+        self._sweeper = Sweeper(
+            wiring.spool, self._lanes, self._settler, self._dispatcher.holds, lambda: not self._fenced
+        )
         self._sweeping: asyncio.Task[None] | None = None
 
     # -- life
@@ -133,6 +140,7 @@ class Delivery:
 
         ``part`` gives up the rest; ``unfence`` goes on.
         """
+        self._fenced = True
         self._dispatcher.fence()
         for pool in (*self._pools.values(), *self._retired):
             pool.shut = True
@@ -144,6 +152,7 @@ class Delivery:
 
     def unfence(self) -> None:
         """Go on."""
+        self._fenced = False
         for pool in (*self._pools.values(), *self._retired):
             pool.shut = False
         self._dispatcher.stopped = False

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from node.policy.envelope import OnUnknown, Priority
+from node.policy.envelope import Copies, OnUnknown, Priority
 from node.policy.patterns import PatternSet
 
 Address = IPv4Address | IPv6Address
@@ -45,14 +45,6 @@ class BouncesTo(StrEnum):
 
     SENDER = "sender"
     OWNER = "owner"
-
-
-class Copies(StrEnum):
-    """Whether 250 may be said before a second machine has the message."""
-
-    REQUIRED = "required"
-    PREFERRED = "preferred"
-    ONE = "one"
 
 
 class ClientRule(msgspec.Struct, frozen=True, kw_only=True):

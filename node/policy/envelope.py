@@ -25,6 +25,14 @@ class OnUnknown(StrEnum):
     VERIFY = "verify"
 
 
+class Copies(StrEnum):
+    """Whether 250 may be said before a second machine has the message (design §5.2)."""
+
+    REQUIRED = "required"
+    PREFERRED = "preferred"
+    ONE = "one"
+
+
 class Direction(StrEnum):
     """Whether the recipient's domain is one of the tenant's accepted domains (facts m365 §2.2)."""
 
@@ -105,6 +113,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     smtputf8: bool = False
     priority: Priority = Priority.NORMAL
     on_unknown: OnUnknown = OnUnknown.RESEND
+    copies: Copies = Copies.PREFERRED
     held: bool = False
     """Accepted on hold (plan's ``over_limit: hold``)."""
     no_bounce: bool = False

@@ -161,6 +161,7 @@ def new_message(
         smtputf8=mail.smtputf8 and _needs_smtputf8(facts, finished),
         priority=mail.priority,
         on_unknown=client.on_unknown,
+        copies=client.copies,
         held=held,
         no_bounce=finished.no_bounce,
         signed=finished.signed,

@@ -10,13 +10,13 @@ from node.policy.clients import (
     ClientConflictError,
     ClientIndex,
     ClientRule,
-    Copies,
     Limit,
     OverLimit,
     To,
     fold_user,
 )
 from node.policy.domains import DomainError, canonical_domain
+from node.policy.envelope import Copies
 from node.policy.passwords import PasswordHashError, StoredPassword, kind_of
 from node.policy.patterns import PatternSet
 from node.policy.rewrite import Rewriter, SenderRewrite
