@@ -102,9 +102,11 @@ class SessionRunner:
             raise NotAMember(f"the session of {self._me.record.node} has ended")
         return outcome
 
-    def publish(self, *, config_hash: str) -> None:
-        """Show another configuration from now on: written within a renewal, and by every session to come."""
-        self._me.record = msgspec.structs.replace(self._me.record, config_hash=config_hash)
+    def publish(self, *, config_hash: str | None = None, spool: str | None = None) -> None:
+        """Show another configuration or spool from now on: written within a renewal, and by every session to come."""
+        news = {"config_hash": config_hash, "spool": spool}
+        changed = {name: value for name, value in news.items() if value is not None}
+        self._me.record = msgspec.structs.replace(self._me.record, **changed)
 
     async def resign(self) -> None:
         """End the session here and at the store; everything held by it must have been given up before."""
