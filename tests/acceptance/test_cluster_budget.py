@@ -170,7 +170,7 @@ def test_a_node_killed_and_another_cut_off_break_no_limit(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("accounts", [1, 10])
+@pytest.mark.parametrize("accounts", [1, 10, 100])
 def test_ten_minutes_with_faults_break_no_limit_and_the_whole_limit_returns(tmp_path, accounts):
     run = disturbed(tmp_path, accounts, 60, 600)
     # From 2.5 min after the last fault ended (0.45 of the run) on the whole limit is used again: by all accounts
