@@ -9,35 +9,45 @@ from collections.abc import Iterable
 import msgspec
 
 from node.spool.contract import BodyFile
+from node.spool.copies import pairs_of, save_copies
 from node.spool.database import Database
-from node.spool.rows import AttemptRow, Cell, attempt_of, attempt_row, lines_of, message_row, move_row, recipient_row
-from node.spool.work import Entry, Record, Work
+from node.spool.rows import (
+    AttemptRow,
+    Cell,
+    attempt_of,
+    attempt_row,
+    lines_of,
+    message_row,
+    move_row,
+    recipient_row,
+    text_json,
+)
+from node.spool.work import CopyState, Entry, Record, Work
 
-_messages = msgspec.json.Decoder(list[tuple[int, str, int, int | None, str | None]])
+_messages = msgspec.json.Decoder(
+    list[tuple[int, str, int, int | None, str | None, int | None, CopyState | None, int | None]]
+)
 _recipients = msgspec.json.Decoder(list[tuple[int, Entry]])
 _attempts = msgspec.json.Decoder(list[AttemptRow])
 
 Row = tuple[Cell, ...]
 
 
-def text_json(values: Iterable[str | int]) -> str:
-    """A list as the JSON text ``json_each`` takes."""
-    return msgspec.json.encode(list(values)).decode()
-
-
 class Book:
-    """What the writer remembers between batches: the next row number, the sequence, and the lanes' numbers."""
+    """What the writer remembers between batches: the next row number, the sequence, numbers of lanes and pairings."""
 
     def __init__(self, database: Database) -> None:
         """Read all of it from the database."""
         self.next_seq = int(database.cell("last_seq") or 0) + 1
         self.sequence = int(database.cell("get_meta", ("sequence",)) or 0)
         self.lanes: dict[str, int] = {str(name): int(number or 0) for name, number in database.rows("lane_ids")}
+        self.pairs: frozenset[int] | None = pairs_of(database)
+        """None: never in a cluster."""
 
 
 def load(database: Database, book: Book, message_ids: Iterable[str], attempt_ids: Iterable[str]) -> Work:
     """The records named, as far as they exist."""
-    work = Work(next_seq=book.next_seq)
+    work = Work(next_seq=book.next_seq, pairs=book.pairs)
     wanted = set(message_ids)
     if wanted:
         _load_records(database, work, wanted)
@@ -50,7 +60,7 @@ def load(database: Database, book: Book, message_ids: Iterable[str], attempt_ids
 
 def _load_records(database: Database, work: Work, wanted: set[str]) -> None:
     by_seq: dict[int, Record] = {}
-    for seq, message_id, finished_ms, size, file in _messages.decode(
+    for seq, message_id, finished_ms, size, file, pairing, copy, careful in _messages.decode(
         str(database.cell("load_messages", {"ids": text_json(wanted)}))
     ):
         record = Record(
@@ -61,6 +71,9 @@ def _load_records(database: Database, work: Work, wanted: set[str]) -> None:
             body_bytes=size or 0,
             body_file=file or "",
             has_body=size is not None,
+            pairing=pairing,
+            copy=copy or CopyState.UNCONFIRMED,
+            careful=bool(careful),
         )
         by_seq[seq] = work.records[message_id] = record
     if by_seq:
@@ -92,6 +105,7 @@ def save(database: Database, book: Book, work: Work, applied: int = 0) -> dict[s
         database.guarded("finish_messages", list(work.finished.items()))
     if work.dropped:
         database.run("drop_bodies", {"seqs": text_json(work.dropped)})
+    save_copies(database, work)
     sequence = book.sequence + 1
     if work.lines:
         database.bulk("add_lines", [(seq, sequence, lines_of(lines)) for seq, lines in work.lines.items()])

@@ -36,17 +36,19 @@ class Committer:
         pending: Pending,
         applied: Callable[[int], None],
         refuse: Callable[[Arrival, str], None],
+        changed: Callable[[Work], None],
     ) -> None:
         """``connect`` opens the database anew; ``discard`` takes body files no longer needed, after the commit.
 
         ``applied`` hears which batch of the journal is durable in the database; ``refuse`` sets aside a message the
-        database refuses for good.
+        database refuses for good; ``changed`` sees each unit of work once it is durable, before it is answered.
         """
         self._connect = connect
         self._discard = discard
         self._pending = pending
         self._applied = applied
         self._refuse = refuse
+        self._changed = changed
         self.database: Database | None = None
         self._book: Book | None = None
         self.broken = ""
@@ -185,6 +187,7 @@ class Committer:
             raise
         else:
             settle_book(book, work, lanes)
+        self._changed(work)
         if batches:
             self._told = False
             self._pending.done([of] if of is not None else batches, time.monotonic())
@@ -218,6 +221,8 @@ class Committer:
                 ticket.error = broken
         except Exception as error:  # noqa: BLE001 - the caller must get an answer
             ticket.error = error
+        if ticket.error is None and isinstance(ticket.value, Work):
+            self._changed(ticket.value)
 
     def _ready(self) -> tuple[Database, Book]:
         """The connection, opened again if a fault closed it."""

@@ -6,24 +6,29 @@ database first.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from node.spool.accepting import Acceptor, Fresh
+from node.spool.changed import changes_of
 from node.spool.committing import Committer
 from node.spool.database import Database
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.handover import Desk
 from node.spool.operations import FLUSH, Alone, Step
+from node.spool.paired import Changed
 from node.spool.pending import Pending, Unapplied
 from node.spool.readers import Readers
 from node.spool.segments import Segments
-from node.spool.work import Arrival
+from node.spool.work import Arrival, Work
 from node.spool.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Listener = Callable[[Sequence[Changed]], None]
 
 
 class Engine:
@@ -36,16 +41,21 @@ class Engine:
         connect_writer: Callable[[], Database],
         discard: Callable[[list[str]], None],
         refuse: Callable[[Arrival, str], None],
+        listener: Callable[[], Listener | None],
         *,
         journal: bool,
     ) -> None:
-        """See Committer for ``discard`` and ``refuse``; without ``journal`` every message goes into the database."""
+        """See Committer for ``discard`` and ``refuse``; ``listener`` gives who hears of changes now, if anybody does.
+
+        Without ``journal`` every message goes into the database.
+        """
         self.segments = segments
         self.pending = Pending()
         self.readers = Readers(connect_reader)
         self._journal = journal
+        self._listener = listener
         self._desk = Desk()
-        self._committer = Committer(connect_writer, discard, self.pending, self._applied, refuse)
+        self._committer = Committer(connect_writer, discard, self.pending, self._applied, refuse, self._changed)
         self._writer = Writer(self._desk, self.pending, self._committer)
         self._acceptor = Acceptor(
             self._desk, self.pending, segments, self._writer.take, self._writer.nudge, self._healthy
@@ -61,6 +71,11 @@ class Engine:
 
     def _applied(self, number: int) -> None:
         self.segments.applied = number
+
+    def _changed(self, work: Work) -> None:
+        listener = self._listener()
+        if listener is not None and (changes := changes_of(work)):
+            self._desk.tell(partial(listener, changes))
 
     async def start(self, database: Database, batches: list[Unapplied]) -> None:
         """Begin, and bring in what the journal had; what does not fit for now stays there and is tried again."""

@@ -1,10 +1,11 @@
 """Where coroutines hand operations to the spool's threads: a bounded number under way, one future each.
 
-It knows nothing of what is handed over. Everything but ``answer`` is called in the event loop.
+It knows nothing of what is handed over. Everything but ``answer`` and ``tell`` is called in the event loop.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from node.spool.errors import SpoolClosed
 from node.spool.operations import Alone, Step, Ticket
@@ -22,10 +23,12 @@ class Desk:
         self._free = MAX_PENDING
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
+        """The loop of the last ``open``: it is told what happened also while this closes."""
 
     def open(self) -> None:
         """Begin; called in the event loop."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._home = asyncio.get_running_loop()
 
     def close(self) -> None:
         """Give out no more tickets; those under way are still answered."""
@@ -68,6 +71,11 @@ class Desk:
         loop = tickets[0].future.get_loop()
         if not loop.is_closed():  # else nobody is left to be told; what was done is durable
             loop.call_soon_threadsafe(self._deliver, tickets)
+
+    def tell(self, news: Callable[[], None]) -> None:
+        """Call something in the loop, before tickets that are answered later; callable from any thread."""
+        if self._home is not None and not self._home.is_closed():
+            self._home.call_soon_threadsafe(news)
 
     def _deliver(self, tickets: list[Ticket]) -> None:
         self._free += len(tickets)

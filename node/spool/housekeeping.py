@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from node.policy.envelope import Direction, NewMessage, Recipient
-from node.spool.batch import Book, load, save, text_json
+from node.spool.batch import Book, load, save
 from node.spool.contract import JourneyLine
 from node.spool.database import Database
 from node.spool.erasing import Eraser
-from node.spool.rows import Cell, Unreadable, facts_of, journey_of, lines_of, message_of
+from node.spool.rows import Cell, Unreadable, facts_of, journey_of, lines_of, message_of, text_json
 from node.spool.salvage import SetAside
 from node.spool.search import key_of, sender_keys
 from node.spool.steps import lose_body
+from node.spool.work import Work
 
 ERASE_MESSAGES = 500
 """Messages rewritten in one transaction; the caller comes back for more."""
@@ -35,18 +36,23 @@ class Pruned:
 
 def prune(database: Database, before_ms: int, attempts_before_ms: int, limit: int) -> Pruned:
     """Drop at most ``limit`` messages finished before, dead ones with their bodies too, and as many old attempts."""
-    seqs = text_json(int(row[0] or 0) for row in database.rows("past", {"before_ms": before_ms, "limit": limit}))
-    chosen = {"seqs": seqs}
+    seqs = [int(row[0] or 0) for row in database.rows("past", {"before_ms": before_ms, "limit": limit})]
+    files = drop(database, seqs)
+    database.run("prune_attempts", {"before_ms": attempts_before_ms, "limit": limit})
+    return Pruned(messages=len(seqs), files=files)
+
+
+def drop(database: Database, seqs: list[int]) -> list[str]:
+    """Remove every row of these messages; their body files, to be removed after the commit."""
+    chosen = {"seqs": text_json(seqs)}
     bodies = database.rows("files_of", chosen)
     database.many("add_tally", database.rows("tally_of", chosen))
     if bodies:
         database.run("add_body_bytes", (-sum(int(size or 0) for _, size in bodies),))
         database.run("drop_bodies", chosen)
-    for table in ("prune_recipients", "prune_journey"):
+    for table in ("prune_recipients", "prune_journey", "drop_copies", "prune_messages"):
         database.run(table, chosen)
-    messages = database.run("prune_messages", chosen)
-    database.run("prune_attempts", {"before_ms": attempts_before_ms, "limit": limit})
-    return Pruned(messages=messages, files=[str(file) for file, _ in bodies if file])
+    return [str(file) for file, _ in bodies if file]
 
 
 def erase(database: Database, book: Book, address: str, actor: str, now_ms: int, after: int) -> tuple[int, int]:
@@ -54,7 +60,7 @@ def erase(database: Database, book: Book, address: str, actor: str, now_ms: int,
     eraser = Eraser(address)
     params: dict[str, Cell] = {"key": eraser.key, "after": after, "limit": ERASE_MESSAGES}
     seqs = [int(row[0] or 0) for row in database.rows("erase_candidates", params)]
-    for seq, facts, _, _ in database.rows("facts", {"seqs": text_json(seqs)}):
+    for seq, facts, *_ in database.rows("facts", {"seqs": text_json(seqs)}):
         _erase_one(database, eraser, int(seq or 0), facts)
         line = JourneyLine(at_ms=now_ms, event="erased", detail={"actor": actor})
         database.bulk("add_lines", [(seq, book.sequence + 1, lines_of([line]))])
@@ -100,8 +106,8 @@ def _stand_in(message_id: str, received_ms: int, recipients: int) -> NewMessage:
     )
 
 
-def set_aside(database: Database, book: Book, message_id: str, reason: str, aside: SetAside, now_ms: int) -> list[str]:
-    """Keep what there is of a message as files and make its recipients dead; body files left without a row."""
+def set_aside(database: Database, book: Book, message_id: str, reason: str, aside: SetAside, now_ms: int) -> Work:
+    """Keep what there is of a message as files and make its recipients dead."""
     work = load(database, book, (message_id,), ())
     record = work.record(message_id)
     rows = database.rows("facts", {"seqs": text_json([record.seq])})
@@ -116,7 +122,7 @@ def set_aside(database: Database, book: Book, message_id: str, reason: str, asid
     except Unreadable:
         stand_in = _stand_in(message_id, now_ms, len(record.entries))
         database.run("rewrite_message", (*sender_keys(stand_in), facts_of(stand_in), record.seq))
-    return [record.body_file] if record.body_file else []
+    return work
 
 
 def vacuum(database: Database) -> bool:

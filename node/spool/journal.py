@@ -38,6 +38,8 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int
     file: str
     body: bytes
+    pairing: int | None = None
+    """Left out by earlier versions."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -115,7 +117,13 @@ def payload_of(arrivals: Iterable[Arrival]) -> bytes:
     """What a batch carries."""
     return _encoder.encode(
         [
-            _Entry(msgspec.Raw(one.facts), one.size_bytes, one.file, b"" if one.file else one.item.body)  # type: ignore[arg-type]
+            _Entry(
+                msgspec.Raw(one.facts),
+                one.size_bytes,
+                one.file,
+                b"" if one.file else one.item.body,  # type: ignore[arg-type]
+                one.item.pairing,
+            )
             for one in arrivals
         ]
     )
@@ -132,7 +140,7 @@ def arrivals_of(payload: bytes) -> tuple[list[Arrival], list[bytes]]:
             unreadable.append(facts + entry.body)
             continue
         body = BodyFile(path=entry.file, size_bytes=entry.size_bytes) if entry.file else entry.body
-        item = Accepted(message=message, body=body)
+        item = Accepted(message=message, body=body, pairing=entry.pairing)
         found.append(Arrival(item=item, size_bytes=entry.size_bytes, file=entry.file, facts=facts))
     return found, unreadable
 

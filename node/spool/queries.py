@@ -1,4 +1,4 @@
-"""Reads ``queries.sql``: named queries, shared fragments, and bulk statements that take many rows in one step.
+"""Reads ``queries.sql`` and ``pairing.sql``: named queries, fragments, and bulk statements, many rows in one step.
 
 Why bulk: every step of a statement hands the interpreter lock away and must win it back from a busy event loop;
 one step for 64 rows costs one such wait instead of 64. It knows nothing of what the queries mean.
@@ -12,6 +12,8 @@ _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _INCLUDE = re.compile(r":::(\w+)")
 _ROWS = re.compile(r"/\*rows\*/\s*(\((?:[^()]|\([^()]*\))*\))")
+
+FILES = ("queries.sql", "pairing.sql")
 
 BULK_ROWS = (64, 16, 4, 1)
 """Sizes a bulk statement is prepared for; few, so that all stay in the statement cache."""
@@ -41,7 +43,8 @@ def _include(body: str, fragments: dict[str, str]) -> str:
 @cache
 def queries() -> dict[str, str]:
     """Every named query of the room."""
-    return parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
+    folder = resources.files(__package__)
+    return parse("".join(folder.joinpath(name).read_text(encoding="utf-8") for name in FILES))
 
 
 def query(name: str) -> str:

@@ -1,4 +1,4 @@
--- Every query of the spool. `-- fragment:` pieces are put in at `:::name`; `/*rows*/ (...)` marks what a bulk
+-- Every query of the spool but those of `pairing.sql`. `-- fragment:` pieces are put in at `:::name`; `/*rows*/ (...)` marks what a bulk
 -- statement repeats. Times are milliseconds. Kept to SQLite 3.34.
 
 -- The terms of the partial index `parked`, word for word: SQLite uses it only for a query that repeats them.
@@ -24,8 +24,10 @@ r.idx, r.state, r.due_ms, l.name, r.attempts, r.reason, r.reply, r.way, r.trace,
 -- ---- unit of work: loading -------------------------------------------------------------------------------------
 
 -- name: load_messages
-SELECT json_group_array(json_array(m.seq, m.id, m.finished_ms, b.size_bytes, b.file))
+SELECT json_group_array(json_array(
+  m.seq, m.id, m.finished_ms, b.size_bytes, b.file, c.pairing, c.state, c.careful))
 FROM json_each(:ids) AS j JOIN messages AS m ON m.id = j.value LEFT JOIN bodies AS b ON b.message = m.seq
+LEFT JOIN copies AS c ON c.message = m.seq
 
 -- name: load_recipients
 SELECT json_group_array(json_array(r.message, json_array(:::entry)))
@@ -131,7 +133,8 @@ WHERE m.finished_ms = 0 AND m.expires_ms <= :now_ms AND EXISTS (
 ORDER BY m.expires_ms, m.seq LIMIT :limit
 
 -- name: facts
-SELECT m.seq, m.facts, m.finished_ms, m.id FROM json_each(:seqs) AS j JOIN messages AS m ON m.seq = j.value
+SELECT m.seq, m.facts, m.finished_ms, m.id, c.pairing
+FROM json_each(:seqs) AS j JOIN messages AS m ON m.seq = j.value LEFT JOIN copies AS c ON c.message = m.seq
 
 -- name: all_recipients
 SELECT r.message, :::entry

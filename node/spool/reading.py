@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from node.policy.envelope import NewMessage, OnUnknown, Priority, RecipientState
 from node.policy.lifecycle import WAITING_STATES
-from node.spool.batch import text_json
 from node.spool.bodies import SMALL_BODY_BYTES
 from node.spool.contract import Counts, Due, Filter, JourneyLine, LaneState, MessageView, OpenAttempt
 from node.spool.database import Database
@@ -22,6 +21,7 @@ from node.spool.rows import (
     dues_of,
     journey_of,
     message_of,
+    text_json,
     view_of,
 )
 from node.spool.search import params_of
@@ -54,7 +54,7 @@ def peek(database: Database, lane: str, now_ms: int, limit: int, exclude: Sequen
             break
         order[_number(seq)] = None
     rows = database.rows("due_recipients", {"seqs": text_json(order), "lane": lane, "now_ms": now_ms})
-    return _dues(database, order, _grouped(rows), _small_bodies(database, order))
+    return _dues(database, order, grouped(rows), _small_bodies(database, order))
 
 
 def _small_bodies(database: Database, order: Iterable[int]) -> dict[int, bytes]:
@@ -76,22 +76,23 @@ def expired(database: Database, now_ms: int, limit: int) -> tuple[list[Due], Dam
 
 
 def _chosen(database: Database, order: list[int], states: frozenset[RecipientState]) -> tuple[list[Due], Damage]:
-    grouped = _grouped(database.rows("all_recipients", {"seqs": text_json(order)}))
-    picked = {seq: [entry for entry in entries if entry.state in states] for seq, entries in grouped.items()}
+    whole = grouped(database.rows("all_recipients", {"seqs": text_json(order)}))
+    picked = {seq: [entry for entry in entries if entry.state in states] for seq, entries in whole.items()}
     return _dues(database, order, picked)
 
 
 def _dues(
     database: Database,
     order: Iterable[int],
-    grouped: dict[int, list[Entry]],
+    entries: dict[int, list[Entry]],
     bodies: Mapping[int, bytes] = MappingProxyType({}),
 ) -> tuple[list[Due], Damage]:
     messages, damage = _messages(database, order)
     found: list[Due] = []
     for seq in order:
-        if seq in messages and grouped.get(seq):
-            found += dues_of(messages[seq][0], grouped[seq], bodies.get(seq))
+        if seq in messages and entries.get(seq):
+            message, _, pairing = messages[seq]
+            found += dues_of(message, entries[seq], bodies.get(seq), pairing)
     return found, damage
 
 
@@ -121,12 +122,12 @@ def _plan(which: Filter) -> tuple[str, dict[str, Cell]]:
 def views(database: Database, order: Sequence[int]) -> tuple[list[MessageView], Damage]:
     """Messages with all their recipients, in the order given."""
     messages, damage = _messages(database, order)
-    grouped = _grouped(database.rows("all_recipients", {"seqs": text_json(order)}))
+    entries = grouped(database.rows("all_recipients", {"seqs": text_json(order)}))
     found = []
     for seq in order:
         if seq in messages:
-            message, finished_ms = messages[seq]
-            found.append(view_of(message, _record(seq, message, finished_ms, grouped.get(seq, []))))
+            message, finished_ms, _ = messages[seq]
+            found.append(view_of(message, _record(seq, message, finished_ms, entries.get(seq, []))))
     return found, damage
 
 
@@ -139,8 +140,8 @@ def journey(database: Database, message_id: str) -> tuple[MessageView | None, Da
     messages, damage = _messages(database, [number])
     if number not in messages:
         return None, damage
-    message, finished_ms = messages[number]
-    entries = _grouped(database.rows("all_recipients", {"seqs": text_json([number])})).get(number, [])
+    message, finished_ms, _ = messages[number]
+    entries = grouped(database.rows("all_recipients", {"seqs": text_json([number])})).get(number, [])
     lines: list[JourneyLine] = journey_of(cast("bytes", row[0]) for row in database.rows("lines", (number,)))
     return view_of(message, _record(number, message, finished_ms, entries), lines), []
 
@@ -203,25 +204,26 @@ def sequence(database: Database) -> int:
     return _number(database.cell("get_meta", ("sequence",)))
 
 
-def _messages(database: Database, seqs: Iterable[int]) -> tuple[dict[int, tuple[NewMessage, int]], Damage]:
-    found: dict[int, tuple[NewMessage, int]] = {}
+def _messages(database: Database, seqs: Iterable[int]) -> tuple[dict[int, tuple[NewMessage, int, int]], Damage]:
+    found: dict[int, tuple[NewMessage, int, int]] = {}
     damage: Damage = []
-    for seq, facts, finished_ms, message_id in database.rows("facts", {"seqs": text_json(seqs)}):
+    for seq, facts, finished_ms, message_id, pairing in database.rows("facts", {"seqs": text_json(seqs)}):
         try:
             message = message_of(facts if isinstance(facts, bytes) else b"")
         except Unreadable:
             damage.append(str(message_id))
         else:
-            found[_number(seq)] = message, _number(finished_ms)
+            found[_number(seq)] = message, _number(finished_ms), _number(pairing)
     return found, damage
 
 
-def _grouped(rows: Iterable[tuple[Cell, ...]]) -> dict[int, list[Entry]]:
-    grouped: dict[int, list[Entry]] = {}
+def grouped(rows: Iterable[tuple[Cell, ...]]) -> dict[int, list[Entry]]:
+    """Recipients of each message, from a query that gives its number and the columns of an entry."""
+    found: dict[int, list[Entry]] = {}
     for seq, index, state, *rest in rows:
         entry = Entry(_number(index), RecipientState(str(state)), *cast("list[Any]", rest))
-        grouped.setdefault(_number(seq), []).append(entry)
-    return grouped
+        found.setdefault(_number(seq), []).append(entry)
+    return found
 
 
 def _record(seq: int, message: NewMessage, finished_ms: int, entries: Iterable[Entry]) -> Record:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from node.policy.envelope import NewMessage, Recipient, RecipientState
+from node.policy.envelope import NewMessage, OnUnknown, Recipient, RecipientState
 from node.spool.contract import AttemptStart, Due, JourneyLine, MessageView, Queued
 from node.spool.search import key_of, sender_keys
 from node.spool.work import Attempt, Entry, Record
@@ -19,6 +19,12 @@ class _Line(msgspec.Struct, frozen=True, array_like=True):
     event: str
     indexes: tuple[int, ...]
     detail: dict[str, str | int]
+
+
+class _Class(msgspec.Struct, frozen=True):
+    """What of a message's facts says whether it is repeated."""
+
+    on_unknown: OnUnknown = OnUnknown.RESEND
 
 
 class AttemptRow(msgspec.Struct, frozen=True, array_like=True):
@@ -41,12 +47,18 @@ class AttemptRow(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _facts = msgspec.msgpack.Decoder(NewMessage)
+_classes = msgspec.msgpack.Decoder(_Class)
 _lines = msgspec.msgpack.Decoder(list[_Line])
 _indexes = msgspec.json.Decoder(tuple[int, ...])
 
 
 class Unreadable(ValueError):  # noqa: N818 - says what the row is
     """Stored bytes are not what this version wrote."""
+
+
+def text_json(values: Iterable[str | int]) -> str:
+    """A list as the JSON text ``json_each`` takes."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 def facts_of(message: NewMessage) -> bytes:
@@ -60,6 +72,14 @@ def message_of(facts: bytes) -> NewMessage:
         return _facts.decode(facts)
     except (msgspec.DecodeError, TypeError) as error:
         raise Unreadable(f"stored facts of a message: {error}") from error
+
+
+def careful_of(facts: Cell) -> bool:
+    """Whether stored facts are of a class that is not repeated; those that cannot be read are taken for one."""
+    try:
+        return _classes.decode(facts if isinstance(facts, bytes) else b"").on_unknown is not OnUnknown.RESEND
+    except (msgspec.DecodeError, TypeError):
+        return True
 
 
 def message_row(seq: int, message: NewMessage, facts: bytes | None = None) -> tuple[Cell, ...]:
@@ -145,7 +165,7 @@ def queued_of(message: NewMessage, entry: Entry) -> Queued:
     )
 
 
-def due_of(message: NewMessage, entries: Sequence[Entry], body: bytes | None = None) -> Due:
+def due_of(message: NewMessage, entries: Sequence[Entry], body: bytes | None = None, pairing: int = 0) -> Due:
     """A message with some recipients of one lane; ``entries`` is not empty."""
     newest = max(entries, key=lambda entry: entry.tried_ms)
     return Due(
@@ -154,15 +174,16 @@ def due_of(message: NewMessage, entries: Sequence[Entry], body: bytes | None = N
         recipients=tuple(queued_of(message, entry) for entry in entries),
         last_traceparent=newest.trace,
         body=body,
+        pairing=pairing,
     )
 
 
-def dues_of(message: NewMessage, entries: Iterable[Entry], body: bytes | None = None) -> list[Due]:
+def dues_of(message: NewMessage, entries: Iterable[Entry], body: bytes | None = None, pairing: int = 0) -> list[Due]:
     """One Due for each lane the recipients are in."""
     lanes: dict[str, list[Entry]] = {}
     for entry in entries:
         lanes.setdefault(entry.lane, []).append(entry)
-    return [due_of(message, members, body) for members in lanes.values()]
+    return [due_of(message, members, body, pairing) for members in lanes.values()]
 
 
 def view_of(message: NewMessage, record: Record, lines: Iterable[JourneyLine] | None = None) -> MessageView:

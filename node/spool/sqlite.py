@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from node.spool import housekeeping, reading, steps
-from node.spool.bodies import INLINE_BYTES, Bodies, chunks
+from node.spool.bodies import Bodies, chunks
 from node.spool.contract import (
     Accepted,
     AttemptStart,
-    BodyFile,
     Counts,
     Due,
     Filter,
@@ -27,11 +26,10 @@ from node.spool.contract import (
 from node.spool.database import Database
 from node.spool.engine import Engine
 from node.spool.errors import SpoolUnusable
-from node.spool.filing import append_file, check_files
-from node.spool.journal import arrival_of
+from node.spool.filing import append_file, check_files, inline
 from node.spool.opening import DATABASE, make_ready, open_checked
 from node.spool.operations import Alone, Step
-from node.spool.operators import OperatorVerbs
+from node.spool.pairing import PairedVerbs
 from node.spool.pending import Unapplied
 from node.spool.place import Place
 from node.spool.replaying import replay
@@ -47,8 +45,8 @@ RECOVER_CHUNK = 500
 """Messages judged in one transaction after a crash."""
 
 
-class SqliteSpool(OperatorVerbs):
-    """Mail at rest in one directory of a local disk; implements ``contract.Spool``."""
+class SqliteSpool(PairedVerbs):
+    """Mail at rest in one directory of a local disk; implements ``paired.PairedSpool``."""
 
     def __init__(
         self,
@@ -80,7 +78,13 @@ class SqliteSpool(OperatorVerbs):
         self._bodies = Bodies(directory)
         connect_reader = partial(connect, directory / DATABASE, writable=False)
         self._engine = Engine(
-            Segments(directory), connect_reader, self._connect_writer, self._discard, self._refuse, journal=journal
+            Segments(directory),
+            connect_reader,
+            self._connect_writer,
+            self._discard,
+            self._refuse,
+            lambda: self.on_changed,
+            journal=journal,
         )
         self._aside = SetAside(directory, 0)
         self._open = False
@@ -154,7 +158,7 @@ class SqliteSpool(OperatorVerbs):
 
         Bytes above 256 KiB are taken too, and put into a file.
         """
-        arrival = _inline(item)
+        arrival = inline(item)
         if arrival is None:
             await append_file(item, self._engine, self._bodies)
         else:
@@ -162,7 +166,7 @@ class SqliteSpool(OperatorVerbs):
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """See the contract."""
-        arrival = None if self._engine.full else _inline(item)
+        arrival = None if self._engine.full else inline(item)
         return asyncio.ensure_future(self.append(item)) if arrival is None else self._engine.append_soon(arrival)
 
     async def lanes(self) -> list[LaneState]:
@@ -286,15 +290,3 @@ class SqliteSpool(OperatorVerbs):
     async def count(self) -> Counts:
         """See the contract."""
         return await self._engine.ask_anyway(reading.count)
-
-    async def sequence(self) -> int:
-        """Number of write transactions so far; never falls but on a disk put back to an older snapshot."""
-        return await self._engine.ask(reading.sequence)
-
-
-def _inline(item: Accepted) -> Arrival | None:
-    """A message whose body goes into the database; None for one that becomes a file."""
-    body = item.body
-    if isinstance(body, BodyFile) or len(body) > INLINE_BYTES:
-        return None
-    return arrival_of(item, len(body))

@@ -19,7 +19,7 @@ from node.spool.contract import (
     RecipientResult,
     Settlement,
 )
-from node.spool.errors import MessageGone, WrongRequest
+from node.spool.errors import WrongRequest
 from node.spool.search import picks_state
 from node.spool.work import Arrival, Attempt, Change, Entry, Record, Work
 
@@ -45,6 +45,15 @@ def countable(message: NewMessage) -> bool:
     return 0 < len(message.recipients) <= MAX_RECIPIENTS
 
 
+def first_entries(message: NewMessage) -> list[Entry]:
+    """How recipients stand when their message comes in."""
+    state, due_ms = (RecipientState.HELD, None) if message.held else (RecipientState.QUEUED, message.received_ms)
+    return [
+        Entry(index, state, due_ms, lane_of(message, recipient.direction))
+        for index, recipient in enumerate(message.recipients)
+    ]
+
+
 def append(item: Accepted, size_bytes: int, file: str, work: Work) -> Record:
     """Take in a message; raises WrongRequest for an id already here, or no or too many recipients."""
     message = item.message
@@ -52,11 +61,7 @@ def append(item: Accepted, size_bytes: int, file: str, work: Work) -> Record:
         raise WrongRequest(f"message {message.id} is in the spool already")
     if not countable(message):
         raise WrongRequest(f"message {message.id} has {len(message.recipients)} recipients, 1 to {MAX_RECIPIENTS} fit")
-    state, due_ms = (RecipientState.HELD, None) if message.held else (RecipientState.QUEUED, message.received_ms)
-    entries = [
-        Entry(index, state, due_ms, lane_of(message, recipient.direction))
-        for index, recipient in enumerate(message.recipients)
-    ]
+    entries = first_entries(message)
     record = work.add(item, entries, size_bytes, file)
     if message.held:
         indexes = tuple(range(len(entries)))
@@ -286,11 +291,3 @@ def told_of(attempt: Attempt) -> OpenAttempt:
         finished_ms=attempt.finished_ms,
         recipients=len(attempt.start.indexes),
     )
-
-
-def need(work: Work, message_id: str) -> Record:
-    """The record of a message whose body is still kept; raises MessageGone."""
-    record = work.record(message_id)
-    if not record.has_body:
-        raise MessageGone(f"the body of {message_id} is no longer kept")
-    return record

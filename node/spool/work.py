@@ -8,13 +8,23 @@ everything before its first change: a Work has no undo.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import msgspec
 
-from node.policy.envelope import FINAL_STATES, RecipientState
+from node.policy.envelope import FINAL_STATES, OnUnknown, RecipientState
 from node.policy.lifecycle import BODY_STATES, WAITING_STATES, Event, step
 from node.spool.contract import Accepted, AttemptStart, JourneyLine
 from node.spool.errors import AttemptUnknown, MessageGone
+
+
+class CopyState(IntEnum):
+    """What is known of a message's copy."""
+
+    UNCONFIRMED = 0
+    CONFIRMED = 1
+    SETTLED = 2
+    """The message is settled, and the other end has not heard."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -55,6 +65,11 @@ class Record:
     body_bytes: int = 0
     body_file: str = ""
     has_body: bool = True
+    pairing: int | None = None
+    """Number of the pairing it is attached to (``paired.py``); None: nothing is noted of a copy."""
+    copy: CopyState = CopyState.UNCONFIRMED
+    careful: bool = False
+    """Of a class that is not repeated; known of one that has a pairing and lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +100,8 @@ class Work:
     """Records by message id, attempts by attempt id, and the list of changes to be written in one transaction."""
 
     next_seq: int
+    pairs: frozenset[int] | None = None
+    """Numbers of pairings; None: this spool was never in a cluster."""
     records: dict[str, Record] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     appended: list[tuple[Record, Accepted, tuple[Entry, ...]]] = field(default_factory=list)
@@ -99,6 +116,10 @@ class Work:
     """Messages whose body is no longer needed."""
     facts: dict[int, bytes] = field(default_factory=dict)
     """Facts of new messages by seq, where they were encoded before."""
+    recopied: dict[int, Record] = field(default_factory=dict)
+    """Messages whose pairing or copy is not as it was, by seq."""
+    taken_over: set[int] = field(default_factory=set)
+    """Those of ``appended`` that came as they stand: what is written of them is no news."""
     tally: Counter[tuple[str, RecipientState]] = field(default_factory=Counter)
     body_bytes: int = 0
 
@@ -128,6 +149,8 @@ class Work:
             entries={entry.index: entry for entry in entries},
             body_bytes=size_bytes,
             body_file=file,
+            pairing=self._pairing(item.pairing),
+            careful=item.message.on_unknown is not OnUnknown.RESEND,
         )
         self.next_seq += 1
         self.records[made.id] = made
@@ -136,6 +159,12 @@ class Work:
         for entry in made.entries.values():
             self.tally[entry.lane, entry.state] += 1
         return made
+
+    def _pairing(self, asked: int | None) -> int | None:
+        """Under what number a message is kept: alone if that is not known here, for the message counts more."""
+        if asked is None:
+            return None if self.pairs is None else 0
+        return asked if self.pairs is not None and asked in self.pairs else 0
 
     def move(self, record: Record, index: int, event: Event, change: Change) -> None:
         """Move one recipient; raises IllegalMove and changes nothing for a pair the table does not have."""
@@ -177,7 +206,20 @@ class Work:
         if finished_ms != record.finished_ms:
             record.finished_ms = finished_ms
             self.finished[record.seq] = finished_ms
+            self._recopy(record)
         if record.has_body and not states & BODY_STATES:
             record.has_body = False
             self.dropped[record.seq] = record
             self.body_bytes -= record.body_bytes
+
+    def _recopy(self, record: Record) -> None:
+        """A settled message is remembered until the other end has heard; one that lives again is here alone."""
+        if record.pairing is None and (record.finished_ms or self.pairs is None):
+            return
+        if not record.finished_ms:
+            record.pairing, record.copy = 0, CopyState.UNCONFIRMED
+        elif record.pairing:
+            record.copy = CopyState.SETTLED
+        else:
+            record.pairing = None
+        self.recopied[record.seq] = record

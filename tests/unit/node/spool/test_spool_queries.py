@@ -52,8 +52,9 @@ def test_every_query_is_valid(name):
     connection.close()
 
 
-GROWS = {"messages", "recipients", "bodies", "journey", "attempts", "m", "r", "b", "a"}
+GROWS = {"messages", "recipients", "bodies", "journey", "attempts", "copies", "m", "r", "b", "a", "c", "y"}
 WHOLE = {"recount", "recount_bodies", "bodiless", "last_seq", "body_files", "find_by_time", "open_attempts"}
+WHOLE |= {"without_copies", "mend_orphans", "mend_settled", "mend_strange", "mend_done", "recount_copies"}
 
 
 @pytest.mark.parametrize("name", sorted(set(queries()) - WHOLE))
@@ -72,11 +73,26 @@ def test_no_query_walks_a_table_that_grows(name):
         ("unknown_order", "parked (state=?)"),
         ("expired_order", "messages_live (expires_ms<?)"),
         ("past", "messages_by_time (received_ms<?)"),
+        ("here", "copies_by_pairing (pairing=? AND state=?)"),
+        ("here", "copies_careful (pairing=?)"),
+        ("here", "parked (state=?)"),
+        ("standing_order", "copies_by_pairing (pairing=? AND state=? AND id>?)"),
+        ("untold", "copies_by_pairing (pairing=? AND state=?)"),
+        ("unconfirm", "copies_by_pairing (pairing=? AND state=?)"),
+        ("prune_pairs", "copies_by_pairing (pairing=?)"),
+        ("next_pair", "copies_by_pairing"),
+        ("without_copies", "messages_live"),
         ("prune_attempts", "attempts_by_start (started_ms<?)"),
     ],
 )
 def test_the_index_meant_is_the_index_used(name, index):
     assert any(index in step for step in plan(name)), plan(name)
+
+
+@pytest.mark.parametrize("name", ["confirm", "told", "reattach", "settle_copies", "drop_copies"])
+def test_rows_named_are_found_by_their_key(name):
+    """Not by the pairing's index: a pairing may have a million of them."""
+    assert any("copies USING INTEGER PRIMARY KEY (rowid=?)" in step for step in plan(name)), plan(name)
 
 
 MOUNTS = (
