@@ -8,26 +8,11 @@ from typing import Final
 
 import msgspec
 
-from node.policy.envelope import RecipientState
 from node.spool.contract import JourneyLine
+from node.spool.paired import Progress
 
 PIECE_BYTES: Final = 512 << 10
 """Larger bodies come in pieces of this size before their copy, so that no batch is much larger than others."""
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one recipient stands; what is not named waits untried since it was accepted."""
-
-    index: int
-    state: RecipientState
-    attempts: int = 0
-    next_attempt_ms: int = 0
-    reason: str = ""
-    reply: str = ""
-    way: str = ""
-    """``path:account`` of the last attempt."""
-    traceparent: str = ""
-    """Context of the last attempt, for links between attempts."""
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,3 +70,5 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Entry = Copy | Piece | Discard | Intent | Outcome | Lines
+
+__all__ = ["PIECE_BYTES", "Copy", "Discard", "Entry", "Intent", "Lines", "Outcome", "Piece", "Progress"]

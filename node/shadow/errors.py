@@ -113,6 +113,10 @@ class Refused(ShadowError):  # noqa: N818
         self.said, self.expected = word, expected
 
 
+class NotCopied(TemporaryError):  # noqa: N818
+    """A message that may only be accepted on two machines is on one, and gone from there: its client sends it again."""
+
+
 class QuotaReached(SpoolFull):
     """Copies take as much room as they may; nothing was written."""
 

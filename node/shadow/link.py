@@ -1,10 +1,11 @@
 """Between whom copies go, and whom their sender tells what becomes of it. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coordinator.ownership.rows import Attached
 from node.shadow.frames import Header
+from node.shadow.outbox import What
 from node.shadow.words import Begin
 
 
@@ -50,3 +51,7 @@ class Told:
     """No copies are sent any more, and why. Once."""
     late: Callable[[str], None] = lambda _message_id: None
     """A message that counted as unprotected is copied after all."""
+    heard: Callable[[Sequence[str]], None] = lambda _message_ids: None
+    """The discards of these are durable there."""
+    unheard: Callable[[Sequence[What]], None] = lambda _what: None
+    """What the other end may not have heard of when the sending ended, in order: for whoever sends next."""

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from node.shadow.entries import Discard, Entry
+from node.shadow.entries import Discard, Entry, Intent, Lines, Outcome
 from node.shadow.frames import IDS_MAX, size_of
 
 NEVER: Final = float("inf")
+What = Intent | Outcome | Lines
+"""What is told of a message beyond its copy and its discard."""
 
 
 class Kept(StrEnum):
@@ -71,7 +74,7 @@ class Outbox:
         """Nothing waits."""
         self._pace = pace
         self._waiting: deque[Waiting] = deque()
-        self._later: list[Entry] = []
+        self._later: list[What] = []
         self._ids: list[str] = []
         self.size_bytes = 0
         """Of all that waits."""
@@ -92,7 +95,7 @@ class Outbox:
         self.size_bytes += waiting.size_bytes
         return waiting
 
-    def add_later(self, entry: Entry) -> None:
+    def add_later(self, entry: What) -> None:
         """Let something gather."""
         self._later.append(entry)
 
@@ -104,7 +107,7 @@ class Outbox:
         """Put at the end what has gathered; discards last, so that history comes before what ends it."""
         later, self._later = self._later, []
         ids, self._ids = self._ids, []
-        for entry in later:
+        for entry in still_true(later, ids):
             self.add(entry)
         for start in range(0, len(ids), IDS_MAX):
             self.add(Discard(message_ids=tuple(ids[start : start + IDS_MAX]), at_ms=now_ms))
@@ -125,7 +128,27 @@ class Outbox:
         self.size_bytes -= sum(each.size_bytes for each in batch)
         return batch
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self) -> tuple[list[Waiting], list[What]]:
+        """Forget everything; what waited in order, and what was still gathering."""
+        waiting, later = list(self._waiting), self._later
         self._waiting.clear()
         self._later, self._ids, self.size_bytes = [], [], 0
+        return waiting, later
+
+
+def still_true(later: Sequence[What], settled: Iterable[str]) -> list[What]:
+    """Leave out what is over before it was told: intents with an outcome, and all but history of settled messages."""
+    gone = set(settled)
+    ended = {each.attempt_id for each in later if isinstance(each, Outcome)}
+    return [
+        each
+        for each in later
+        if isinstance(each, Lines)
+        or (each.message_id not in gone and not (isinstance(each, Intent) and each.attempt_id in ended))
+    ]
+
+
+def unheard(waiting: Iterable[Waiting], later: Iterable[What]) -> list[What]:
+    """Say what the other end may not have heard and nobody waits for, in order."""
+    words = [each.entry for each in waiting if each.future is None]
+    return [*(each for each in words if isinstance(each, Intent | Outcome | Lines)), *later]

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from coordinator.peers.contract import PeerError, Peers, PeerUnreachable
 from node.shadow import pieces
 from node.shadow.deadlines import ROOM_S, Deadlines
-from node.shadow.entries import Copy, Entry, Intent, Lines, Outcome, Piece, Progress
+from node.shadow.entries import Copy, Discard, Entry, Intent, Piece, Progress
 from node.shadow.errors import Refused, ShadowError
 from node.shadow.frames import encode
 from node.shadow.link import Link, Told
-from node.shadow.outbox import NEVER, Kept, Outbox, Pace, Waiting
+from node.shadow.outbox import NEVER, Kept, Outbox, Pace, Waiting, What, unheard
 from node.shadow.words import BATCH, BEGIN, answer_of
 from node.shadow.words import encode as encode_word
 from node.spool.contract import Accepted
@@ -37,6 +37,7 @@ class Sender:
         self._stream = self._sequence = self._under_way_bytes = 0
         self._under_way: dict[asyncio.Task[None], list[Waiting]] = {}
         self._large: dict[str, asyncio.Task[None]] = {}
+        self._carried: set[str] = set()
         self._deadlines = Deadlines()
         self._gathering: asyncio.TimerHandle | None = None
         self._waking = False
@@ -52,19 +53,28 @@ class Sender:
 
     # ---- what is sent ------------------------------------------------------------------------------------------------
 
-    def copy_soon(self, item: Accepted, progress: tuple[Progress, ...] = ()) -> "asyncio.Future[Kept]":
+    def copy_soon(
+        self, item: Accepted, progress: tuple[Progress, ...] = (), *, patient: bool = False
+    ) -> "asyncio.Future[Kept]":
         """Begin to copy a message; the future says within ``copy_wait_s`` what is known. It never raises.
 
-        ``progress``: where recipients stand, of a message that has been here for a while.
+        ``progress``: where recipients stand, of a message that has been here for a while. ``patient``: its caller waits
+        as long as it takes, or until the sending ends.
         """
         future = self._future()
         if self.ended or self._crowded(item):
             future.set_result(Kept.UNPROTECTED)
-        elif pieces.is_large(item):
-            self._begin_large(item, progress, future)
+            return future
+        if pieces.is_large(item):
+            self._begin_large(item, progress, future, patient=patient)
         else:
-            self._add(pieces.copy_of(item, progress), future)
+            self._carried.add(item.message.id)
+            self._add(pieces.copy_of(item, progress), future, waits=not patient)
         return future
+
+    def carries(self, message_id: str) -> bool:
+        """Whether a copy is on its way, also one whose caller was told that nobody knows."""
+        return message_id in self._carried
 
     @property
     def room_bytes(self) -> int:
@@ -80,7 +90,7 @@ class Sender:
             self._add(intent, future)
         return future
 
-    def tell(self, what: Intent | Outcome | Lines) -> None:
+    def tell(self, what: What) -> None:
         """Tell something nobody waits for, within ``gather_s``."""
         if not self.ended:
             self._outbox.add_later(what)
@@ -125,17 +135,19 @@ class Sender:
 
     # ---- large bodies ------------------------------------------------------------------------------------------------
 
-    def _begin_large(self, item: Accepted, progress: tuple[Progress, ...], future: "asyncio.Future[Kept]") -> None:
+    def _begin_large(
+        self, item: Accepted, progress: tuple[Progress, ...], future: "asyncio.Future[Kept]", *, patient: bool
+    ) -> None:
         try:
             source = pieces.Source(item.body)
         except OSError:
             future.set_result(Kept.UNPROTECTED)
             return
         copy = pieces.copy_of(item, progress)
-        # Its caller waits from now on, not only once its pieces have gone.
-        deadline_s = asyncio.get_running_loop().time() + self._pace.copy_wait_s
-        waiting = Waiting(entry=copy, size_bytes=0, future=future, deadline_s=deadline_s)
-        self._deadlines.watch(waiting)
+        if not patient:  # its caller waits from now on, not only once its pieces have gone
+            deadline_s = asyncio.get_running_loop().time() + self._pace.copy_wait_s
+            self._deadlines.watch(Waiting(entry=copy, size_bytes=0, future=future, deadline_s=deadline_s))
+        self._carried.add(copy.message_id)
         task = asyncio.create_task(self._send_large(source, copy, future))
         self._large[copy.message_id] = task
         task.add_done_callback(lambda _: self._large.pop(copy.message_id, None))
@@ -150,7 +162,9 @@ class Sender:
         if whole and not self.ended:
             self._outbox.add(copy, future)
             self._wake()
-        elif not future.done():
+            return
+        self._carried.discard(copy.message_id)
+        if not future.done():
             future.set_result(Kept.UNPROTECTED)
 
     def _add_piece(self, piece: Piece) -> "asyncio.Future[Kept]":
@@ -213,9 +227,18 @@ class Sender:
         if answer.durable < sequence:
             self._end(f"answered {answer.durable} to batch {sequence}")
             return
+        if not self.ended:
+            self._durable(batch)
+
+    def _durable(self, batch: list[Waiting]) -> None:
         for each in batch:
-            if not each.settle(Kept.COPIED) and isinstance(each.entry, Copy) and not self.ended:
-                self._told.late(each.entry.message_id)
+            told, entry = each.settle(Kept.COPIED), each.entry
+            if isinstance(entry, Copy):
+                self._carried.discard(entry.message_id)
+                if not told:
+                    self._told.late(entry.message_id)
+            elif isinstance(entry, Discard):
+                self._told.heard(entry.message_ids)
 
     async def _asked(self, data: bytes) -> bytes:
         """Ask; once more at once if a connection broke: a batch that came before changes nothing."""
@@ -239,7 +262,10 @@ class Sender:
         for task in (*self._large.values(), *self._under_way):
             if task is not asyncio.current_task():
                 task.cancel()
-        self._outbox.clear()
-        for each in self._deadlines.clear():  # whoever waits is among them
+        under_way = [each for batch in self._under_way.values() for each in batch]
+        waiting, later = self._outbox.clear()
+        self._carried.clear()
+        for each in (*under_way, *waiting, *self._deadlines.clear()):
             each.settle(Kept.UNPROTECTED)
+        self._told.unheard(unheard((*under_way, *waiting), later))
         self._told.ended(why)

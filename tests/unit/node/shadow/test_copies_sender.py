@@ -247,7 +247,7 @@ def test_discards_gather_and_come_after_what_they_end():
             scene.sender.discard(sent.message_id)
             await asyncio.sleep(0.005)
         scene.sender.tell(Lines(message_id="m1", lines=(JourneyLine(at_ms=T0, event="delivered"),)))
-        scene.sender.tell(Outcome(message_id="m1", attempt_id="a", progress=()))
+        scene.sender.tell(Outcome(message_id="m2", attempt_id="a", progress=()))
         scene.sender.discard("m1")
         while len(scene.peer.batches) < 2:  # noqa: ASYNC110 - to see when
             await asyncio.sleep(0.001)

@@ -1,0 +1,180 @@
+"""Stands before the spool at the door: a message is answered when it is durable here and on another machine.
+
+Both are begun at once and both futures are watched; nothing is a task of its own while all goes well. What the spool
+does to messages afterwards is told to the other end (``changed``), what is here alone is copied later
+(``protecting.py``). Everything happens in one loop.
+"""
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from coordinator.peers.contract import Peers
+from node.policy.envelope import NewMessage
+from node.shadow.accepting import Accepting, Heard
+from node.shadow.entries import Intent
+from node.shadow.notes import Notes
+from node.shadow.numbers import Numbers, Pairs
+from node.shadow.outbox import Kept, Pace, What
+from node.shadow.protecting import Protecting
+from node.shadow.reports import entries_of
+from node.shadow.sending import Current, Sending
+from node.spool.contract import Accepted
+from node.spool.paired import Changed, PairedSpool
+
+UNHEARD_MAX: Final = 20_000
+"""What is told to the next sender; beyond it the oldest is forgotten: a recipient may be tried again after a loss."""
+
+
+class Copying:
+    """The door's store in a cluster."""
+
+    def __init__(
+        self,
+        spool: PairedSpool,
+        peers: Peers,
+        pairs: Pairs,
+        *,
+        cluster: str,
+        now_ms: Callable[[], int],
+        pace: Pace | None = None,
+        on_stored: Callable[[NewMessage], None] = lambda _message: None,
+        on_unprotected: Callable[[NewMessage], None] = lambda _message: None,
+    ) -> None:
+        """``on_stored``: it may be attempted from now on; ``on_unprotected``: its 250 rests on this machine alone.
+
+        ``changed`` is to be set as the spool's ``on_changed``, ``run`` to be run while the spool is open.
+        """
+        pace = pace or Pace()
+        self._spool, self._now_ms = spool, now_ms
+        self._unheard: list[What] = []
+        self._unheard_of = 0
+        self._numbers = Numbers(spool, pairs)
+        self._sending = Sending(spool, peers, pairs, self._numbers, self, cluster=cluster, now_ms=now_ms, pace=pace)
+        self._notes = Notes(spool, self._sending.counts)
+        self._protecting = Protecting(spool, self._sending, self._numbers, self._notes, self.taking, pace)
+        heard = Heard(stored=on_stored, unprotected=on_unprotected, alone=self._protecting.wanted)
+        self._accepting = Accepting(spool, self._sending, self._notes, heard, now_ms=now_ms)
+
+    # ---- for show ----------------------------------------------------------------------------------------------------
+
+    @property
+    def unprotected(self) -> int:
+        """Live messages not known to be kept twice, as of about a second ago."""
+        return self._protecting.unprotected
+
+    @property
+    def shadow(self) -> str:
+        """Name the node that gets copies now; empty: none does."""
+        current = self._sending.current
+        return current.view.key.shadow if current is not None else ""
+
+    @property
+    def why(self) -> str:
+        """Say why nothing is copied; empty while copies go."""
+        return self._sending.why
+
+    # ---- the door ----------------------------------------------------------------------------------------------------
+
+    def new_body_path(self, message_id: str) -> Path:
+        """See the spool's contract."""
+        return self._spool.new_body_path(message_id)
+
+    def taking(self, message_id: str) -> bool:
+        """Whether a message is not answered yet: it may still be withdrawn, so nothing of it is attempted."""
+        return message_id in self._accepting
+
+    def append_soon(self, item: Accepted) -> "Future[None]":
+        """Make a message durable here and, as it wants, on another machine.
+
+        The future raises what the spool raises, and NotCopied (temporary; then nothing of it stays).
+        """
+        return self._accepting.append_soon(item)
+
+    # ---- delivery ----------------------------------------------------------------------------------------------------
+
+    def may_intend(self, number: int) -> bool:
+        """Whether the intent of an attempt that must not be repeated could be told now, or nobody need know."""
+        there = self._sending.current is not None and self._sending.counts(number)
+        return there or self._numbers.free(number)
+
+    async def intend(self, due_pairing: int, intent: Intent) -> bool:
+        """Make an intent durable at the other end; True also where nobody need know. False: do not send the dot."""
+        current = self._sending.current
+        if current is not None and self._sending.counts(due_pairing):
+            return await current.sender.intend(intent) is Kept.COPIED
+        if not self._numbers.known(due_pairing):
+            await self._numbers.read()
+        return self._numbers.free(due_pairing)
+
+    # ---- what became of messages -------------------------------------------------------------------------------------
+
+    def changed(self, changes: Sequence[Changed]) -> None:
+        """Tell the other end what the spool did."""
+        now_ms = self._now_ms()
+        for change in changes:
+            self._protecting.touched(change.message_id)
+            if change.finished:
+                self._notes.over(change.message_id)
+            # Of another pairing the spool remembers what was not told, until it is told or nobody need hear it.
+            if change.pairing == self._sending.number:
+                self._tell(change, now_ms)
+
+    def _tell(self, change: Changed, now_ms: int) -> None:
+        current = self._sending.current
+        entries = entries_of(change, now_ms)
+        if current is None:
+            self.unheard(change.pairing, list(entries))  # a discard is remembered by the spool
+            return
+        for entry in entries:
+            current.sender.tell(entry)
+        if change.finished:
+            current.discarded.add(change.message_id)
+            current.sender.discard(change.message_id)
+
+    # ---- what the sender says ----------------------------------------------------------------------------------------
+
+    def begun(self, current: Current) -> None:
+        """See ``sending.Events``."""
+        left, self._unheard = self._unheard, []
+        for what in left if self._unheard_of == current.number else ():
+            current.sender.tell(what)
+        self._protecting.wanted()
+
+    def late(self, number: int, message_id: str) -> None:
+        """See ``sending.Events``."""
+        self._notes.copied(message_id, number)
+
+    def heard(self, message_ids: Sequence[str]) -> None:
+        """See ``sending.Events``."""
+        self._notes.told(message_ids)
+        current = self._sending.current
+        if current is not None:
+            current.discarded.difference_update(message_ids)
+
+    def unheard(self, number: int, what: Sequence[What]) -> None:
+        """See ``sending.Events``; what another pairing's sender needs it copies anew."""
+        if number == self._sending.number:
+            before = self._unheard if number == self._unheard_of else []
+            self._unheard, self._unheard_of = [*before, *what][-UNHEARD_MAX:], number
+
+    # ---- life --------------------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Hear that ownership may have changed."""
+        self._sending.look()
+        self._protecting.wanted()
+
+    async def run(self) -> None:
+        """Send, note and protect until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for part in (self._sending, self._notes, self._protecting):
+                group.create_task(part.run())
+
+    async def close(self) -> None:
+        """Let the other end hear what waits, within the time a copy may take; call it when ``run`` has ended."""
+        await self._sending.close()
+        await self._accepting.close()
+        await self._notes.flush()

@@ -1,0 +1,93 @@
+"""What the spool's number of a pairing's epoch means for the mail under it: whether anybody else could own it."""
+
+from typing import Protocol
+
+from coordinator.ownership.records import PairKey
+from coordinator.ownership.rows import Attached, Row, alone, belongs, may_attach
+from coordinator.ownership.views import Me, State, View
+from node.spool.paired import Pair, PairedSpool
+
+
+class Pairs(Protocol):
+    """What copying needs of ownership (``coordinator.ownership.keeper.Keeper``)."""
+
+    @property
+    def me(self) -> Me:
+        """Name this node and its spool."""
+        ...
+
+    @property
+    def target(self) -> View | None:
+        """The pairing under which what is accepted now is copied."""
+        ...
+
+    def view(self, key: PairKey) -> View | None:
+        """One pairing; None: not known (yet)."""
+        ...
+
+    def copies_lost(self, key: PairKey, epoch: int) -> None:
+        """The other end no longer has what was sent under this epoch."""
+        ...
+
+
+class Numbers:
+    """The spool's pairings, as last read."""
+
+    def __init__(self, spool: PairedSpool, pairs: Pairs) -> None:
+        """Know none yet."""
+        self._spool, self._pairs = spool, pairs
+        self._known: dict[int, Pair] = {}
+
+    async def read(self) -> None:
+        """Read them all; raises SpoolBroken, SpoolClosed."""
+        self._known = {pair.number: pair for pair in await self._spool.pairs()}
+
+    def known(self, number: int) -> bool:
+        """Whether a number was read; 0 needs no reading."""
+        return number == 0 or number in self._known
+
+    def store(self, number: int) -> str:
+        """Name the copy store that has the copies sent under it; empty: none were, or it is not known."""
+        found = self._known.get(number)
+        return found.store if found is not None else ""
+
+    def free(self, number: int) -> bool:
+        """Whether mail under it is mine and nobody can adopt it, so nobody need know of attempts (``asks_first``)."""
+        if number == 0:
+            return True
+        row, view = self._found(number)
+        return view is not None and (
+            alone(row, view, self._pairs.me) or (belongs(row, view) and view.state is State.VOID)
+        )
+
+    def movable(self, number: int) -> bool:
+        """Whether mail under it may be copied under the pairing that is in force now."""
+        to = self._pairs.target
+        row, view = self._found(number)
+        return to is not None and may_attach(row, view, self._pairs.me, to=to)
+
+    def others(self) -> list[int]:
+        """Every number whose mail may be copied elsewhere, what is here alone first."""
+        return [number for number in (0, *self._known) if self.movable(number)]
+
+    def free_ones(self) -> list[int]:
+        """Every number, beyond 0, of which nobody need know."""
+        return [number for number in self._known if self.free(number)]
+
+    def _found(self, number: int) -> tuple[Row, View | None]:
+        pair = self._known.get(number)
+        if pair is None:
+            return Row(attached=None if number == 0 else _NOWHERE), None
+        key = PairKey(spool=pair.spool, shadow=pair.shadow)
+        return Row(attached=Attached(key=key, epoch=pair.epoch)), self._pairs.view(key)
+
+
+_NOWHERE = Attached(key=PairKey(spool="", shadow=""), epoch=0)
+"""Of a number not read yet: nothing may be done with its mail."""
+
+
+def same(one: View | None, other: View | None) -> bool:
+    """Whether two views are of one epoch of one pairing."""
+    if one is None or other is None:
+        return one is other
+    return one is other or (one.epoch == other.epoch and one.key == other.key)
