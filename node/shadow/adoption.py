@@ -8,25 +8,16 @@ the first chunk on, while the rest still comes.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from coordinator.ownership.rows import Attached
-from node.policy.envelope import NewMessage
 from node.shadow.contract import Copies, KeptCopy
 from node.spool.errors import MessageGone, WrongRequest
+from node.spool.paired import PairedSpool, Standing
 from node.spool.rows import Unreadable, message_of
 
 CHUNK: Final = 128
-"""Messages taken over at a time: a transaction or two of the spool."""
-
-
-class Taking(Protocol):
-    """The spool, as far as adoption needs it."""
-
-    async def adopt(self, message: NewMessage, copy: KeptCopy, body: bytes | Path, origin: str, now_ms: int) -> bool:
-        """Durable. Take a message over as it stands; False if it is here already."""
-        ...
+"""Messages moved at a time: a transaction or two of the spool."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,26 +29,43 @@ class Adopted:
     """Were in the spool: from before a crash."""
     left: list[str] = field(default_factory=list)
     """Stay in the copy store, for a person: they cannot be read."""
+    whole: bool = True
+    """False: it was stopped, for the pairing is not this node's any more."""
 
 
 class Adoption:
     """Takes over one pairing at a time."""
 
     def __init__(
-        self, copies: Copies, spool: Taking, *, now_ms: Callable[[], int], arrived: Callable[[], None] = lambda: None
+        self,
+        copies: Copies,
+        spool: PairedSpool,
+        *,
+        now_ms: Callable[[], int],
+        arrived: Callable[[], None] = lambda: None,
+        lock: asyncio.Lock | None = None,
     ) -> None:
-        """``arrived`` is told after each chunk that there is new mail to deliver."""
+        """``arrived`` is told after each chunk that there is new mail to deliver; ``lock`` is held for each chunk."""
         self._copies, self._spool, self._now_ms, self._arrived = copies, spool, now_ms, arrived
+        self._lock = lock or asyncio.Lock()
 
-    async def run(self, attached: Attached, origin: str) -> Adopted:
-        """Take over everything there is; *origin* names the node it came in at.
+    async def run(
+        self, attached: Attached, number: int, origin: str, still: Callable[[], bool] = lambda: True
+    ) -> Adopted:
+        """Take over everything there is while *still* says that it is this node's.
 
-        Raises SpoolFull, SpoolBroken, SpoolClosed (temporary): run it again later, nothing is lost or taken twice.
+        ``number``: the pairing in the spool; *origin* names the node it came in at. Raises SpoolFull, SpoolBroken,
+        SpoolClosed (temporary): run it again later, nothing is lost or taken twice.
         """
         done, after = Adopted(), ""
-        while rows := await self._copies.rows(attached, after, CHUNK):
-            after = rows[-1].message_id
-            await self._chunk(attached, origin, rows, done)
+        while True:
+            async with self._lock:
+                rows = await self._copies.rows(attached, after, CHUNK)
+                done.whole = not rows or still()
+                if not rows or not done.whole:
+                    break
+                after = rows[-1].message_id
+                await self._chunk(attached, number, origin, rows, done)
         done.left = await self._still(attached, done.left)
         return done
 
@@ -65,13 +73,17 @@ class Adoption:
         """Say which of those that could not be read are there: the owner may have settled one meanwhile."""
         remaining: set[str] = set()
         after = ""
-        while left and (rows := await self._copies.rows(attached, after, CHUNK)):
-            after = rows[-1].message_id
-            remaining.update(row.message_id for row in rows)
+        while left and (ids := await self._copies.ids(attached, after, CHUNK)):
+            after = ids[-1]
+            remaining.update(ids)
         return [each for each in left if each in remaining]
 
-    async def _chunk(self, attached: Attached, origin: str, rows: Sequence[KeptCopy], done: Adopted) -> None:
-        found = await asyncio.gather(*(self._one(attached, origin, row) for row in rows), return_exceptions=True)
+    async def _chunk(
+        self, attached: Attached, number: int, origin: str, rows: Sequence[KeptCopy], done: Adopted
+    ) -> None:
+        found = await asyncio.gather(
+            *(self._one(attached, number, origin, row) for row in rows), return_exceptions=True
+        )
         here = [row.message_id for row, what in zip(rows, found, strict=True) if isinstance(what, bool)]
         done.taken += sum(what is True for what in found)
         done.already += sum(what is False for what in found)
@@ -83,13 +95,32 @@ class Adoption:
             if isinstance(what, BaseException):
                 raise what
 
-    async def _one(self, attached: Attached, origin: str, row: KeptCopy) -> bool | None:
+    async def _one(self, attached: Attached, number: int, origin: str, row: KeptCopy) -> bool | None:
         """Take one over: True if it was, False if it was here, None if it cannot be read."""
         if row.damaged:
             return None
         try:
-            message = message_of(row.facts)
+            standing = standing_of(row, number)
             body = await self._copies.body(attached, row.message_id)
-            return await self._spool.adopt(message, row, body, origin, self._now_ms())
+            return await self._spool.adopt(standing, body, sent=sent_of(row), origin=origin, now_ms=self._now_ms())
         except (Unreadable, MessageGone, WrongRequest):
             return None
+
+
+def standing_of(row: KeptCopy, number: int) -> Standing:
+    """Give a copy as the spool takes it over; raises Unreadable."""
+    return Standing(
+        message=message_of(row.facts),
+        facts=row.facts,
+        size_bytes=row.size_bytes,
+        pairing=number,
+        confirmed=False,
+        moving=False,
+        progress=row.progress,
+        lines=row.lines,
+    )
+
+
+def sent_of(row: KeptCopy) -> frozenset[int]:
+    """Recipients whose final dot may have been sent."""
+    return frozenset(index for intent in row.intents for index in intent.indexes)

@@ -14,6 +14,7 @@ from coordinator.ownership.rows import Attached
 from node.shadow.entries import Copy, Intent, Progress
 from node.shadow.frames import Batch
 from node.spool.contract import JourneyLine
+from node.spool.paired import Standing
 
 PAIRINGS_MAX: Final = 1_024
 """Pairings and epochs a store keeps anything of."""
@@ -106,6 +107,31 @@ class Copies(Protocol):
 
     async def body(self, attached: Attached, message_id: str) -> bytes | Path:
         """Give a body, or the file of a large one. Raises MessageGone."""
+        ...
+
+    async def holding(self, attached: Attached) -> Held | None:
+        """Give one pairing in numbers, at once; None if nothing of it is here."""
+        ...
+
+    async def ids(self, attached: Attached, after: str, limit: int) -> list[str]:
+        """Ids of a pairing's copies in their order, beyond one."""
+        ...
+
+    async def seen(self, message_ids: Sequence[str]) -> dict[str, bool]:
+        """Of these, under whatever pairing: True, settled and not kept; False, kept. Others are missing."""
+        ...
+
+    async def keep(self, attached: Attached, node: str, items: Sequence[tuple[Standing, bytes | Path]]) -> None:
+        """Durable. Keep messages of this node's own spool that are another's now, as they stand.
+
+        ``node``: who may send copies of this pairing. One that is kept already takes what it stands at; a body that is
+        a file of the same file system is shared, not copied. The quota does not apply, for it is no other node's mail.
+        Raises SpoolFull, SpoolBroken, SpoolClosed.
+        """
+        ...
+
+    async def settle(self, attached: Attached, message_ids: Sequence[str], at_ms: int) -> int:
+        """Durable. Turn copies into history, as a discard does; how many there were."""
         ...
 
     async def take_away(self, attached: Attached, message_ids: Sequence[str]) -> int:

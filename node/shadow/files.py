@@ -1,6 +1,7 @@
 """Bodies too large for the database: pieces put together under ``incoming``, then kept as the spool keeps its own."""
 
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,23 @@ class BodyFiles:
                 kept[copy.message_id] = self._bodies.take(name, copy.body), copy.size_bytes
         return kept
 
+    def share(self, label: str, bodies: Iterable[tuple[str, bytes | Path]]) -> Files:
+        """Keep bodies of this node's own spool; a file is linked. Raises SpoolBroken, SpoolFull."""
+        kept: Files = {}
+        for message_id, body in bodies:
+            name = f"{label}-{message_id}"
+            if isinstance(body, bytes):
+                kept[message_id] = self._bodies.take(name, body), len(body)
+                continue
+            path = self._bodies.path_for(name)
+            with mapped("share body"):
+                link(body, path)
+                size_bytes = path.stat().st_size
+            kept[message_id] = self._bodies.take(name, BodyFile(path=str(path), size_bytes=size_bytes)), size_bytes
+            # A file renamed to another name of itself stays under both.
+            path.unlink(missing_ok=True)
+        return kept
+
     def remove(self, names: list[str]) -> None:
         """Unlink files whose rows are gone."""
         self._bodies.remove(names)
@@ -76,6 +94,15 @@ class BodyFiles:
     def strays(self, known: set[str]) -> list[Path]:
         """Files no row names."""
         return self._bodies.strays(known)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make *target* the same file, or a copy on another file system; raises OSError."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _write(path: Path, piece: Piece) -> None:

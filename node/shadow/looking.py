@@ -16,14 +16,31 @@ from node.spool.rows import Cell, journey_of
 def held_of(row: Row) -> Held:
     """One pairing in numbers."""
     spool, shadow, epoch, node, messages, size_bytes = row
-    attached = Attached(key=PairKey(spool=str(spool), shadow=str(shadow)), epoch=cast("int", epoch))
-    return Held(attached=attached, node=str(node), messages=cast("int", messages), size_bytes=cast("int", size_bytes))
+    return Held(
+        attached=Attached(key=PairKey(spool=str(spool), shadow=str(shadow)), epoch=cast("int", epoch)),
+        node=str(node),
+        messages=cast("int", messages),
+        size_bytes=cast("int", size_bytes),
+    )
 
 
 def known(database: Database, attached: Attached, ids: Sequence[str]) -> set[str]:
     """Which of these messages are kept."""
     chosen: dict[str, Cell] = {"pairing": putting.number_of(database, attached), "ids": putting.text(ids)}
     return {str(row[0]) for row in statements.run(database, "known", chosen)}
+
+
+def ids(database: Database, attached: Attached, after: str, limit: int) -> list[str]:
+    """Ids in their order, beyond one."""
+    number = putting.number_of(database, attached)
+    return [str(row[0]) for row in statements.run(database, "ids_after", (number, after, limit))]
+
+
+def seen(database: Database, ids: Sequence[str]) -> dict[str, bool]:
+    """Which of these are settled (True) or kept (False)."""
+    chosen: dict[str, Cell] = {"ids": putting.text(ids)}
+    found = {str(row[0]): True for row in statements.run(database, "past_of", chosen)}
+    return found | {str(row[0]): False for row in statements.run(database, "kept_anywhere", chosen)}
 
 
 def some(database: Database, attached: Attached, after: str, limit: int) -> list[KeptCopy]:

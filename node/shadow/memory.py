@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
+
 from coordinator.ownership.rows import Attached
 from node.shadow.contract import PAIRINGS_MAX, Held, KeptCopy, Past, Stream, cost_of
 from node.shadow.entries import Copy, Discard, Entry, Lines, Piece
 from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
+from node.shadow.keeping import Item, copy_of
 from node.shadow.telling import Told, fold
 from node.spool.contract import JourneyLine
 from node.spool.erasing import Eraser
@@ -117,15 +120,40 @@ class MemoryCopies:
 
     async def held(self) -> list[Held]:
         """See the contract."""
-        return [
-            Held(
-                attached=attached,
-                node=found.node,
-                messages=len(found.copies),
-                size_bytes=sum(map(cost_of, found.copies.values())),
-            )
-            for attached, found in sorted(self._pairings.items(), key=lambda item: (item[0].key, item[0].epoch))
-        ]
+        sorted_ = sorted(self._pairings.items(), key=lambda item: (item[0].key, item[0].epoch))
+        return [_held(attached, found) for attached, found in sorted_]
+
+    async def holding(self, attached: Attached) -> Held | None:
+        """See the contract."""
+        found = self._pairings.get(attached)
+        return None if found is None else _held(attached, found)
+
+    async def ids(self, attached: Attached, after: str, limit: int) -> list[str]:
+        """See the contract."""
+        return [row.message_id for row in await self.rows(attached, after, limit)]
+
+    async def seen(self, message_ids: Sequence[str]) -> dict[str, bool]:
+        """See the contract."""
+        kept = {name for each in self._pairings.values() for name in each.copies}
+        return {name: name not in kept for name in message_ids if name in kept or name in self._past}
+
+    async def keep(self, attached: Attached, node: str, items: Sequence[Item]) -> None:
+        """See the contract."""
+        found = self._pairings.setdefault(attached, _Pairing(node=node, stream=0))
+        for item, body in items:
+            whole = body if isinstance(body, bytes) else body.read_bytes()
+            found.told[item.message.id] = [Lines(message_id=item.message.id, lines=item.lines)]
+            _copy(found, msgspec.structs.replace(copy_of(item, b""), body=whole))
+
+    async def settle(self, attached: Attached, message_ids: Sequence[str], at_ms: int) -> int:
+        """See the contract."""
+        found = self._pairings.get(attached)
+        if found is None:
+            return 0
+        known = sum(name in found.copies for name in message_ids)
+        for name in message_ids:
+            self._discard(found, name, at_ms)
+        return known
 
     async def rows(self, attached: Attached, after: str, limit: int) -> list[KeptCopy]:
         """See the contract."""
@@ -179,6 +207,11 @@ class MemoryCopies:
         for each in old:
             del self._past[each.message_id]
         return len(old)
+
+
+def _held(attached: Attached, found: _Pairing) -> Held:
+    size_bytes = sum(map(cost_of, found.copies.values()))
+    return Held(attached=attached, node=found.node, messages=len(found.copies), size_bytes=size_bytes)
 
 
 def _age(past: Past) -> int:

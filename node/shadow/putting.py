@@ -74,14 +74,14 @@ def put(
     for kind, run in groupby(batch.entries, type):
         entries = list(run)
         if kind is Copy:
-            _copies(database, number, cast("list[Copy]", entries), files)
+            add(database, number, cast("list[Copy]", entries), files)
         elif kind is Discard:
-            for discard in cast("list[Discard]", entries):
-                gone += _discard(database, number, discard)
+            for each in cast("list[Discard]", entries):
+                gone += discard(database, number, each)
         elif kind is Lines:
             _lines(database, number, cast("list[Lines]", entries))
         elif kind in {Intent, Outcome}:
-            _tell(database, number, cast("list[Intent | Outcome]", entries))
+            tell(database, number, cast("list[Intent | Outcome]", entries))
     statements.run(database, "expect", (header.sequence + 1, number))
     return Done(value=header.sequence, gone=gone)
 
@@ -96,7 +96,7 @@ def _look(database: Database, entries: Sequence[Entry], files: Mapping[str, tupl
         raise QuotaReached(f"copies may take {max_bytes} bytes, and do")
 
 
-def _copies(database: Database, number: int, copies: Sequence[Copy], files: Mapping[str, tuple[str, int]]) -> None:
+def add(database: Database, number: int, copies: Sequence[Copy], files: Mapping[str, tuple[str, int]]) -> None:
     """Add what is new; of what is known, take the progress: it is newer, the rest is the same."""
     latest = {copy.message_id: copy for copy in copies}
     params: dict[str, Cell] = {"pairing": number, "ids": text(latest)}
@@ -115,7 +115,8 @@ def _row(number: int, copy: Copy, files: Mapping[str, tuple[str, int]]) -> tuple
     return (*head, progress_bytes(copy.progress), copy.facts, None if file else copy.body)
 
 
-def _tell(database: Database, number: int, told: Iterable[Intent | Outcome | Lines]) -> None:
+def tell(database: Database, number: int, told: Iterable[Intent | Outcome | Lines]) -> None:
+    """Add what was told of copies."""
     rows = [(number, each.message_id, *stored(each)) for each in told]
     statements.bulk(database, "add_told", rows)
 
@@ -123,7 +124,7 @@ def _tell(database: Database, number: int, told: Iterable[Intent | Outcome | Lin
 def _lines(database: Database, number: int, entries: Sequence[Lines]) -> None:
     """Lines of a settled message join its history, others wait with its copy."""
     past = dict(_past(database, [each.message_id for each in entries]))
-    _tell(database, number, [each for each in entries if each.message_id not in past])
+    tell(database, number, [each for each in entries if each.message_id not in past])
     for each in entries:
         if each.message_id in past:
             past[each.message_id] = lines_of([*journey_of([past[each.message_id]]), *each.lines])
@@ -137,9 +138,9 @@ def _past(database: Database, ids: Sequence[str]) -> list[tuple[str, bytes]]:
     ]
 
 
-def _discard(database: Database, number: int, discard: Discard) -> list[str]:
+def discard(database: Database, number: int, gone: Discard) -> list[str]:
     """Turn copies into history; their body files."""
-    chosen: dict[str, Cell] = {"pairing": number, "ids": text(discard.message_ids)}
+    chosen: dict[str, Cell] = {"pairing": number, "ids": text(gone.message_ids)}
     rows = statements.run(database, "chosen", chosen)
     told: dict[str, list[bytes]] = {}
     for name, kind, what in statements.run(database, "told", chosen):
@@ -153,7 +154,7 @@ def _discard(database: Database, number: int, discard: Discard) -> list[str]:
         if name in known:
             statements.run(database, "renew_past", (lines, name))
         else:
-            fresh.append((name, discard.at_ms, facts, lines))
+            fresh.append((name, gone.at_ms, facts, lines))
     statements.bulk(database, "add_past", fresh)
     return _forget(database, number, chosen, rows)
 

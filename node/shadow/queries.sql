@@ -32,6 +32,10 @@ SELECT coalesce(sum(size_bytes), 0) FROM pairings
 -- name: held
 SELECT spool, shadow, epoch, node, messages, size_bytes FROM pairings ORDER BY spool, shadow, epoch
 
+-- name: holding
+SELECT spool, shadow, epoch, node, messages, size_bytes FROM pairings
+WHERE spool = ? AND shadow = ? AND epoch = ?
+
 -- name: other_epochs
 SELECT number FROM pairings WHERE spool = ? AND shadow = ? AND epoch <> ?
 
@@ -42,6 +46,14 @@ DELETE FROM pairings WHERE number = ?
 
 -- name: known
 SELECT id FROM copies WHERE pairing = :pairing AND id IN (SELECT value FROM json_each(:ids))
+
+-- The order of the join: a few pairings, of each the ids by the index.
+-- name: kept_anywhere
+SELECT DISTINCT copies.id FROM pairings CROSS JOIN json_each(:ids) AS asked CROSS JOIN copies
+ON copies.pairing = pairings.number AND copies.id = asked.value WHERE pairings.messages > 0
+
+-- name: ids_after
+SELECT id FROM copies WHERE pairing = ? AND id > ? ORDER BY id LIMIT ?
 
 -- name: add_copies
 INSERT INTO copies (pairing, id, cost_bytes, size_bytes, file, progress, facts, body) VALUES

@@ -44,6 +44,10 @@ class Here:
     """The pairing as the coordination store tells it; None: not known (yet)."""
     owned: Callable[[Attached, Batch], None] = lambda _attached, _batch: None
     """A batch came, and is kept, of a pairing that this node has taken over."""
+    begun: Callable[[Attached], None] = lambda _attached: None
+    """A stream of copies begins."""
+    judged: Callable[[], bool] = lambda: True
+    """Whether the spool was judged good in this process; before, nothing is taken."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +95,9 @@ class Receiver:
         if asked.store and asked.store != store:
             raise CopiesLost(f"this is store {store}, not the one that has them")
         self._forget(attached)
-        return Answer(stream=await self._copies.begin(attached, node), store=store)
+        stream = await self._copies.begin(attached, node)
+        self._here.begun(attached)
+        return Answer(stream=stream, store=store)
 
     async def _batch(self, node: str, body: bytes) -> Answer:
         if self._waiting >= BATCHES_MAX:
@@ -119,7 +125,12 @@ class Receiver:
         return Answer(durable=durable, stream=header.stream, store=self._copies.store_id)
 
     def _checked(self, node: str, cluster: str, spool: str, epoch: int, copy: str) -> tuple[Attached, Kind]:
-        """Say whose copies these are, and as what they are kept. Raises WrongCluster, WrongEpoch, WrongNode."""
+        """Say whose copies these are, and as what they are kept. Raises WrongCluster, WrongEpoch, WrongNode, Busy.
+
+        What is meant for another disk of this node is refused whatever the pairing says: its sender looks at it anew.
+        """
+        if not self._here.judged():
+            raise Busy("this node's spool is not judged yet")
         if cluster != self._here.cluster:
             raise WrongCluster("of another cluster")
         me = self._here.me()

@@ -17,6 +17,7 @@ from node.shadow.entries import Copy, Discard, Piece
 from node.shadow.errors import WrongStream
 from node.shadow.files import BodyFiles, Files
 from node.shadow.frames import Batch
+from node.shadow.keeping import Keeping, label
 from node.shadow.opening import DATABASE, open_checked, renew
 from node.spool.bodies import INLINE_BYTES
 from node.spool.database import Database
@@ -29,7 +30,7 @@ from node.spool.salvage import SetAside
 ROWS_MAX: Final = 1_000
 
 
-class SqliteCopies:
+class SqliteCopies(Keeping):
     """Copies at rest in one directory of a local disk; implements ``contract.Copies``."""
 
     def __init__(
@@ -132,7 +133,7 @@ class SqliteCopies:
         if len(self._written) >= PAIRINGS_MAX:
             self._written.clear()  # it is read again
         self._written[attached] = stream, 0
-        await self._readers.run(partial(self._files.drop_pieces, _label(attached)))
+        await self._readers.run(partial(self._files.drop_pieces, label(attached)))
         return stream
 
     async def stream(self, attached: Attached) -> Stream | None:
@@ -171,7 +172,7 @@ class SqliteCopies:
             raise
         gone = [name for each in batch.entries if isinstance(each, Discard) for name in each.message_ids]
         if gone:
-            self._readers.later(partial(self._files.drop_pieces, _label(attached), gone))
+            self._readers.later(partial(self._files.drop_pieces, label(attached), gone))
         return sequence
 
     async def _with_files(self, attached: Attached, batch: Batch) -> Files:
@@ -185,9 +186,9 @@ class SqliteCopies:
             raise WrongStream(f"stream {batch.header.stream}, while {stream} is in use")
         if batch.header.sequence <= written:
             return {}  # it came before: what followed it must not be undone
-        label = _label(attached)
-        await self._readers.run(partial(self._files.add, label, pieces))
-        files = await self._readers.run(partial(self._files.keep, label, large))
+        where = label(attached)
+        await self._readers.run(partial(self._files.add, where, pieces))
+        files = await self._readers.run(partial(self._files.keep, where, large))
         self._written[attached] = stream, batch.header.sequence
         return files
 
@@ -233,7 +234,7 @@ class SqliteCopies:
         number = await self._readers.ask(putting.number_of, attached)
         dropped = await self._drop(number) if number else 0
         self._written.pop(attached, None)
-        await self._readers.run(partial(self._files.drop_pieces, _label(attached)))
+        await self._readers.run(partial(self._files.drop_pieces, label(attached)))
         return dropped
 
     async def keep_only(self, attached: Attached) -> int:

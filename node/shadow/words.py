@@ -42,6 +42,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Sequence that must come first."""
     store: str = ""
     """The copy store that answers."""
+    said: str = ""
+    """To questions about several messages: a letter for each."""
 
 
 _begins = msgspec.json.Decoder(Begin)
@@ -62,12 +64,13 @@ def begin_of(body: bytes) -> Begin:
     if found.version != VERSION:
         raise WrongVersion(f"version {found.version}, this node speaks {VERSION}")
     # Names of spools become names of files.
-    if not _is_uuid(found.spool) or not _is_uuid(found.copy) or not 0 < found.epoch < NUMBERS:
+    if not is_uuid(found.spool) or not is_uuid(found.copy) or not 0 < found.epoch < NUMBERS:
         raise Malformed("spools that are no UUIDs, or an epoch that is none")
     return found
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID, written as one."""
     try:
         return str(UUID(text)) == text
     except ValueError:
