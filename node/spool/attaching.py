@@ -4,15 +4,14 @@ Each is one transaction of its own and touches the rows named, however many ther
 about ownership.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 from node.spool.batch import Book
-from node.spool.copies import pairs_of
+from node.spool.copies import complete_copies, pairs_of
 from node.spool.database import Database
 from node.spool.errors import WrongRequest
 from node.spool.housekeeping import drop
-from node.spool.rows import Cell, careful_of, text_json
+from node.spool.rows import text_json
 
 NEWEST = 256
 """Pairs kept although they have no messages: what the other end stored under one may still be asked for."""
@@ -24,22 +23,10 @@ CHUNK = 5_000
 def enter(database: Database, book: Book) -> None:
     """From now on every live message has a row: those that came in before are here alone."""
     if not database.cell("get_meta", ("paired",)):
-        complete(database)
+        complete_copies(database)
         database.run("set_meta", ("paired", 1))
     # Should the commit fail, rows too many are written from here on: they say what is so.
     book.pairs = pairs_of(database)
-
-
-def complete(database: Database) -> None:
-    """Give every live message that has no row one: alone, and not known to be kept twice."""
-    rows = _missing(database)
-    while part := list(islice(rows, CHUNK)):
-        database.bulk("add_copies", part)
-
-
-def _missing(database: Database) -> Iterator[tuple[Cell, ...]]:
-    for seq, message_id, facts in database.stream("without_copies"):
-        yield seq, message_id, 0, 0, int(careful_of(facts))
 
 
 def attach(database: Database, book: Book, spool: str, shadow: str, epoch: int) -> int:

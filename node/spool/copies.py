@@ -3,9 +3,15 @@
 A spool that was never in a cluster has none, and nothing is written for it.
 """
 
+from collections.abc import Iterator
+from itertools import islice
+
 from node.spool.database import Database
 from node.spool.rows import Cell, careful_of, text_json
 from node.spool.work import CopyState, Record, Work
+
+CHUNK = 1_000
+"""Rows put in at once."""
 
 
 def pairs_of(database: Database) -> frozenset[int] | None:
@@ -26,8 +32,7 @@ def save_copies(database: Database, work: Work) -> None:
 
 
 def _row(record: Record) -> tuple[Cell, ...]:
-    careful = record.careful and record.copy is not CopyState.SETTLED
-    return record.seq, record.id, record.pairing, record.copy.value, int(careful)
+    return record.seq, record.id, record.pairing, record.copy.value, int(record.careful)
 
 
 def _save_changed(database: Database, changed: list[Record]) -> None:
@@ -40,3 +45,25 @@ def _save_changed(database: Database, changed: list[Record]) -> None:
         database.run("drop_copies", {"seqs": text_json(gone)})
     for seq, facts, _, message_id, _ in database.rows("facts", {"seqs": text_json(again)}) if again else ():
         database.run("reopen_copies", (seq, message_id, int(careful_of(facts))))
+
+
+def complete_copies(database: Database) -> None:
+    """Give every live message that has no row one: alone, and not known to be kept twice."""
+    rows = _missing(database)
+    while part := list(islice(rows, CHUNK)):
+        database.bulk("add_copies", part)
+
+
+def _missing(database: Database) -> Iterator[tuple[Cell, ...]]:
+    for seq, message_id, facts in database.stream("without_copies"):
+        yield seq, message_id, 0, 0, int(careful_of(facts))
+
+
+def mend_copies(database: Database) -> None:
+    """After a salvage: rows that say what cannot be go, and what is not known of a message is taken to be nothing."""
+    for name in ("mend_orphans", "mend_settled", "mend_strange", "mend_done"):
+        database.run(name)
+    if database.cell("get_meta", ("paired",)) or database.cell("any_copy"):
+        complete_copies(database)
+        database.run("set_meta", ("paired", 1))
+    database.run("recount_copies")

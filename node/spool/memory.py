@@ -13,6 +13,7 @@ from node.policy.envelope import NewMessage, RecipientState
 from node.policy.lifecycle import WAITING_STATES
 from node.spool import steps
 from node.spool.bodies import INLINE_BYTES, SMALL_BODY_BYTES, Bodies, chunks
+from node.spool.changed import changes_of
 from node.spool.contract import (
     Accepted,
     AttemptStart,
@@ -28,8 +29,8 @@ from node.spool.contract import (
 )
 from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone, SpoolClosed
+from node.spool.memory_pairing import MemoryPairs
 from node.spool.operations import Step
-from node.spool.operators import OperatorVerbs
 from node.spool.rows import due_of, dues_of, view_of
 from node.spool.search import MAX_LIMIT, key_of, matches
 from node.spool.work import Attempt, Entry, Record, Work
@@ -39,11 +40,12 @@ LEDGER_MS = 25 * 3_600_000
 T = TypeVar("T")
 
 
-class MemorySpool(OperatorVerbs):
-    """Mail at rest in memory; implements ``contract.Spool``."""
+class MemorySpool(MemoryPairs):
+    """Mail at rest in memory; implements ``paired.PairedSpool``."""
 
     def __init__(self, directory: Path, *, now_ms: Callable[[], int]) -> None:
         """``directory`` takes large bodies only."""
+        super().__init__()
         self._bodies = Bodies(directory)
         self._directory = directory
         self._now_ms = now_ms
@@ -71,6 +73,7 @@ class MemorySpool(OperatorVerbs):
             raise SpoolClosed("the spool is closed")
         work = Work(
             next_seq=self._next_seq,
+            pairs=self._numbers,
             records={name: self._records[name] for name in messages if name in self._records},
             attempts={name: self._attempts[name] for name in attempts if name in self._attempts},
         )
@@ -84,6 +87,9 @@ class MemorySpool(OperatorVerbs):
             self._lines.setdefault(seq, []).extend(lines)
         for record in work.dropped.values():
             self._forget_body(record)
+        self._sequence += work.changed()
+        if self.on_changed is not None and (changes := changes_of(work)):
+            self.on_changed(changes)
         return value
 
     def _forget_body(self, record: Record) -> None:
@@ -140,7 +146,7 @@ class MemorySpool(OperatorVerbs):
                 first = min(entry.due_ms or 0 for entry in due)
                 body = self._data.get(record.id)
                 small = body if body is not None and len(body) <= SMALL_BODY_BYTES else None
-                found.append((first, record.seq, due_of(self._messages[record.id], due, small)))
+                found.append((first, record.seq, due_of(self._messages[record.id], due, small, record.pairing or 0)))
         return [due for _, _, due in sorted(found, key=lambda item: item[:2])[:limit]]
 
     async def claim(self, start: AttemptStart) -> bool:
@@ -190,7 +196,7 @@ class MemorySpool(OperatorVerbs):
             entries = [entry for entry in _sorted(record) if entry.state in states]
             if entries:
                 limit -= 1
-                found += dues_of(self._messages[record.id], entries)
+                found += dues_of(self._messages[record.id], entries, pairing=record.pairing or 0)
         return found
 
     async def finish(self, message_id: str, results: Sequence[RecipientResult], now_ms: int, event: str) -> None:

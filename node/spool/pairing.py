@@ -1,10 +1,7 @@
 """The verbs of ``paired.py`` on SQLite. It decides nothing about ownership and holds no SQL."""
 
-import os
-import shutil
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -12,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 from node.spool import attaching, pairing_reading, pairing_steps, reading
 from node.spool.adopting import entries_of, lines_of, take_over
 from node.spool.batch import Book
-from node.spool.bodies import INLINE_BYTES, Bodies, mapped
+from node.spool.bodies import INLINE_BYTES, Bodies
 from node.spool.contract import Accepted, BodyFile
 from node.spool.database import Database
 from node.spool.engine import Engine
@@ -21,6 +18,7 @@ from node.spool.filing import known
 from node.spool.operations import Alone, Step
 from node.spool.operators import OperatorVerbs
 from node.spool.paired import Changed, Here, Looked, Pair, Standing
+from node.spool.pairing_standing import share
 from node.spool.rows import facts_of
 from node.spool.work import Arrival
 
@@ -184,18 +182,3 @@ class PairedVerbs(OperatorVerbs):
     async def sequence(self) -> int:
         """Number of write transactions so far; never falls but on a disk put back to an older snapshot."""
         return await self._engine.ask(reading.sequence)
-
-
-def share(body: bytes | Path, target: Path) -> BodyFile:
-    """Put a body at a place of its own: a link where that can be, else a copy. Raises SpoolFull, SpoolBroken."""
-    with mapped("share body"):
-        if isinstance(body, bytes):
-            target.write_bytes(body)
-        else:
-            with suppress(FileNotFoundError):
-                target.unlink()
-            try:
-                os.link(body, target)
-            except OSError:
-                shutil.copyfile(body, target)
-        return BodyFile(path=str(target), size_bytes=target.stat().st_size)

@@ -32,7 +32,8 @@ DELETE FROM pairs WHERE number NOT IN (SELECT number FROM pairs ORDER BY number 
 SELECT
   EXISTS (SELECT 1 FROM copies AS c INDEXED BY copies_by_pairing WHERE c.pairing = :number AND c.state = 0),
   EXISTS (SELECT 1 FROM copies AS c INDEXED BY copies_by_pairing WHERE c.pairing = :number AND c.state = 1),
-  EXISTS (SELECT 1 FROM copies AS c INDEXED BY copies_careful WHERE c.pairing = :number AND c.careful = 1),
+  EXISTS (SELECT 1 FROM copies AS c INDEXED BY copies_careful WHERE c.pairing = :number
+    AND c.careful = 1 AND c.state < 2),
   EXISTS (SELECT 1 FROM recipients AS r INDEXED BY parked CROSS JOIN copies AS c ON c.message = r.message
     WHERE :::parked AND r.state = 'in_flight' AND c.pairing = :number)
 
@@ -72,7 +73,7 @@ INSERT INTO copies (message, id, pairing, state, careful) VALUES (?, ?, 0, 0, ?)
 ON CONFLICT (message) DO UPDATE SET pairing = 0, state = 0, careful = excluded.careful
 
 -- name: settle_copies
-UPDATE copies SET state = 2, careful = 0 WHERE message IN (SELECT value FROM json_each(:seqs))
+UPDATE copies SET state = 2 WHERE message IN (SELECT value FROM json_each(:seqs))
 
 -- name: drop_copies
 DELETE FROM copies WHERE message IN (SELECT value FROM json_each(:seqs))
@@ -115,7 +116,7 @@ DELETE FROM copies WHERE message NOT IN (SELECT seq FROM messages)
 
 -- What the other end had heard of cannot be known: it hears again.
 -- name: mend_settled
-UPDATE copies SET state = 2, careful = 0 WHERE state < 2 AND message IN (SELECT seq FROM messages WHERE finished_ms > 0)
+UPDATE copies SET state = 2 WHERE state < 2 AND message IN (SELECT seq FROM messages WHERE finished_ms > 0)
 
 -- name: mend_strange
 UPDATE copies SET pairing = 0, state = 0
@@ -124,6 +125,9 @@ WHERE (pairing > 0 AND pairing NOT IN (SELECT number FROM pairs)) OR (pairing = 
 
 -- name: mend_done
 DELETE FROM copies WHERE pairing = 0 AND message IN (SELECT seq FROM messages WHERE finished_ms > 0)
+
+-- name: any_copy
+SELECT 1 FROM copies LIMIT 1
 
 -- name: recount_copies
 UPDATE meta SET value = (SELECT count(*) FROM copies WHERE state = 0) WHERE key = 'unprotected'

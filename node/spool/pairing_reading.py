@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from node.policy.envelope import RecipientState
-from node.spool.changed import progress_of
 from node.spool.contract import JourneyLine
 from node.spool.database import Database
-from node.spool.paired import Here, Looked, Pair, Progress, Standing
+from node.spool.paired import Here, Looked, Pair, Standing
+from node.spool.pairing_standing import progressed
 from node.spool.reading import Damage, grouped
 from node.spool.rows import Cell, Unreadable, journey_of, message_of, text_json
 from node.spool.steps import first_entries
@@ -116,11 +116,6 @@ def _standing(
         progress=progressed(first_entries(message), entries),
         lines=lines,
     )
-
-
-def progressed(first: Sequence[Entry], now: Iterable[Entry]) -> tuple[Progress, ...]:
-    """Recipients that are not as they were when the message came in."""
-    return tuple(progress_of(entry) for entry in now if entry != first[entry.index])
 
 
 def _lines(rows: Iterable[tuple[Cell, ...]]) -> dict[int, list[JourneyLine]]:

@@ -13,6 +13,7 @@ import msgspec
 
 from node.policy.envelope import RecipientState, lane_of
 from node.spool.batch import Book
+from node.spool.copies import mend_copies
 from node.spool.database import Database, Row
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.opening import DATABASE, make_ready
@@ -34,11 +35,13 @@ _TABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("bodies", "message", "message size_bytes file data"),
     ("journey", "message", "message sequence lines"),
+    ("copies", "message", "message id pairing state careful"),
 )
 """Tables read by ranges of a key: name, key, columns."""
 
 _SMALL: tuple[tuple[str, str], ...] = (
     ("lanes", "id name"),
+    ("pairs", "number spool shadow epoch store"),
     (
         "attempts",
         (
@@ -49,7 +52,7 @@ _SMALL: tuple[tuple[str, str], ...] = (
 )
 """Tables read whole."""
 
-_KEPT_META = ("spool_id", "created_ms", "sequence", "journal")
+_KEPT_META = ("spool_id", "created_ms", "sequence", "journal", "paired", "told")
 _SEQUENCE_JUMP = 1_000_000
 """Added to the last sequence read: the newest transactions may be among what was lost, and no number comes twice."""
 
@@ -124,11 +127,21 @@ def _copy_all(source: Path, fresh: Database, aside: SetAside) -> None:
     try:
         _copy_meta(old, fresh)
         for table, columns in _SMALL:
-            _copy_small(old, fresh, aside, table, columns.split())
+            if _there(old, table):
+                _copy_small(old, fresh, aside, table, columns.split())
         for table, key, names in _TABLES:
-            _copy_table(old, fresh, aside, (table, key, names.split()))
+            if _there(old, table):
+                _copy_table(old, fresh, aside, (table, key, names.split()))
     finally:
         old.close()
+
+
+def _there(old: Database, table: str) -> bool:
+    """Whether its version had the table; a schema that cannot be read does not tell."""
+    try:
+        return bool(old.run_text("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,))[0][0])
+    except SpoolBroken:
+        return True
 
 
 def _copy_meta(old: Database, fresh: Database) -> None:
@@ -212,6 +225,7 @@ def _mend(fresh: Database, aside: SetAside) -> None:
         for seq, facts in fresh.run_text("SELECT seq, facts FROM messages WHERE finished_ms = 0"):
             if isinstance(facts, bytes):
                 _mend_recipients(fresh, int(seq or 0), facts, lanes, aside)
+        mend_copies(fresh)
         fresh.run("clear_tally")
         fresh.run("recount")
         fresh.run("recount_bodies")

@@ -109,7 +109,7 @@ CREATE TABLE pairs (
 );
 
 -- message is messages.seq, id the same one's id, for its order. state: 0 live, not known to be kept twice; 1 live and
--- kept twice; 2 settled, and the other end has not heard (pairing > 0, careful = 0). pairing 0: it is here alone.
+-- kept twice; 2 settled, and the other end has not heard (pairing > 0). pairing 0: it is here alone.
 CREATE TABLE copies (
   message INTEGER PRIMARY KEY,
   id TEXT NOT NULL,
@@ -118,7 +118,7 @@ CREATE TABLE copies (
   careful INTEGER NOT NULL
 );
 CREATE INDEX copies_by_pairing ON copies (pairing, state, id);
-CREATE INDEX copies_careful ON copies (pairing) WHERE careful = 1;
+CREATE INDEX copies_careful ON copies (pairing) WHERE careful = 1 AND state < 2;
 
 -- How many rows have state 0, whatever writes them: asked for every second, with a million of them.
 CREATE TRIGGER copies_added AFTER INSERT ON copies WHEN new.state = 0

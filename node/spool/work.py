@@ -69,7 +69,7 @@ class Record:
     """Number of the pairing it is attached to (``paired.py``); None: nothing is noted of a copy."""
     copy: CopyState = CopyState.UNCONFIRMED
     careful: bool = False
-    """Of a class that is not repeated; known of one that has a pairing and lives."""
+    """Of a class that is not repeated; known of one that has a pairing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

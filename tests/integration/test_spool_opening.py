@@ -235,6 +235,7 @@ async def test_damaged_pages_are_survived_by_what_can_be_read(tmp_path):
         "recipients",
         "bodies",
         "journey",
+        "copies",
     }
     for view in views:
         (queued,) = view.recipients
