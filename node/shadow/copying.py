@@ -24,7 +24,7 @@ from node.shadow.sending import Current, Sending
 from node.spool.contract import Accepted
 from node.spool.paired import Changed, PairedSpool
 
-UNHEARD_MAX: Final = 20_000
+UNHEARD_MAX: Final = 10_000
 """What is told to the next sender; beyond it the oldest is forgotten: a recipient may be tried again after a loss."""
 
 

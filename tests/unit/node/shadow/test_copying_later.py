@@ -1,0 +1,254 @@
+"""What is here alone is copied later: which mail, when, and never in the way; in virtual time."""
+
+import asyncio
+
+import pytest
+
+from coordinator.ownership.views import State
+from node.policy.envelope import Copies, RecipientState
+from node.shadow.entries import Copy
+from node.shadow.protecting import parts
+from node.spool.errors import SpoolBroken
+from node.spool.paired import Progress
+from tests.support.copies import OWNER, SHADOW, SPOOL
+from tests.support.copies_peer import ScriptedPeer
+from tests.support.copying_scene import played, until
+
+ADOPTED = "33333333-3333-4333-8333-333333333333"
+
+
+def test_mail_from_before_a_shadow_was_there_is_copied_with_its_progress():
+    async def play(scene, loop):
+        names = []
+        for _ in range(250):
+            name, answer = scene.take(body=b"x" * 20_000)
+            await answer
+            names.append(name)
+        stands = (Progress(index=0, state=RecipientState.DEFERRED, attempts=3),)
+        scene.spool.rows[names[7]].progress = stands
+        await until(lambda: scene.copying.unprotected == 250, 3)
+        await scene.paired()
+        await until(lambda: all(row.confirmed for row in scene.spool.rows.values()), 5)
+        assert {row.pairing for row in scene.spool.rows.values()} == {1}
+        await until(lambda: scene.copying.unprotected == 0, 2)
+        assert scene.copied == names
+        (copy,) = (each for each in scene.peer.entries if each.message_id == names[7])
+        assert copy.progress == stands
+        sizes = [sum(len(each.body) for each in batch.entries) for batch in scene.peer.batches]
+        assert max(sizes) <= 1 << 20
+
+    played(play)
+
+
+def test_mail_that_wants_one_copy_stays_alone():
+    async def play(scene, loop):
+        for _ in range(130):
+            await scene.take(copies=Copies.ONE)[1]
+        await scene.paired()
+        name, answer = scene.take()
+        await answer
+        await asyncio.sleep(25)
+        assert scene.copied == [name]
+        assert scene.copying.unprotected == 130
+
+    played(play)
+
+
+async def lone(scene, number, *names):
+    for name in names:
+        await scene.take(name)[1]
+        scene.spool.rows[name].pairing = number
+
+
+@pytest.mark.parametrize(
+    ("state", "epoch", "spool", "moves"),
+    [
+        (State.VOID, 7, SPOOL, True),
+        (State.HELD, 7, SPOOL, False),
+        (State.UNCLAIMED, 7, SPOOL, False),
+        (State.LEAVING, 7, SPOOL, False),
+        (State.SPARE, 7, SPOOL, False),
+        (State.STRANGE, 8, SPOOL, False),
+        (State.SPARE, 8, SPOOL, True),
+        (State.HELD, 8, SPOOL, True),
+        (State.VOID, 7, ADOPTED, True),
+        (State.HELD, 7, ADOPTED, False),
+        (State.VOID, 8, ADOPTED, False),
+    ],
+)
+def test_only_what_nobody_can_adopt_goes_to_another_pairing(state, epoch, spool, moves):
+    """``state`` and ``epoch``: of the pairing as it is now; the mail was attached to epoch 7."""
+
+    async def play(scene, loop):
+        old = await scene.spool.attach(spool, "relay-c" if spool == SPOOL else OWNER, 7)
+        await lone(scene, old, "m1", "m2")
+        scene.put(state, epoch=epoch, spool=spool, shadow=scene.spool.known[old - 1].shadow)
+        await scene.paired(shadow=SHADOW, epoch=9)
+        await asyncio.sleep(15)
+        moved = {scene.spool.rows[name].pairing == 2 and scene.spool.rows[name].confirmed for name in ("m1", "m2")}
+        assert moved == {moves}
+        assert scene.copied == (["m1", "m2"] if moves else [])
+
+    played(play)
+
+
+def test_without_a_live_session_nothing_is_attached_elsewhere():
+    async def play(scene, loop):
+        await lone(scene, 0, "m1")
+        scene.put(State.UNCLAIMED)
+        await until(lambda: scene.copying.shadow)
+        await asyncio.sleep(15)
+        assert scene.spool.rows["m1"].pairing == 0
+        scene.put(State.HELD)
+        await until(lambda: scene.spool.rows["m1"].confirmed, 5)
+
+    played(play)
+
+
+def test_what_is_in_flight_waits_for_a_later_round():
+    async def play(scene, loop):
+        await lone(scene, 0, "m1", "m2")
+        scene.spool.rows["m1"].moving = True
+        await scene.paired()
+        await until(lambda: scene.copied == ["m2"], 3)
+        await lone(scene, 1, "m3")
+        scene.spool.rows["m3"].moving = True
+        await asyncio.sleep(5)
+        scene.spool.rows["m1"].moving = scene.spool.rows["m3"].moving = False
+        await until(lambda: scene.spool.rows["m1"].confirmed and scene.spool.rows["m3"].confirmed, 13)
+
+    played(play)
+
+
+def test_what_changes_while_it_is_read_is_read_again():
+    """A copy that says where recipients stood would undo the outcome told before it."""
+
+    async def play(scene, loop):
+        await lone(scene, 0, "m1")
+        stands = Progress(index=0, state=RecipientState.DEFERRED, attempts=1)
+        standing = scene.spool.standing
+
+        async def changing(number, after, limit, *, unconfirmed=False):
+            found = await standing(number, after, limit, unconfirmed=unconfirmed)
+            if found and number == 1 and not scene.spool.rows["m1"].progress:
+                scene.spool.rows["m1"].progress = (stands,)
+                scene.spool.change("m1", attempt_ids=("a1",), progress=(stands,))
+            return found
+
+        scene.spool.standing = changing
+        await scene.paired()
+        await until(lambda: scene.spool.rows["m1"].confirmed, 5)
+        copies = [each for each in scene.peer.entries if isinstance(each, Copy)]
+        assert [each.progress for each in copies] == [(stands,)]
+
+    played(play)
+
+
+def test_what_is_settled_while_it_is_read_is_not_copied():
+    async def play(scene, loop):
+        await lone(scene, 0, "m1", "m2")
+        body = scene.spool.body
+
+        async def settling(name):
+            if name == "m1":
+                scene.spool.change("m1", finished=True)
+            return await body(name)
+
+        scene.spool.body = settling
+        await scene.paired()
+        await until(lambda: scene.spool.rows["m2"].confirmed and scene.spool.rows["m1"].told, 5)
+        assert scene.copied == ["m2"]
+
+    played(play)
+
+
+def test_a_slow_copy_is_not_sent_twice():
+    async def play(scene, loop):
+        await scene.paired()
+        scene.peer.delay_s = 1.9
+        name, answer = scene.take()
+        await answer
+        assert scene.unprotected == [name]
+        await until(lambda: scene.spool.rows[name].confirmed, 4)
+        assert scene.copied == [name]
+
+    played(play)
+
+
+def test_half_of_the_room_is_left_to_what_comes_in():
+    async def play(scene, loop):
+        for _ in range(20):
+            await scene.take(body=b"x" * 100_000)[1]
+        await scene.paired()
+        scene.peer.delay_s = 0.3
+        while scene.copying.unprotected or len(scene.copied) < 20:
+            await asyncio.sleep(0.01)
+            assert scene.copying._sending.current.sender.room_bytes >= 400_000
+        assert len(set(scene.copied)) == 20
+
+    played(play, bytes_max=1_600_000, batch_bytes=200_000)
+
+
+def test_a_shadow_that_stops_amid_it_is_gone_on_with_later():
+    async def play(scene, loop):
+        for _ in range(300):
+            await scene.take()[1]
+        await scene.paired()
+        await until(lambda: scene.copied)
+        scene.peer.dead = True
+        await until(lambda: not scene.copying.shadow, 5)
+        await asyncio.sleep(20)
+        scene.peer.dead = False
+        await until(lambda: all(row.confirmed for row in scene.spool.rows.values()), 20)
+
+    played(play)
+
+
+def test_a_spool_that_fails_for_a_while_ends_nothing():
+    async def play(scene, loop):
+        await lone(scene, 0, "m1")
+        await scene.paired()
+        scene.spool.fault = SpoolBroken("a fault")
+        await asyncio.sleep(5)
+        scene.spool.fault = None
+        await until(lambda: scene.spool.rows["m1"].confirmed, 13)
+
+    played(play)
+
+
+def test_what_nobody_was_told_of_is_found_within_a_while():
+    """An operator's release makes mail live again, alone."""
+
+    async def play(scene, loop):
+        await scene.paired()
+        await asyncio.sleep(5)
+        await scene.take("m1")[1]
+        await until(lambda: scene.spool.rows["m1"].confirmed, 3)
+        await lone(scene, 0, "m1")
+        scene.spool.rows["m1"].confirmed = False
+        await until(lambda: scene.spool.rows["m1"].confirmed, 13)
+
+    played(play)
+
+
+def test_parts_are_bounded_and_hold_one_message_at_least():
+    class Sized:
+        def __init__(self, size_bytes):
+            self.size_bytes = size_bytes
+
+    sizes = [400_000, 400_000, 400_000, 3 << 20, 1, 1 << 20]
+    cut = [[each.size_bytes for each in part] for part in parts(map(Sized, sizes))]
+    assert cut == [[400_000, 400_000], [400_000], [3 << 20], [1], [1 << 20]]
+    assert parts([]) == []
+
+
+def test_a_slow_shadow_is_waited_for_patiently():
+    """What is copied later has no caller that waits half a second."""
+
+    async def play(scene, loop):
+        await lone(scene, 0, "m1")
+        await scene.paired()
+        await until(lambda: scene.spool.rows["m1"].confirmed, 6)
+        assert scene.copied == ["m1"]
+
+    played(play, peer=ScriptedPeer(delay_s=1.5))

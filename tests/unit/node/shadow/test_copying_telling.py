@@ -1,0 +1,242 @@
+"""What the spool does to messages is told to their other end, or remembered until somebody can be told."""
+
+import asyncio
+
+import pytest
+
+from coordinator.ownership.views import State
+from node.policy.envelope import RecipientState
+from node.shadow import copying
+from node.shadow.entries import Copy, Discard, Intent, Lines, Outcome
+from node.shadow.errors import WrongEpoch
+from node.shadow.reports import entries_of
+from node.spool.contract import JourneyLine
+from node.spool.paired import Changed, Progress
+from tests.support.copies import OWNER, SPOOL
+from tests.support.copies_peer import ScriptedPeer, refuse
+from tests.support.copying_scene import played, until
+from tests.support.spool_mail import T0
+
+LINE = JourneyLine(at_ms=T0, event="deferred")
+STANDS = (Progress(index=0, state=RecipientState.DEFERRED, attempts=1),)
+CLAIMED = (("a1", (0,)),)
+INTENT = Intent(message_id="m1", attempt_id="a1", indexes=(0,), dot_ms=T0)
+OUTCOME = Outcome(message_id="m1", attempt_id="a1", progress=STANDS)
+LINES = Lines(message_id="m1", lines=(LINE,))
+
+
+def change(**more):
+    return Changed(message_id="m1", pairing=1, **more)
+
+
+@pytest.mark.parametrize(
+    ("changed", "entries"),
+    [
+        (change(claimed=CLAIMED), [INTENT]),
+        (change(claimed=CLAIMED, careful=True), []),
+        (change(attempt_ids=("a1",), progress=STANDS, lines=(LINE,)), [OUTCOME, LINES]),
+        (change(progress=STANDS), [Outcome(message_id="m1", attempt_id="", progress=STANDS)]),
+        (change(attempt_ids=("a1",)), [Outcome(message_id="m1", attempt_id="a1", progress=())]),
+        (
+            change(attempt_ids=("a1", "a2"), progress=STANDS),
+            [OUTCOME, Outcome(message_id="m1", attempt_id="a2", progress=())],
+        ),
+        (
+            change(attempt_ids=("a0",), claimed=CLAIMED),
+            [Outcome(message_id="m1", attempt_id="a0", progress=()), INTENT],
+        ),
+        (change(attempt_ids=("a1",), progress=STANDS, lines=(LINE,), finished=True), [LINES]),
+    ],
+)
+def test_what_a_change_says(changed, entries):
+    assert list(entries_of(changed, T0)) == entries
+
+
+async def taken(scene, *names):
+    for name in names:
+        await scene.take(name)[1]
+
+
+def told(scene):
+    return [each for each in scene.peer.entries if not isinstance(each, Copy)]
+
+
+def test_changes_are_told_within_a_tenth_of_a_second_and_what_is_over_is_left_out():
+    async def play(scene, loop):
+        await scene.paired()
+        await taken(scene, "m1", "m2", "m3")
+        start = loop.time()
+        for name in ("m1", "m2", "m3"):
+            scene.spool.change(name, claimed=((f"a-{name}", (0,)),))
+        scene.spool.change("m1", attempt_ids=("a-m1",), progress=STANDS, lines=(LINE,))
+        scene.spool.change("m2", attempt_ids=("a-m2",), progress=STANDS, lines=(LINE,), finished=True)
+        await until(lambda: told(scene))
+        assert loop.time() - start == pytest.approx(0.1, abs=0.005)
+        assert told(scene) == [
+            Intent(message_id="m3", attempt_id="a-m3", indexes=(0,), dot_ms=T0),
+            Outcome(message_id="m1", attempt_id="a-m1", progress=STANDS),
+            LINES,
+            Lines(message_id="m2", lines=(LINE,)),
+            Discard(message_ids=("m2",), at_ms=T0),
+        ]
+        await until(lambda: scene.spool.rows["m2"].told, 3)
+        assert not scene.copying._sending.current.discarded
+
+    played(play)
+
+
+def test_what_could_not_be_told_is_told_to_the_next_sender_in_order():
+    async def play(scene, loop):
+        await scene.paired()
+        await taken(scene, "m1", "m2")
+        scene.peer.script[len(scene.peer.batches) + 1] = refuse(WrongEpoch("no"))
+        scene.spool.change("m1", attempt_ids=("a1",), progress=STANDS)
+        scene.spool.change("m2", finished=True, lines=(LINE,))
+        await until(lambda: scene.copying.shadow == "")
+        scene.peer.batches.clear()
+        scene.peer.script.clear()
+        scene.spool.change("m1", claimed=(("a9", (0,)),))
+        await until(lambda: scene.spool.rows["m2"].told, 10)
+        assert told(scene) == [
+            OUTCOME,
+            Lines(message_id="m2", lines=(LINE,)),
+            Intent(message_id="m1", attempt_id="a9", indexes=(0,), dot_ms=T0),
+            Discard(message_ids=("m2",), at_ms=T0),
+        ]
+
+    played(play)
+
+
+def test_what_waits_for_a_next_sender_is_bounded_and_the_oldest_goes(monkeypatch):
+    monkeypatch.setattr(copying, "UNHEARD_MAX", 3)
+
+    async def play(scene, loop):
+        await scene.paired()
+        await taken(scene, "m1")
+        scene.peer.dead = True
+        scene.spool.change("m1", claimed=CLAIMED)
+        await until(lambda: scene.copying.shadow == "", 5)
+        for number in range(5):
+            scene.spool.change("m1", claimed=((f"b{number}", (0,)),))
+        scene.peer.dead = False
+        scene.peer.batches.clear()
+        await until(lambda: told(scene), 10)
+        assert [each.attempt_id for each in told(scene)] == ["b2", "b3", "b4"]
+
+    played(play)
+
+
+def test_another_pairings_news_are_not_told_to_this_one():
+    async def play(scene, loop):
+        await scene.paired()
+        await taken(scene, "m1")
+        scene.peer.dead = True
+        scene.spool.change("m1", claimed=CLAIMED)
+        await until(lambda: scene.copying.shadow == "", 5)
+        scene.put(State.VOID)
+        scene.peer.dead = False
+        scene.peer.batches.clear()
+        await scene.paired(epoch=8, shadow="relay-c")
+        await asyncio.sleep(1)
+        assert not told(scene)
+
+    played(play)
+
+
+def test_after_a_restart_what_is_untold_is_told_in_parts():
+    async def play(scene, loop):
+        number = await scene.spool.attach(SPOOL, "relay-b", 7)
+        await taken(scene, *(f"m{each:05}" for each in range(9_000)))
+        for row in scene.spool.rows.values():
+            row.pairing, row.finished = number, True
+        await scene.paired()
+        await until(lambda: all(row.told for row in scene.spool.rows.values()), 30)
+        assert scene.discarded == list(scene.spool.rows)
+        assert not scene.copied
+
+    played(play)
+
+
+@pytest.mark.parametrize(("state", "forgotten"), [(State.VOID, True), (State.SPARE, False), (State.HELD, False)])
+def test_of_a_pairing_nobody_can_adopt_the_other_end_need_not_hear(state, forgotten):
+    async def play(scene, loop):
+        number = await scene.spool.attach("33333333-3333-4333-8333-333333333333", OWNER, 7)
+        await taken(scene, "m1")
+        scene.spool.rows["m1"].pairing = number
+        await scene.paired(epoch=9)
+        scene.put(state, spool=scene.spool.known[0].spool, shadow=OWNER)
+        scene.spool.change("m1", finished=True)
+        await asyncio.sleep(5)
+        assert scene.spool.rows["m1"].told is forgotten
+        assert not told(scene)
+
+    played(play)
+
+
+def test_an_intent_that_must_be_there_is():
+    async def play(scene, loop):
+        await scene.paired()
+        await taken(scene, "m1")
+        start = loop.time()
+        assert scene.copying.may_intend(1)
+        assert await scene.copying.intend(1, INTENT)
+        assert loop.time() - start == pytest.approx(0.003)
+        assert told(scene) == [INTENT]
+        scene.peer.delay_s = 0.8
+        assert not await scene.copying.intend(1, INTENT)
+        scene.peer.dead = True
+        assert not await scene.copying.intend(1, INTENT)
+        await until(lambda: scene.copying.shadow == "")
+        assert not scene.copying.may_intend(1)
+        assert not await scene.copying.intend(1, INTENT)
+
+    played(play)
+
+
+@pytest.mark.parametrize(
+    ("state", "epoch", "spool", "free"),
+    [
+        (State.VOID, 7, SPOOL, True),
+        (State.SPARE, 8, SPOOL, True),
+        (State.HELD, 7, "33333333-3333-4333-8333-333333333333", False),
+        (State.VOID, 7, "33333333-3333-4333-8333-333333333333", True),
+        (State.LEAVING, 7, SPOOL, False),
+        (State.UNCLAIMED, 7, SPOOL, False),
+    ],
+)
+def test_where_nobody_need_know_of_an_intent(state, epoch, spool, free):
+    async def play(scene, loop):
+        number = await scene.spool.attach(spool, "relay-c", 7)
+        assert await scene.copying.intend(0, INTENT)
+        assert scene.copying.may_intend(0)
+        assert not scene.copying.may_intend(number), "not read yet"
+        assert not await scene.copying.intend(number, INTENT), "nothing is known of the pairing"
+        scene.put(state, epoch=epoch, spool=spool, shadow="relay-c")
+        assert await scene.copying.intend(number, INTENT) is free
+        assert scene.copying.may_intend(number) is free
+        assert not await scene.copying.intend(99, INTENT)
+        assert not scene.peer.entries
+
+    played(play, peer=dead())
+
+
+def dead():
+    peer = ScriptedPeer()
+    peer.dead = True
+    return peer
+
+
+def test_the_end_lets_the_other_side_hear_what_waits():
+    scenes = []
+
+    async def play(scene, loop):
+        scenes.append(scene)
+        await scene.paired()
+        await taken(scene, "m1")
+        scene.spool.change("m1", finished=True)
+
+    played(play)
+    (scene,) = scenes
+    assert scene.discarded == ["m1"]
+    assert scene.spool.rows["m1"].told
+    assert scene.copying.why == "closed"
