@@ -3,10 +3,12 @@
 import itertools
 import zlib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.spool.contract import Accepted
 from node.spool.journal import (
     BATCH_BYTES,
     BLOCK,
@@ -39,6 +41,23 @@ def segment(payloads, *, generation=1, first=1, void_from=0, under=b""):
 
 def numbers(found):
     return [batch.number for batch in found]
+
+
+def test_each_message_keeps_the_number_of_its_pairing():
+    arrivals = [arrival_of(Accepted(message=message(), body=b"x", pairing=n), 1) for n in (None, 0, 7)]
+    found, _ = arrivals_of(payload_of(arrivals))
+    assert [one.item.pairing for one in found] == [None, 0, 7]
+
+
+def test_a_batch_of_an_earlier_version_is_read():
+    """It had four fields a message."""
+    made = arrival_of(accepted(message(), b"hello"), 5)
+    payload = msgspec.msgpack.encode([[msgspec.Raw(made.facts), 5, "", b"hello"]])
+    found, unreadable = arrivals_of(payload)
+    assert unreadable == []
+    assert [(one.item.message, one.item.body, one.item.pairing) for one in found] == [
+        (made.item.message, b"hello", None)
+    ]
 
 
 def test_messages_come_back_as_they_were():
