@@ -61,7 +61,9 @@ class PairedVerbs(OperatorVerbs):
 
     async def attach(self, spool: str, shadow: str, epoch: int) -> int:
         """See the contract; raises SpoolFull, SpoolBroken."""
-        return int(await self._alone(attaching.attach, spool, shadow, epoch))
+        number = int(await self._alone(attaching.attach, spool, shadow, epoch))
+        self._entered = True
+        return number
 
     async def name_store(self, number: int, store: str) -> None:
         """See the contract; raises WrongRequest for a number nobody was given."""
