@@ -5,7 +5,7 @@ from typing import Final
 
 from coordinator.ownership.answers import Answer
 from coordinator.ownership.rows import Attached
-from coordinator.ownership.views import State, View
+from coordinator.ownership.views import End, State, View, end_of
 from coordinator.peers.contract import Peers
 from node.shadow.answering import DONE
 from node.shadow.bringer import TIMEOUT_S, Bringer
@@ -62,9 +62,9 @@ class Asking:
     # ---- what is settled ---------------------------------------------------------------------------------------------
 
     async def tell_settled(self, view: View, number: int) -> None:
-        """Tell the owner what is settled here of a pairing that is its own now, until it has heard."""
-        node = view.pairing.owner if view.pairing is not None else ""
-        while node and view.state in ANOTHERS and (ids := await self._spool.untold(number, IDS_MAX)):
+        """Tell the other end what is settled here, until it has heard; its sender tells what goes under its own."""
+        node = self._hearer(view)
+        while node and (ids := await self._spool.untold(number, IDS_MAX)):
             asked = Asked(**about(Attached(key=view.key, epoch=view.epoch)), ids=tuple(ids))
             letters = await self._ask(node, SETTLED, encoded(asked))
             if len(letters) != len(ids):
@@ -73,6 +73,15 @@ class Asking:
             await self._spool.told(heard)
             if len(heard) < len(ids):
                 return  # some are in flight there: said again later
+
+    def _hearer(self, view: View) -> str:
+        """Name whom to tell: the owner, or of what was adopted the spool's own node, if it is back."""
+        if view.pairing is None:
+            return ""
+        if view.state in ANOTHERS:
+            return view.pairing.owner
+        adopted = view.state is State.HELD and end_of(view.key, view.pairing, self._ownership.me) is End.COPY
+        return self._ownership.other_end(view.key) if adopted else ""
 
     async def _ask(self, node: str, route: str, body: bytes) -> str:
         return answer_of(await self._peers.ask(node, route, body, timeout_s=TIMEOUT_S)).said

@@ -26,7 +26,7 @@ ASK_BACK: Final = "copies-ask-back"
 
 IDS_MAX: Final = 1_000
 """Messages in one question."""
-PART_BYTES: Final = 1 << 20
+PART_BYTES: Final = 512 << 10
 """Octets of a body in one question."""
 BODY_MAX: Final[Mapping[str, int]] = {COMPARE: 256 << 10, SETTLED: 256 << 10, BRING: PART_BYTES + 2 * FACTS_BYTES_MAX}
 """For ``PeerServer(body_max=…)``, beside the receiver's."""

@@ -188,11 +188,14 @@ class Spares:
             await self._adopt(view)
 
     async def _again(self) -> None:
-        """What came into the spool under a pairing that became another's just then goes too."""
+        """Tell what is settled; what came into the spool under a pairing that became another's just then goes too."""
         for number, attached in (await owners.numbers(self._spool)).items():
             view = self._ownership.view(attached.key)
-            if view is None or view.state not in ANOTHERS or view.epoch != attached.epoch:
+            if view is None or view.epoch != attached.epoch:
                 continue
-            await self._asking.tell_settled(view, number)
-            if (await self._spool.here(number)).own:
-                await self._give(view)
+            try:
+                if view.state in ANOTHERS and (await self._spool.here(number)).own:
+                    await self._give(view)
+                await self._asking.tell_settled(view, number)
+            except (CoordinatorError, RelayError) as error:  # the others have their turn all the same
+                _log.info("pairing with %s is looked at again later: %s", attached.key.shadow, error)
