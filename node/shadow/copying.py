@@ -118,9 +118,10 @@ class Copying:
             self._protecting.touched(change.message_id)
             if change.finished:
                 self._notes.over(change.message_id)
-            # Of another pairing the spool remembers what was not told, until it is told or nobody need hear it.
             if change.pairing == self._sending.number:
                 self._tell(change, now_ms)
+            elif change.finished:  # remembered by the spool until it is told, or nobody need hear it
+                self._protecting.wanted()
 
     def _tell(self, change: Changed, now_ms: int) -> None:
         current = self._sending.current
@@ -131,8 +132,7 @@ class Copying:
         for entry in entries:
             current.sender.tell(entry)
         if change.finished:
-            current.discarded.add(change.message_id)
-            current.sender.discard(change.message_id)
+            current.discard((change.message_id,))
 
     # ---- what the sender says ----------------------------------------------------------------------------------------
 
@@ -150,9 +150,6 @@ class Copying:
     def heard(self, message_ids: Sequence[str]) -> None:
         """See ``sending.Events``."""
         self._notes.told(message_ids)
-        current = self._sending.current
-        if current is not None:
-            current.discarded.difference_update(message_ids)
 
     def unheard(self, number: int, what: Sequence[What]) -> None:
         """See ``sending.Events``; what another pairing's sender needs it copies anew."""

@@ -12,10 +12,11 @@ from typing import Final
 
 from node.errors import RelayError
 from node.policy.envelope import Copies
+from node.shadow.entries import Lines
 from node.shadow.notes import Notes
 from node.shadow.numbers import Numbers
 from node.shadow.outbox import Kept, Pace
-from node.shadow.sending import Current, Sending
+from node.shadow.sending import UNTOLD, Current, Sending
 from node.spool.contract import Accepted, BodyFile
 from node.spool.errors import MessageGone
 from node.spool.paired import PairedSpool, Standing
@@ -26,8 +27,6 @@ ANYWAY_S: Final = 10.0
 CHUNK: Final = 100
 PART_BYTES: Final = 1 << 20
 """Sent at once: what comes in at the door waits behind no more."""
-UNTOLD: Final = 4_000
-"""Discards sent again in one round."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,12 +78,13 @@ class Protecting:
     async def round(self) -> None:
         """Look once; raises SpoolBroken, SpoolFull, SpoolClosed."""
         await self._notes.flush()
-        await self._numbers.read()
-        await self._forget_untold()
-        current = self._sending.current
+        current, due = self._sending.current, self._is_due()
+        if due:
+            await self._numbers.read()
+            await self._forget_untold()
         if current is not None:
             await self._retell(current)
-            if self._is_due():
+            if due:
                 await self._protect(current)
         self.unprotected = max(0, await self._spool.unprotected() - len(self._notes))
 
@@ -101,12 +101,7 @@ class Protecting:
         """Discard again what an earlier sender left untold, oldest first, a part in each round."""
         if self._retold is current:
             return
-        ids = await self._spool.untold(current.number, UNTOLD)
-        fresh = [each for each in ids if each not in current.discarded]
-        for each in fresh:
-            current.discarded.add(each)
-            current.sender.discard(each)
-        if not fresh:
+        if not current.discard(await self._spool.untold(current.number, UNTOLD)):
             self._retold = current
 
     async def _forget_untold(self) -> None:
@@ -139,21 +134,20 @@ class Protecting:
             self._due |= any(each.moving for each in found)
             # No wait between this look and the call: what is void may be given back, what is in force may end.
             if ids and self._numbers.movable(number) and self._sending.counts(current.number):
-                await self._spool.reattach(ids, current.number)
-                await self._copy(current)
+                await self._copy(current, frozenset(await self._spool.reattach(ids, current.number)))
             if len(found) < CHUNK:
                 return
             after = found[-1].message.id
 
-    async def _copy(self, current: Current) -> None:
-        """Send what is attached to the pairing in force and not known to have arrived."""
+    async def _copy(self, current: Current, new: frozenset[str] = frozenset()) -> None:
+        """Send what is attached to the pairing in force and not known to be there; of *new* ones the history too."""
         after = ""
         try:
             while self._goes_on(current):
                 self._touched = set()
                 found = await self._spool.standing(current.number, after, CHUNK, unconfirmed=True)
                 for part in parts([each for each in found if self._is_alone(current, each)]):
-                    await self._send(current, part)
+                    await self._send(current, part, new)
                 if len(found) < CHUNK:
                     return
                 after = found[-1].message.id
@@ -166,8 +160,8 @@ class Protecting:
         self._due |= found.moving
         return not found.moving and not on_its_way
 
-    async def _send(self, current: Current, part: Sequence[Standing]) -> None:
-        sent = {}
+    async def _send(self, current: Current, part: Sequence[Standing], new: frozenset[str]) -> None:
+        sent: dict[str, asyncio.Future[Kept]] = {}
         for each in part:
             item = await self._whole(each)
             # A change that was told before its copy would be undone by it.
@@ -175,6 +169,8 @@ class Protecting:
                 self._due = True
             else:
                 sent[each.message.id] = current.sender.copy_soon(item, each.progress, patient=True)
+                if each.lines and each.message.id in new:
+                    current.sender.tell(Lines(message_id=each.message.id, lines=each.lines))
         if sent:
             await asyncio.wait(sent.values())
         for name, kept in sent.items():

@@ -106,6 +106,11 @@ class Sender:
         self._outbox.discard_later(message_id)
         self._gather()
 
+    def flush(self) -> None:
+        """Let what gathers go now."""
+        if not self.ended:
+            self._gathered()
+
     async def close(self) -> None:
         """Send what waits, as far as it is answered within ``copy_wait_s``, and end."""
         self._gathered()

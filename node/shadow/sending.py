@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,8 @@ PAUSE_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0
 WORKED_S: Final = 5.0
 """A sender that lived so long worked: the next one is begun soon."""
+UNTOLD: Final = 4_000
+"""Discards told at once that an earlier sender left untold."""
 NOBODY: Final = "no other node keeps copies of this one"
 
 _log = logging.getLogger(__name__)
@@ -40,12 +42,20 @@ class Current:
     discarded: set[str] = field(default_factory=set)
     """Settled messages told to it and not yet heard."""
 
+    def discard(self, message_ids: Iterable[str]) -> int:
+        """Tell that messages are settled, each once; how many were not told before."""
+        fresh = [each for each in message_ids if each not in self.discarded]
+        self.discarded.update(fresh)
+        for each in fresh:
+            self.sender.discard(each)
+        return len(fresh)
+
 
 class Events(Protocol):
     """Whom the life of senders is told to; the methods return at once."""
 
     def begun(self, current: Current) -> None:
-        """Copies go."""
+        """It can be told what was left; once before it is used and once when it is."""
         ...
 
     def late(self, number: int, message_id: str) -> None:
@@ -144,11 +154,16 @@ class Sending:
     async def _serve(self, target: View) -> None:
         """Begin, and return when the pairing is over; raises what ended the sending."""
         current = await self._begun(target)
+        try:
+            await self._catch_up(current)
+        except Exception:
+            self._leave(current)
+            raise
         if not same(self._pairs.target, target):
             self._leave(current)
             return
         self.current, self.why = current, ""
-        self._events.begun(current)
+        self._events.begun(current)  # what has happened since it caught up
         _log.info("copies go to %s, store %s", target.key.shadow, current.sender.store)
         while not current.sender.ended and self.current is current:
             await self._news()
@@ -161,29 +176,45 @@ class Sending:
         number = await self._spool.attach(key.spool, key.shadow, epoch)
         await self._numbers.read()
         self.number, self._view = number, target
-        current = Current(sender=self._made(target, number), number=number, view=target)
+        current = self._made(target, number)
         try:
             await current.sender.begin()
         except Refused as error:
             if error.said == CopiesLost.word:
                 self._pairs.copies_lost(key, epoch)
             raise
-        if current.sender.store != self._numbers.store(number):
-            # Before any copy counts: another store must be known as another one after a restart too.
-            await self._spool.name_store(number, current.sender.store)
         return current
 
-    def _made(self, target: View, number: int) -> Sender:
+    async def _catch_up(self, current: Current) -> None:
+        """Tell first what was left untold: discards make room, and a shadow without any ends what copies for it."""
+        if current.sender.store != self._numbers.store(current.number):
+            # Before any copy counts: another store must be known as another one after a restart too.
+            await self._spool.name_store(current.number, current.sender.store)
+        self._events.begun(current)
+        current.discard(await self._spool.untold(current.number, UNTOLD))
+        current.sender.flush()
+        while current.discarded and not current.sender.ended and same(self._pairs.target, current.view):
+            await self._news()
+
+    def _made(self, target: View, number: int) -> Current:
         attached = Attached(key=target.key, epoch=target.epoch)
         copy = target.pairing.copy if target.pairing is not None else ""
         link = Link(cluster=self._cluster, attached=attached, copy=copy, store=self._numbers.store(number))
+        discarded: set[str] = set()
+
+        def heard(message_ids: Sequence[str]) -> None:
+            discarded.difference_update(message_ids)
+            self._events.heard(message_ids)
+            self._looked.set()
+
         told = Told(
             ended=lambda _why: self._looked.set(),
             late=partial(self._events.late, number),
-            heard=self._events.heard,
+            heard=heard,
             unheard=partial(self._events.unheard, number),
         )
-        return Sender(self._peers, link, now_ms=self._now_ms, pace=self._pace, told=told)
+        sender = Sender(self._peers, link, now_ms=self._now_ms, pace=self._pace, told=told)
+        return Current(sender=sender, number=number, view=target, discarded=discarded)
 
     def _leave(self, current: Current) -> None:
         """Use a sender no more; it says what waits in its own time."""

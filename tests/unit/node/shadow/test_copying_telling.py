@@ -126,6 +126,24 @@ def test_what_waits_for_a_next_sender_is_bounded_and_the_oldest_goes(monkeypatch
     played(play)
 
 
+def test_what_happens_while_a_new_sender_catches_up_is_told_by_it():
+    async def play(scene, loop):
+        await scene.spool.attach(SPOOL, "relay-b", 7)
+        await taken(scene, "m1", "m2")
+        for row in scene.spool.rows.values():
+            row.pairing = 1
+        scene.spool.rows["m2"].finished = True
+        scene.peer.delay_s = 0.3
+        scene.put()
+        await until(lambda: scene.peer.batches)
+        scene.spool.change("m1", claimed=CLAIMED)
+        assert not scene.copying.shadow
+        await until(lambda: len(told(scene)) == 2, 1)
+        assert told(scene) == [Discard(message_ids=("m2",), at_ms=T0), INTENT]
+
+    played(play)
+
+
 def test_another_pairings_news_are_not_told_to_this_one():
     async def play(scene, loop):
         await scene.paired()
