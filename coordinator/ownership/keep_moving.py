@@ -53,6 +53,7 @@ class Moving:
         self._known, self._rows, self._hooks, self._sending, self._aligning = known, rows, hooks, sending, aligning
         self._session, self._now_ms = session, now_ms
         self._here: dict[PairKey, tuple[State, int, Here]] = {}
+        self._counted_ms: dict[PairKey, int] = {}
 
     # -- looking
 
@@ -73,9 +74,10 @@ class Moving:
 
     async def count(self, view: View) -> Here:
         """Count the rows of a view's epoch; raises what ``Rows`` raises."""
+        begun_ms = self._now_ms()
         here = await self._rows.here(view.key, view.epoch)
         here = replace(here, wanted=self.wanted.get(view.key) == view.revision)
-        self._here[view.key] = (view.state, view.epoch, here)
+        self._here[view.key], self._counted_ms[view.key] = (view.state, view.epoch, here), begun_ms
         return here
 
     def counted(self, view: View) -> Here | None:
@@ -95,11 +97,10 @@ class Moving:
             return True
         if view.state is not State.HELD or moves.other_end(view, self.scene(view.key)) is None:
             return False
-        here = self.counted(view)
-        if here is None:
+        here, since_ms = self.counted(view), self.leaving_ms or 0
+        if here is None or self._counted_ms[view.key] <= since_ms:
             return True
-        waits = self.leaving_ms is not None and self._now_ms() - self.leaving_ms < CONFIRM_MS
-        return here.own > 0 and (waits or not here.unconfirmed)
+        return here.own > 0 and (not here.unconfirmed or self._now_ms() - since_ms < CONFIRM_MS)
 
     def to_ask_back(self) -> list[tuple[str, PairKey, int]]:
         """Say whom to ask for which key, at which revision of it."""

@@ -221,14 +221,15 @@ class Node:
 
 
 class House:
-    """All of them, and what an operator says."""
+    """All of them, and what an operator says. ``store``: the one of all, or what gives each node its own."""
 
     def __init__(self, store, home, now_ms, names, *, sites=None):
         self.paused, self.dead = False, frozenset()
         self.nodes = {}
         for name in names:
             site = (sites or {}).get(name, name)
-            self.nodes[name] = Node(name, store, home, now_ms, Disk(f"disk-{name}"), self, site=site)
+            mine = store(name) if callable(store) else store
+            self.nodes[name] = Node(name, mine, home, now_ms, Disk(f"disk-{name}"), self, site=site)
 
     def start(self):
         for node in self.nodes.values():

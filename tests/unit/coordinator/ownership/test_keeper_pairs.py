@@ -279,6 +279,20 @@ def test_an_attempt_begun_while_it_is_decided_to_give_stops_the_giving(world):
     world(scenario)
 
 
+def test_what_came_in_just_before_leaving_is_counted_before_it_is_said_that_nothing_is_left(world):
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a, b = house.nodes.values()
+        await until(loop, lambda: a.keeper._moving.counted(a.keeper.target) is not None, 5)
+        a.take_in("m1")
+        a.keeper.leaving = True
+        assert not a.keeper.given
+        await until(loop, lambda: a.keeper.given, 5)
+        assert b.state(a.key("b")) is State.HELD
+
+    world(scenario)
+
+
 def test_rows_that_nobody_confirms_do_not_hold_up_a_leaving_node_for_ever(world):
     async def scenario(loop, house):
         await paired(loop, house)
