@@ -10,11 +10,11 @@ from node.policy.envelope import OnUnknown, RecipientState
 from node.shadow import adoption
 from node.shadow.adoption import Adoption
 from node.shadow.entries import Discard, Intent, Lines, Outcome, Piece, Progress
-from node.shadow.spooling import AdoptingSpool
 from node.shadow.sqlite import SqliteCopies
 from node.spool.contract import Filter, JourneyLine
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.rows import facts_of
+from node.spool.sqlite import SqliteSpool
 from tests.support.copies import attached, batch, copy
 from tests.support.copies_house import kept_ids
 from tests.support.spool_faults import Plan
@@ -32,7 +32,7 @@ class Node:
 
     def __init__(self, directory, connect_spool=None, connect_copies=None):
         more = {"connect": connect_spool} if connect_spool else {}
-        self.spool = AdoptingSpool(directory, now_ms=lambda: NOW, **more)
+        self.spool = SqliteSpool(directory, now_ms=lambda: NOW, **more)
         more = {"connect": connect_copies} if connect_copies else {}
         self.copies = SqliteCopies(directory / "copies", **more)
         self.arrived = 0
@@ -50,7 +50,9 @@ class Node:
         self.arrived += 1
 
     async def adopt(self):
-        return await Adoption(self.copies, self.spool, now_ms=lambda: NOW, arrived=self.told).run(PAIR, "relay-a")
+        number = await self.spool.attach(PAIR.key.spool, PAIR.key.shadow, PAIR.epoch)
+        adoption = Adoption(self.copies, self.spool, now_ms=lambda: NOW, arrived=self.told)
+        return await adoption.run(PAIR, number, "relay-a")
 
 
 @pytest.fixture
@@ -226,7 +228,7 @@ async def test_done_again_after_everything_was_taken_changes_nothing(node):
     made = message()
     await put(node, copied(made))
     row = (await node.copies.rows(PAIR, "", 1))[0]
-    assert await node.spool.adopt(made, row, BODY, "relay-a", NOW)
+    assert await node.spool.adopt(adoption.standing_of(row, 0), BODY, origin="relay-a", now_ms=NOW)
     start = attempt(made)
     assert await node.spool.claim(start)
     await node.spool.settle(settlement(start))

@@ -12,7 +12,7 @@ import pytest
 
 from node.policy.envelope import OnUnknown, RecipientState
 from node.shadow.adoption import Adoption
-from node.shadow.spooling import AdoptingSpool
+from node.spool.sqlite import SqliteSpool
 from tests.support.copies import OWNER, SHADOW, attached, view
 from tests.support.copies_house import CopiesHouse, kept_ids
 from tests.support.copies_owner import body_of
@@ -71,7 +71,7 @@ async def check(spool, copies, said):
 
 async def rounds(tmp_path, losses, seed):
     rng, house = random.Random(seed), CopiesHouse(tmp_path)
-    spool = AdoptingSpool(tmp_path / "there", now_ms=lambda: T0)
+    spool = SqliteSpool(tmp_path / "there", now_ms=lambda: T0)
     await spool.open(T0)
     try:
         copies = await house.store()
@@ -80,7 +80,8 @@ async def rounds(tmp_path, losses, seed):
             house.pairing["view"] = view()
             said = await lose(house, tmp_path / "lost", run, rng.randrange(20, 400))
             house.pairing["view"] = view(SHADOW)
-            done = await Adoption(copies, spool, now_ms=lambda: T0).run(PAIR, OWNER)
+            number = await spool.attach(PAIR.key.spool, PAIR.key.shadow, PAIR.epoch)
+            done = await Adoption(copies, spool, now_ms=lambda: T0).run(PAIR, number, OWNER)
             assert done.left == []
             assert await kept_ids(copies, PAIR) == []
             repeated = await check(spool, copies, said)
