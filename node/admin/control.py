@@ -42,6 +42,23 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     """Up to ten peer addresses seen with a weakness."""
 
 
+class CopiesView(msgspec.Struct, frozen=True, kw_only=True):
+    """Second copies of this node's mail, and whether what lies here may be sent."""
+
+    spool: str
+    """UUID of this disk."""
+    shadow: str
+    """Node that gets copies of what comes in now; empty: none does."""
+    why: str
+    """Why none does."""
+    unprotected: int
+    """Live messages not known to be kept twice."""
+    sending: bool
+    """Whether delivery is open: a session, or everybody's word, and mail that is this node's own."""
+    pairings: dict[str, str]
+    """``spool/shadow`` to the state of each pairing with this node at an end."""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The node in one page."""
 
@@ -59,6 +76,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ways: tuple[WayView, ...]
     configuration: str
     """Hash of the configuration in force."""
+    copies: CopiesView | None = None
+    """None: a node without peers."""
 
 
 class Control(Protocol):

@@ -72,6 +72,7 @@ class NodeControl:
             connections=sum(way.connections for way in ways),
             ways=tuple(ways),
             configuration=node.loaded.text_hash,
+            copies=node.protection.shown() if node.protection is not None else None,
         )
 
     def ways(self) -> list[WayView]:

@@ -1,7 +1,8 @@
 """When this node may send: it has a session, or everybody's word that the store is silent, *and* its mail is its own.
 
 After every begin of a session the pairings are claimed and rows brought in line before anything is attempted
-(coordination-review §3, Return). While the store is silent for all, the other ends must say that they took nothing over.
+(coordination-review §3, Return). While the store is silent for all, the other ends must say that they took
+nothing over.
 While mail is given away, nothing is attempted either. Decides nothing else.
 """
 
@@ -52,7 +53,7 @@ class Gate:
         self._asking: asyncio.Task[None] | None = None
         self.open = False
 
-    def session(self, lives: bool) -> None:  # noqa: FBT001 - news of one fact
+    def session(self, lives: bool) -> None:
         """Hear whether this node may send as far as session and silence are concerned."""
         self._session = lives
         self.look()

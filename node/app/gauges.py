@@ -7,8 +7,16 @@ from node.m365.tokens import TokenState
 from node.telemetry.contract import Telemetry
 
 
-def refresh(telemetry: Telemetry, budgets: Iterable[BudgetUse], tokens: Iterable[TokenState], now_ms: int) -> None:
-    """Set every such gauge once."""
+def refresh(
+    telemetry: Telemetry,
+    budgets: Iterable[BudgetUse],
+    tokens: Iterable[TokenState],
+    now_ms: int,
+    *,
+    unprotected: int = 0,
+) -> None:
+    """Set every such gauge once. ``unprotected``: messages of a cluster's node that lie here alone."""
+    telemetry.gauge("relay_unprotected", unprotected)
     for use in budgets:
         telemetry.gauge("relay_budget_used", use.used, scope=use.scope, kind=use.kind)
         telemetry.gauge("relay_budget_limit", use.limit, scope=use.scope, kind=use.kind)

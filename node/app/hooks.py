@@ -40,6 +40,9 @@ def hooks_of(node: "Node") -> Hooks:
         part=lambda: delivery(Delivery.part),
         unfence=unfence,
         drained=node.drain_wished,
+        owned=node.owned,
+        arrived=lambda: delivery(Delivery.wake),
+        unprotected=lambda message: node.telemetry.count("relay_unprotected_accepted", client=message.client),
         date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),
         readiness=lambda: node.control.readiness(),  # noqa: PLW0108 - the control comes after the hooks
         loaded=lambda: node.loaded,

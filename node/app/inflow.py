@@ -5,21 +5,23 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from node.intake.local import Store
 from node.policy.envelope import NewMessage, lane_of
-from node.spool.contract import Accepted, Spool
+from node.spool.contract import Accepted
 
 
 class Inflow:
     """What the door may do with the spool: append, and ask where a large body goes."""
 
-    def __init__(self, spool: Spool, wake: Callable[[Iterable[str]], None]) -> None:
+    def __init__(self, store: Store, wake: Callable[[Iterable[str]], None]) -> None:
         """Keep where mail goes."""
-        self._spool = spool
+        self.store = store
+        """The spool, or what stands before it in a cluster."""
         self._wake = wake
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """Make one message durable, then let delivery look at its lanes."""
-        stored = self._spool.append_soon(item)
+        stored = self.store.append_soon(item)
         stored.add_done_callback(partial(self._stored, item.message))
         return stored
 
@@ -30,5 +32,5 @@ class Inflow:
             self._wake({lane_of(message, recipient.direction) for recipient in message.recipients})
 
     def new_body_path(self, message_id: str) -> Path:
-        """Ask the spool."""
-        return self._spool.new_body_path(message_id)
+        """Ask the store."""
+        return self.store.new_body_path(message_id)

@@ -23,6 +23,7 @@ from coordinator.signing import Signer
 from node.admin.control import Readiness
 from node.app import clustered
 from node.app.clustered import ClusterSide, Membership
+from node.app.protection import BODY_MAX, Around, Protection
 from node.cluster import clocks
 from node.cluster.clocks import ClockHooks, Clocks, Date
 from node.cluster.limits import BudgetLimits
@@ -33,8 +34,10 @@ from node.cluster.together import ClusterBudgets
 from node.cluster.wished_parks import ParkHooks, WishedParks
 from node.cluster.wishes import Wishes
 from node.delivery.clock import steady_ms, wall_ms
+from node.policy.envelope import NewMessage
 from node.policy.health import Change, HealthBook
 from node.settings.reader import Loaded
+from node.spool.sqlite import SqliteSpool
 
 DRAIN_LOOK_S: Final = 0.2
 CLOSE_S: Final = 2.0
@@ -59,6 +62,12 @@ class Hooks:
     unfence: Callable[[], None]
     drained: Callable[[bool], None]
     """Whether an operator wishes this node drained."""
+    owned: Callable[[], None]
+    """Whether mail may be taken in, or what there is to say of copies, may have changed."""
+    arrived: Callable[[], None]
+    """There is mail to deliver that came in by no door."""
+    unprotected: Callable[[NewMessage], None]
+    """A 250 rests on this machine alone."""
     date: Date
     """What time it is at the upstream."""
     readiness: Callable[[], Readiness]
@@ -114,8 +123,9 @@ class Member:
             wall_ms=wall_ms,
         )
         self.side = ClusterSide(self._membership())
-        own = {clocks.ROUTE: self.clocks.answer, clustered.ROUTE: self.side.glance}
-        self._server = PeerServer(pki, cluster.name, self.nodes, own | self.together.routes(), alarm=self._alarm)
+        self._pki = pki
+        self._server: PeerServer | None = None
+        self._protection: Protection | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     # What the parts ask -----------------------------------------------------------------------------------------------
@@ -153,9 +163,31 @@ class Member:
 
     # Life -------------------------------------------------------------------------------------------------------------
 
+    def protect(self, spool: SqliteSpool) -> Protection:
+        """Build what keeps second copies, on an open spool; before ``start``."""
+        hooks = self._hooks
+        around = Around(
+            node=self.node,
+            cluster=self._cluster,
+            joined=self.joined,
+            peers=self.peers,
+            wishes=self.wishes,
+            nodes=self.nodes,
+            freely=self.together.silence.active,
+            arrived=hooks.arrived,
+            changed=hooks.owned,
+            unprotected=hooks.unprotected,
+            on_open=hooks.unfence,
+            on_shut=hooks.fence,
+        )
+        self._protection = Protection(around, spool)
+        return self._protection
+
     async def start(self, book: HealthBook, tenants: Callable[[], Collection[str]]) -> None:
-        """Answer peers, begin the session, share the health book. Delivery stays fenced until the session lives."""
-        hooks, joined = self._hooks, self.joined
+        """Answer peers, begin the session, share the health book. Delivery stays fenced until its mail is its own."""
+        hooks, joined, protection = self._hooks, self.joined, self._protection
+        assert protection is not None  # noqa: S101 - the order of calls
+        await protection.open()
         self.together.holds.load()
         fence = self.together.fence
         fence.on_lost, fence.on_part, fence.on_live = self._lost, hooks.part, self._live
@@ -174,12 +206,17 @@ class Member:
         parked = WishedParks(book, self.wishes, parks)
         self.wishes.follow(joined.feed)
         health.follow(joined.feed)
-        await self._listen()
-        runs = [joined.run, self._budgets, health.run, parked.run, self.clocks.run, self._drains]
+        await self._listen(protection)
+        runs = [joined.run, self._budgets, health.run, parked.run, self.clocks.run, protection.run, self._drains]
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
 
-    async def _listen(self) -> None:
+    async def _listen(self, protection: Protection) -> None:
         address, port = str(self._cluster.nodes[self.node].address), self._cluster.ports.node
+        own = {clocks.ROUTE: self.clocks.answer, clustered.ROUTE: self.side.glance}
+        routes = own | self.together.routes() | protection.routes()
+        self._server = PeerServer(
+            self._pki, self._cluster.name, self.nodes, routes, body_max=BODY_MAX, alarm=self._alarm
+        )
         try:
             await self._server.start(address, port)
         except OSError as error:
@@ -209,7 +246,10 @@ class Member:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.close()
+        if self._protection is not None:
+            await self._protection.close()
+        if self._server is not None:
+            await self._server.close()
         await self.peers.close()
         await self.joined.close(timeout_s=CLOSE_S)
 
@@ -233,11 +273,15 @@ class Member:
 
     def _live(self) -> None:
         _log.info("may send: a session, or everybody's word that the store is silent")
-        self._hooks.unfence()
+        self._session_lives(True)
 
     def _lost(self) -> None:
         _log.warning("may not send: no session, and not everybody's word that the store is silent")
-        self._hooks.fence()
+        self._session_lives(False)
+
+    def _session_lives(self, lives: bool) -> None:
+        if self._protection is not None:
+            self._protection.gate.session(lives)
 
     def _alarm(self, text: str) -> None:
         _log.error("%s", text, extra={"alarm": True})

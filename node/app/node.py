@@ -17,6 +17,7 @@ from node.app.levels import LevelWatch, memory_limit_bytes
 from node.app.limits import budget_limits
 from node.app.member import Member
 from node.app.parts import apps_of, marks_of, plans_of
+from node.app.protection import Protection
 from node.cluster.budgets import EmbeddedBudgets
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
@@ -37,6 +38,8 @@ from node.telemetry import build
 from node.tls.expiry import expiries
 
 KEEP_EVERY_S: Final = 10.0
+HAND_OVER_S: Final = 5.0
+"""How long giving mail to other nodes may take at a stop."""
 HOUSEKEEPING_EVERY_S: Final = 600.0
 PRUNE_BATCH: Final = 1_000
 GAUGES_EVERY_S: Final = 5.0
@@ -70,8 +73,10 @@ class Node:
         self._plans = plans_of(settings, self.hostname)
         self.delivery: Delivery | None = None
         self.intake: Front | None = None
-        inflow = Inflow(self.spool, self._wake)
-        self.door = LocalDoor(inflow, self.budgets, verifier=self.authenticator)
+        self.protection: Protection | None = None
+        """Who keeps second copies; None: this node has no peers, or has not started."""
+        self._inflow = Inflow(self.spool, self._wake)
+        self.door = LocalDoor(self._inflow, self.budgets, verifier=self.authenticator)
         self.levels = LevelWatch(
             self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
         )
@@ -113,6 +118,9 @@ class Node:
         self.budgets.rebuild(attempts, steady_ms(), kept=kept, host_since_ms=host_since_ms)
         stack.push_async_callback(self._keep)
         self.health = self.keeping.standings()
+        if self.member is not None:
+            self.protection = self._inflow.store = self.member.protect(self.spool)
+            self._shut(Shut.NO)
         self.delivery = self._delivery()
         await self.delivery.start()
         if self.member is not None:
@@ -120,6 +128,7 @@ class Node:
             stack.push_async_callback(self.member.close)
             await self.member.start(self.health, lambda: tuple(self.settings.tenants))
             self.control.cluster = self.member.side
+            stack.push_async_callback(self._hand_over)
         stack.push_async_callback(self._end_delivery)
         await self.admin.start_socket(settings.runtime / "admin.sock")
         await self.admin.start_port(str(settings.admin.address), settings.admin.port)
@@ -184,6 +193,11 @@ class Node:
         if self.intake is not None:
             await self.intake.drain(self._left_s() / 2)
 
+    async def _hand_over(self) -> None:
+        """Another node that has this one's mail shall deliver it, instead of waiting for a return."""
+        if self.protection is not None and not await self.protection.give(min(HAND_OVER_S, self._left_s() / 2)):
+            _log.warning("not all mail was given to other nodes; they take it over when this node is gone for a while")
+
     async def _end_delivery(self) -> None:
         if self.delivery is not None:
             await self.delivery.close(self._left_s())
@@ -205,7 +219,8 @@ class Node:
             health=self.health,
             on_change=self._standing_changed,
             digest=digest_with(key_in(self.settings.spool / "kept")),
-            may_send=self.member.budgets.may_send if self.member is not None else always,
+            may_send=self._may_send if self.member is not None else always,
+            second=self.protection,
         )
         return Delivery(self._plans, wiring)
 
@@ -220,15 +235,26 @@ class Node:
         if self.delivery is not None:
             self.delivery.freed(account)
 
+    def _may_send(self) -> bool:
+        protection, member = self.protection, self.member
+        return protection is not None and member is not None and protection.gate.open and member.budgets.may_send()
+
     def _shut(self, shut: Shut) -> None:
         self._shut_by = shut
-        self.door.set_state(DoorState(accepting=not shut, reason=shut.value, draining=self.drained))
+        reason = shut.value or (self.protection.obstacle if self.protection is not None else "")
+        self.door.set_state(DoorState(accepting=not reason, reason=reason, draining=self.drained))
+
+    def owned(self) -> None:
+        """Hear that what may be taken in, or what there is to say of copies, may have changed."""
+        self._shut(self._shut_by)
 
     def drain_wished(self, wished: bool) -> None:
         """Take no new mail while an operator wishes this node drained."""
         if wished != self.drained:
             self.drained = wished
             self._shut(self._shut_by)
+            if self.protection is not None:
+                self.protection.keeper.leaving = wished
 
     def _standing_changed(self, change: Change) -> None:
         self.standing_logged(change)
@@ -287,4 +313,6 @@ class Node:
             self.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - wall_ms()) / 1000, certificate=name)
 
     def _gauges(self) -> None:
-        refresh(self.telemetry, self.budgets.use(steady_ms()), self.tokens.states(), wall_ms())
+        alone = self.protection.copying.unprotected if self.protection is not None else 0
+        uses = self.budgets.use(steady_ms())
+        refresh(self.telemetry, uses, self.tokens.states(), wall_ms(), unprotected=alone)

@@ -56,7 +56,19 @@ def _page(seen: dict[str, Any]) -> None:
         console.print(styled(f"oldest {priority}: {show_span((now_ms() - oldest) / 1000)}"))
     console.print(f"attempts in progress: {seen['attempts']}, connections: {seen['connections']}")
     console.print(f"configuration: {styled(seen['configuration'][:12])}")
+    if seen.get("copies") is not None:
+        _copies(seen["copies"])
     _ways(seen["ways"])
+
+
+def _copies(copies: dict[str, Any]) -> None:
+    """Say where second copies go and how much lies here alone."""
+    where = styled(copies["shadow"], "green") if copies["shadow"] else f"{styled('nowhere', 'red')}: "
+    console.print(f"second copies: {where}{'' if copies['shadow'] else styled(copies['why'])}")
+    if copies["unprotected"]:
+        console.print(f"{styled('unprotected', 'yellow')}: {copies['unprotected']} messages lie on this machine alone")
+    if not copies["sending"]:
+        console.print(styled("sends nothing now: no session, or mail here may be another node's", "yellow"))
 
 
 def _ways(ways: list[dict[str, Any]]) -> None:

@@ -65,6 +65,10 @@ CATALOGUE: tuple[Metric, ...] = (
     _metric("relay_budget_used", Kind.GAUGE, "1", "scope kind", "units of a limit in use"),
     _metric("relay_budget_limit", Kind.GAUGE, "1", "scope kind", "size of a limit"),
     _metric("relay_breaker_resting", Kind.GAUGE, "1", "scope", "1 while a path, account or pair rests"),
+    _metric("relay_unprotected", Kind.GAUGE, "{message}", "", "live messages of a cluster not known to be kept twice"),
+    _metric(
+        "relay_unprotected_accepted", Kind.COUNTER, "{message}", "client", "messages answered 250 without a second copy"
+    ),
     _metric("relay_door_open", Kind.GAUGE, "1", "", "1 while mail is accepted"),
     _metric("relay_token_expiry_seconds", Kind.GAUGE, "s", "tenant", "time until the newest token ends"),
     _metric("relay_token_failures", Kind.COUNTER, "{try}", "tenant reason", "token requests that failed"),

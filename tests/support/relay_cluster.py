@@ -24,9 +24,9 @@ class RelayCluster:
 
     def __init__(
         self, home: Path, cloud: Simulated, accounts: dict[str, dict], *, timing: str = "fast",
-        coordinators: bool = False, **changes,
+        coordinators: bool = False, copies: str = "one", **changes,
     ):  # fmt: skip
-        self.home, self.cloud, self.coordinators = home, cloud, coordinators
+        self.home, self.cloud, self.coordinators, self.copies = home, cloud, coordinators, copies
         self.accounts, self.timing, self.changes = accounts, timing, changes
         self.nodes: dict[str, RelayProcess] = {}
         self.gates: dict[str, Gates] = {}
@@ -73,7 +73,7 @@ class RelayCluster:
             "nodes": {each: {"site": "dc1", "address": self.address(each)} for each in NAMES},
             "etcd": [f"http://127.0.0.1:{port}" for port in self.gates[name].ports],
             "pki": str(self.authority.write(self.home / name / "pki", name, addresses=[self.address(name)])),
-            "copies": "one",
+            "copies": self.copies,
             "timing": self.timing,
         }
         plain["coordinator"] = {"state": str(self.home / name / "coordinator")}

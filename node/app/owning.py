@@ -1,0 +1,62 @@
+"""The question between nodes whether one owns a pairing, asked while the store is silent for all (``freely.py``)."""
+
+from typing import Final
+
+import msgspec
+
+from coordinator.errors import CoordinatorError
+from coordinator.ownership.keep_words import Ask
+from coordinator.ownership.keeper import Keeper, Word
+from coordinator.ownership.records import PairKey
+from coordinator.peers.contract import Handler, PeerError, Peers
+
+ROUTE: Final = "owned"
+ANSWER_S: Final = 1.0
+
+
+class SpoolInUse(CoordinatorError):  # noqa: N818 - a state of affairs
+    """A spool must not be used here: another node has it, or what the store says of it is not understood."""
+
+    temporary = False
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask whether one owns a pairing's epoch, or may."""
+
+    spool: str
+    shadow: str
+    epoch: int
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the other end knows."""
+
+    owned: bool
+
+
+def asks(peers: Peers) -> Ask:
+    """Make what asks a node; no answer, or one that cannot be read, is None."""
+
+    async def ask(node: str, key: PairKey, epoch: int) -> Word | None:
+        question = msgspec.json.encode(Question(spool=key.spool, shadow=key.shadow, epoch=epoch))
+        try:
+            answer = await peers.ask(node, ROUTE, question, timeout_s=ANSWER_S)
+            return Word(owned=msgspec.json.decode(answer, type=Reply).owned)
+        except (PeerError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    return ask
+
+
+def answers(keeper: Keeper) -> Handler:
+    """Make what answers; a question that cannot be read is answered so that nobody goes on because of it."""
+
+    async def answer(node: str, body: bytes) -> bytes:  # noqa: ARG001 - all may ask
+        try:
+            asked = msgspec.json.decode(body, type=Question)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.encode(Reply(owned=True))
+        word = keeper.word(PairKey(spool=asked.spool, shadow=asked.shadow), asked.epoch)
+        return msgspec.json.encode(Reply(owned=word.owned))
+
+    return answer

@@ -1,0 +1,259 @@
+"""Second copies of a node in a cluster: builds the parts on an open spool, runs them, gives mail away at the end.
+
+Ownership (``coordinator/ownership``) says whose mail is whose, ``Copying`` stands before the spool at the door,
+``Spares`` keeps rows in line, ``Receiver`` takes what others send here. Decides nothing.
+"""
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coordinator.joining import Joined
+from coordinator.ownership.keeper import Hooks as KeeperHooks
+from coordinator.ownership.keeper import Keeper
+from coordinator.ownership.moves import Here as Counted
+from coordinator.ownership.peers import Candidate
+from coordinator.ownership.records import PairKey
+from coordinator.ownership.spools import Verdict
+from coordinator.ownership.views import Me, View
+from coordinator.peers.contract import Handler, Peers
+from coordinator.settings.cluster import Cluster
+from node.admin.control import CopiesView
+from node.app import owning
+from node.app.candidates import candidates
+from node.app.gate import Gate
+from node.cluster.wishes import Wishes
+from node.delivery.clock import wall_ms
+from node.delivery.second import Intention
+from node.policy.envelope import NewMessage
+from node.shadow import questions, receiver
+from node.shadow.copying import Copying
+from node.shadow.entries import Intent
+from node.shadow.receiver import Receiver
+from node.shadow.spares import Spares
+from node.shadow.sqlite import SqliteCopies
+from node.spool.contract import Accepted
+from node.spool.sqlite import SqliteSpool
+
+COPIES: Final = "copies"
+"""Directory inside the spool's."""
+LOOK_S: Final = 0.02
+BODY_MAX: Final[Mapping[str, int]] = {**receiver.BODY_MAX, **questions.BODY_MAX}
+"""For the peer server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What of the cluster and the node the parts need."""
+
+    node: str
+    cluster: Cluster
+    joined: Joined
+    peers: Peers
+    wishes: Wishes
+    nodes: Callable[[], Iterable[str]]
+    """The list in force."""
+    freely: Callable[[], bool]
+    """Whether everybody's word stands in for a session."""
+    arrived: Callable[[], None]
+    """There is mail to deliver that came in by no door."""
+    changed: Callable[[], None]
+    """Whether mail may be taken in may have changed."""
+    unprotected: Callable[[NewMessage], None]
+    """A 250 rests on this machine alone."""
+    on_open: Callable[[], None]
+    on_shut: Callable[[], None]
+
+
+class Protection:
+    """Implements ``node.delivery.second.Second`` and the keeper's ``Rows``, and is the door's store."""
+
+    def __init__(self, around: Around, spool: SqliteSpool) -> None:
+        """Build everything on an open spool; ``open`` opens the copy store."""
+        self._around = around
+        self._refused: Future[None] = asyncio.get_running_loop().create_future()
+        joined, cluster = around.joined, around.cluster
+        me = Me(node=around.node, spool=spool.spool_id)
+        self.copies = SqliteCopies(spool.directory / COPIES)
+        self.keeper = keeper = Keeper(
+            me,
+            self,
+            self._hooks(),
+            session=joined.session,
+            feed=joined.feed,
+            store=joined.store,
+            keys=joined.keys,
+            site=joined.record.site,
+        )
+        self.copying = Copying(
+            spool, around.peers, keeper, cluster=cluster.name, now_ms=wall_ms, on_unprotected=around.unprotected
+        )
+        self.spares = Spares(
+            self.copies, spool, around.peers, keeper, now_ms=wall_ms, arrived=around.arrived, taking=self.taking
+        )
+        here = receiver.Here(
+            cluster=cluster.name,
+            me=lambda: me,
+            view=keeper.view,
+            owned=self.spares.owned,
+            begun=self.spares.begun,
+            judged=lambda: keeper.judged,
+        )
+        self._receiver = Receiver(self.copies, here)
+        self.gate = Gate(
+            keeper,
+            freely=around.freely,
+            agreed=lambda: keeper.agreed(owning.asks(around.peers)),
+            on_open=around.on_open,
+            on_shut=around.on_shut,
+        )
+        spool.on_changed = self.copying.changed
+        joined.session.publish(spool=me.spool)
+
+    def _hooks(self) -> KeeperHooks:
+        book = self._around.wishes.book
+        return KeeperHooks(
+            candidates=self._candidates,
+            paused=lambda: book.pause(wall_ms()) is not None,
+            dead=frozenset,
+            changed=self._changed,
+            refuse=self._refuse,
+        )
+
+    def _candidates(self) -> Iterable[Candidate]:
+        around, now_ms = self._around, wall_ms()
+        sites = {name: about.site for name, about in around.cluster.nodes.items()}
+        draining = around.wishes.book.drain
+        return candidates(
+            around.joined.feed.items,
+            around.joined.keys,
+            frozenset(around.nodes()),
+            sites,
+            lambda node: draining(node, now_ms) is not None,
+        )
+
+    def _changed(self) -> None:
+        self.copying.look()
+        self.gate.look()
+        self._around.changed()
+
+    def _refuse(self, text: str) -> None:
+        if not self._refused.done():
+            self._refused.set_exception(owning.SpoolInUse(text))
+
+    # ---- for show ----------------------------------------------------------------------------------------------------
+
+    @property
+    def obstacle(self) -> str:
+        """Say why no mail is taken in: the spool was not judged yet, or is an older copy; empty: it may be."""
+        keeper = self.keeper
+        if keeper.judged:
+            return ""
+        verdict = keeper.verdict
+        if verdict is not None and verdict.verdict is Verdict.BEHIND:
+            return f"quarantined: {verdict.text}"
+        return "joining"
+
+    def shown(self) -> CopiesView:
+        """Give what there is to see."""
+        views = {f"{view.key.spool}/{view.key.shadow}": view.state.value for view in self.keeper.views()}
+        copying = self.copying
+        return CopiesView(
+            spool=self.keeper.me.spool,
+            shadow=copying.shadow,
+            why=copying.why,
+            unprotected=copying.unprotected,
+            sending=self.gate.open,
+            pairings=views,
+        )
+
+    # ---- the door and delivery ---------------------------------------------------------------------------------------
+
+    def append_soon(self, item: Accepted) -> "Future[None]":
+        """Keep a message here and on another machine, as it wants."""
+        return self.copying.append_soon(item)
+
+    def new_body_path(self, message_id: str) -> Path:
+        """Say where a large body is written before."""
+        return self.copying.new_body_path(message_id)
+
+    async def append(self, item: Accepted) -> None:
+        """See Second."""
+        await self.copying.append_soon(item)
+
+    def taking(self, message_id: str) -> bool:
+        """See Second."""
+        return self.copying.taking(message_id)
+
+    def may_intend(self, pairing: int) -> bool:
+        """See Second."""
+        return self.copying.may_intend(pairing)
+
+    async def intend(self, about: Intention) -> bool:
+        """See Second."""
+        intent = Intent(
+            message_id=about.message_id, attempt_id=about.attempt_id, indexes=about.indexes, dot_ms=about.dot_ms
+        )
+        return await self.copying.intend(about.pairing, intent)
+
+    # ---- what the keeper asks ----------------------------------------------------------------------------------------
+
+    async def told(self) -> int:
+        """See Rows."""
+        return await self.spares.told()
+
+    async def sequence(self) -> int:
+        """See Rows."""
+        return await self.spares.sequence()
+
+    async def tell(self, sequence: int) -> None:
+        """See Rows."""
+        await self.spares.tell(sequence)
+
+    async def here(self, key: PairKey, epoch: int) -> Counted:
+        """See Rows."""
+        return await self.spares.here(key, epoch)
+
+    async def align(self, view: View) -> None:
+        """See Rows."""
+        await self.spares.align(view)
+
+    # ---- life --------------------------------------------------------------------------------------------------------
+
+    def routes(self) -> dict[str, Handler]:
+        """Give what other nodes may ask."""
+        return {**self._receiver.routes(), **self.spares.routes(), owning.ROUTE: owning.answers(self.keeper)}
+
+    async def open(self) -> None:
+        """Open the copy store. Raises SpoolUnusable, SpoolFull, SpoolBroken."""
+        await self.copies.open(wall_ms())
+
+    async def run(self) -> None:
+        """Keep everything going until cancelled; raises SpoolInUse when this spool must not be used here."""
+        async with asyncio.TaskGroup() as together:
+            for part in (self.keeper, self.copying, self.spares):
+                together.create_task(part.run())
+            together.create_task(self._until_refused())
+
+    async def _until_refused(self) -> None:
+        await asyncio.shield(self._refused)
+
+    async def give(self, within_s: float) -> bool:
+        """Give everything away that another node has too; False when that took too long."""
+        self.keeper.leaving = True
+        try:
+            async with asyncio.timeout(within_s):
+                while not self.keeper.given:  # noqa: ASYNC110 - what changes it comes from many sides
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Let the other end hear what waits; close the copy store. ``run`` has ended."""
+        await self.gate.close()
+        await self.copying.close()
+        await self.copies.close()

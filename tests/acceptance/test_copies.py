@@ -1,0 +1,80 @@
+"""A 250 that two machines hold, with real processes: nodes die with their disks, freeze, are cut off, drain, return."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_kill import all_receipts, reconciled
+from tests.support.relay_cluster import NAMES, RelayCluster
+from tests.support.simulated import WIDE, Simulated, directory
+from tests.support.world import QUICK, client, until
+
+ACCOUNTS = [f"relay{number}" for number in range(1, 7)]
+SLOW = {"latency": "400ms", "latency_longest": "2s"}
+
+
+@contextmanager
+def three_nodes(home: Path, *, timing=SLOW, copies: str = "preferred", accounts=ACCOUNTS):
+    limits = {"rate": "1000000/min", "sessions": 3, "recipients": "1000000/24h"}
+    changes = {"plans": {"quick": {"retry": QUICK}}, "clients": {"apps": client("127.0.0.0/8", plan="quick")}}
+    with Simulated(home / "sim", directory(accounts, limits=WIDE, timing=timing)) as cloud:
+        options = {name: {"limits": limits} for name in accounts}
+        with RelayCluster(home, cloud, options, copies=copies, **changes) as cluster:
+            yield cluster, cloud
+
+
+def send(cluster: RelayCluster, ledger: Path, name: str, count: int, *more: str) -> subprocess.Popen:
+    node = cluster.nodes[name]
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "node.rehearsal", "load", "--server", f"{cluster.address(name)}:{node.port()}",
+            "--ledger", str(ledger), "--count", str(count), "--sessions", "10", "--per-connection", "20",
+            "--run", name, *more,
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def sent(sending: subprocess.Popen, bound_s: float = 60) -> None:
+    said = sending.communicate(timeout=bound_s)
+    assert sending.returncode == 0, said
+
+
+def protected(cluster: RelayCluster, name: str) -> bool:
+    copies = cluster.nodes[name].status()["copies"]
+    return bool(copies["shadow"]) and not copies["unprotected"]
+
+
+def accepted(ledger: Path) -> int:
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return sum(json.loads(line)["result"] == "accepted" for line in lines)
+
+
+@pytest.mark.timeout(180)
+def test_what_a_destroyed_node_had_accepted_is_delivered_by_its_shadow(tmp_path):
+    ledger = tmp_path / "ledger"
+    with three_nodes(tmp_path) as (cluster, cloud):
+        dead = cluster.nodes[NAMES[0]]
+        until(lambda: protected(cluster, NAMES[0]), 30)
+        sent(send(cluster, ledger, NAMES[0], 400))
+        delivered = cloud.stats()["messages"]["accepted"]
+        dead.kill()
+        shutil.rmtree(dead.home / "spool")
+        killed_ms = time.time_ns() // 1_000_000
+        assert delivered < 300, "there must be mail left to take over"
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 400, 60)
+        resumed = [one["at_ms"] for one in all_receipts(cloud) if one["at_ms"] > killed_ms + 1_000]
+        code, result = reconciled(cloud, ledger)
+    print(
+        f"\n{delivered} of 400 delivered before the node was destroyed; the shadow went on after"
+        f" {(min(resumed) - killed_ms) / 1000:.1f} s; lost {len(result['lost'])}, duplicated {len(result['duplicated'])}"
+    )
+    assert result["lost"] == []
+    assert code in (0, 1)
+    assert len(result["duplicated"]) <= 40
