@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
+from node.app.chores import Chores
 from node.app.control import NodeControl
 from node.app.digest import digest_with, key_in
-from node.app.gauges import refresh
 from node.app.hooks import hooks_of
 from node.app.inflow import Inflow
 from node.app.keeping import Keeping
@@ -35,15 +35,9 @@ from node.settings.reload import compare
 from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
-from node.tls.expiry import expiries
 
-KEEP_EVERY_S: Final = 10.0
 HAND_OVER_S: Final = 5.0
 """How long giving mail to other nodes may take at a stop."""
-HOUSEKEEPING_EVERY_S: Final = 600.0
-PRUNE_BATCH: Final = 1_000
-GAUGES_EVERY_S: Final = 5.0
-CERTIFICATES_EVERY_S: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +76,7 @@ class Node:
         )
         self.control = NodeControl(self)
         self.admin = AdminServer(self.control)
+        self.chores = Chores(self)
         self.draining = False
         self.drained = False
         """An operator wishes this node drained: it takes no mail and is not ready, but delivers what it has."""
@@ -116,7 +111,7 @@ class Node:
         attempts = await self.spool.recover(wall_ms())
         kept = self.keeping.counters()
         self.budgets.rebuild(attempts, steady_ms(), kept=kept, host_since_ms=host_since_ms)
-        stack.push_async_callback(self._keep)
+        stack.push_async_callback(self.chores.keep)
         self.health = self.keeping.standings()
         if self.member is not None:
             self.protection = self._inflow.store = self.member.protect(self.spool)
@@ -142,13 +137,7 @@ class Node:
         stack.push_async_callback(self._end_intake)
 
     async def _serve(self) -> None:
-        standing = [
-            asyncio.create_task(self.levels.run(wall_ms), name="levels"),
-            asyncio.create_task(self._every(KEEP_EVERY_S, self._keep), name="keep"),
-            asyncio.create_task(self._every(HOUSEKEEPING_EVERY_S, self._prune), name="housekeeping"),
-            asyncio.create_task(self._every(GAUGES_EVERY_S, self._gauges), name="gauges"),
-            asyncio.create_task(self._every(CERTIFICATES_EVERY_S, self._certificates), name="certificates"),
-        ]
+        standing = [asyncio.create_task(self.levels.run(wall_ms), name="levels"), *self.chores.tasks()]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         shared = self.member.tasks if self.member is not None else ()
         try:
@@ -282,37 +271,3 @@ class Node:
         level = logging.ERROR if state.permanent else logging.WARNING
         detail = {"tenant": state.tenant, "reason": state.reason.value, "permanent": state.permanent}
         _log.log(level, "no token for tenant %s: %s", state.tenant, state.text, extra=detail)
-
-    # -- standing work
-
-    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
-        """Repeat for ever; a failure is logged and the next round tries again."""
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                result = work()
-                if asyncio.iscoroutine(result):
-                    await result
-            except Exception:  # noqa: BLE001 - housekeeping must not end the node
-                _log.exception("housekeeping failed")
-
-    async def _keep(self) -> None:
-        if self.delivery is not None:
-            counters = self.budgets.snapshot(steady_ms())
-            book = self.health
-            await asyncio.to_thread(self.keeping.keep, book, counters)
-
-    async def _prune(self) -> None:
-        before_ms = wall_ms() - int(self.settings.history.keep * 1000)
-        dropped = PRUNE_BATCH
-        while dropped == PRUNE_BATCH:
-            dropped = await self.spool.prune(before_ms, PRUNE_BATCH)
-
-    def _certificates(self) -> None:
-        for name, end_ms in expiries(self.settings).items():
-            self.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - wall_ms()) / 1000, certificate=name)
-
-    def _gauges(self) -> None:
-        alone = self.protection.copying.unprotected if self.protection is not None else 0
-        uses = self.budgets.use(steady_ms())
-        refresh(self.telemetry, uses, self.tokens.states(), wall_ms(), unprotected=alone)

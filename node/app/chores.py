@@ -1,0 +1,78 @@
+"""What a node does again and again beside its work: small state kept, history dropped, gauges set."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from node.app.gauges import refresh
+from node.delivery.clock import steady_ms, wall_ms
+from node.tls.expiry import expiries
+
+if TYPE_CHECKING:
+    from node.app.node import Node
+
+KEEP_EVERY_S: Final = 10.0
+HOUSEKEEPING_EVERY_S: Final = 600.0
+PRUNE_BATCH: Final = 1_000
+GAUGES_EVERY_S: Final = 5.0
+CERTIFICATES_EVERY_S: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Chores:
+    """The chores of one node; they run from when it is ready until it stops."""
+
+    def __init__(self, node: "Node") -> None:
+        """Keep the node; asked only while it runs."""
+        self._node = node
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Begin all of them."""
+        chores = {
+            "keep": (KEEP_EVERY_S, self.keep),
+            "housekeeping": (HOUSEKEEPING_EVERY_S, self._prune),
+            "gauges": (GAUGES_EVERY_S, self._gauges),
+            "certificates": (CERTIFICATES_EVERY_S, self._certificates),
+        }
+        return [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
+
+    async def keep(self) -> None:
+        """Write down standings and day counters."""
+        node = self._node
+        if node.delivery is not None:
+            counters, book = node.budgets.snapshot(steady_ms()), node.health
+            await asyncio.to_thread(node.keeping.keep, book, counters)
+
+    async def _prune(self) -> None:
+        node = self._node
+        before_ms = wall_ms() - int(node.settings.history.keep * 1000)
+        stores = [node.spool.prune]
+        if node.protection is not None:
+            stores.append(node.protection.copies.prune)
+        for prune in stores:
+            while await prune(before_ms, PRUNE_BATCH) == PRUNE_BATCH:
+                pass
+
+    def _certificates(self) -> None:
+        node = self._node
+        for name, end_ms in expiries(node.settings).items():
+            node.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - wall_ms()) / 1000, certificate=name)
+
+    def _gauges(self) -> None:
+        node = self._node
+        alone = node.protection.copying.unprotected if node.protection is not None else 0
+        uses = node.budgets.use(steady_ms())
+        refresh(node.telemetry, uses, node.tokens.states(), wall_ms(), unprotected=alone)
+
+
+async def _every(seconds: float, work: Callable[[], object]) -> None:
+    """Repeat for ever; a failure is logged and the next round tries again."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            result = work()
+            if asyncio.iscoroutine(result):
+                await result
+        except Exception:  # noqa: BLE001 - housekeeping must not end the node
+            _log.exception("housekeeping failed")
