@@ -20,7 +20,7 @@ from node.shadow.words import answer_of
 PAUSE_S: Final = 5.0
 """Between questions about one thousand spares, while nothing changes."""
 SOON_S: Final = 0.2
-"""After a change, and before a pass that failed is made again at first."""
+"""After a change."""
 ASK_BACK_S: Final = 2.0
 
 _log = logging.getLogger(__name__)
@@ -53,18 +53,21 @@ class Comparing:
 
     async def run(self) -> None:
         """Go round, until cancelled."""
+        whole = True
         while True:
             try:
                 async with asyncio.timeout(self._pause_s):
                     await self._changed.wait()
             except TimeoutError:
+                pass
+            else:
+                await asyncio.sleep(SOON_S)  # what changes together is looked at together
+                self._changed.clear()
+                whole = False
+            if whole:
                 await self._guarded(self._slowly)
-                continue
-            await asyncio.sleep(SOON_S)  # what changes together is looked at together
-            self._changed.clear()
-            if not await self._guarded(self._at_once):
-                await asyncio.sleep(self._pause_s)
-                self._changed.set()
+            else:
+                whole = await self._guarded(self._at_once)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Work; False if something was not as it should be, and should be done again."""

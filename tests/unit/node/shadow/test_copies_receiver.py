@@ -25,12 +25,14 @@ class House:
     def __init__(self, known=None, copies=None, me=ME):
         self.view, self.me = known, me
         self.copies = copies or MemoryCopies()
-        self.owned = []
+        self.owned, self.begun, self.judged = [], [], True
         here = Here(
             cluster=CLUSTER,
             me=lambda: self.me,
             view=lambda _key: self.view,
             owned=lambda pair, batch: self.owned.append((pair, batch.entries)),
+            begun=self.begun.append,
+            judged=lambda: self.judged,
         )
         self.receiver = Receiver(self.copies, here)
 
@@ -139,6 +141,18 @@ async def test_what_is_meant_for_another_is_refused(more, word):
 
 async def answered(answer):
     return answer_of(await answer)
+
+
+async def test_before_the_spool_is_judged_nothing_is_taken():
+    house = House(view())
+    house.judged = False
+    assert await said(house.begin()) == "busy"
+    house.judged = True
+    await house.begin()
+    assert house.begun == [PAIR]
+    house.judged = False
+    assert await said(house.put(1)) == "busy"
+    assert await house.ids() == []
 
 
 async def test_a_new_disk_of_this_node_takes_nothing_meant_for_the_old_one():
