@@ -195,8 +195,7 @@ class Keeper:
 
     def _may_go_freely(self) -> bool:
         self._known.follow()
-        views, silent = self._known.views.values(), not self._session.session.live(self._now_ms())
-        return silent and self.judged and self._known.fresh and not any(map(self._aligning.rows_left, views))
+        return not self._session.session.live(self._now_ms()) and self.judged and self._known.fresh
 
     # -- life
 

@@ -19,7 +19,7 @@ from coordinator.ownership.rows import Attached, Kind, Row
 from coordinator.ownership.views import Me
 from coordinator.runner import Self, SessionRunner
 from coordinator.runtime import HeldLease
-from coordinator.store.contract import Indefinite
+from coordinator.store.contract import Indefinite, NoSpace
 from coordinator.store.memory import MemoryStore
 from coordinator.timing import FAST
 
@@ -33,7 +33,8 @@ class LossyStore(MemoryStore):
         super().__init__(loop.time)
         self.lose = []
         """``(key, done)``: the answer to the next transaction that writes the key is lost; whether it is done."""
-        self.silent = False
+        self.silent, self.full = False, ""
+        """``full``: a key that nothing can be written to."""
         self.writes: list[str] = []
 
     async def _bound(self, call, timeout_s):
@@ -54,6 +55,9 @@ class LossyStore(MemoryStore):
                 call.close()
                 await asyncio.sleep(timeout_s)
                 raise Indefinite("deadline exceeded")
+        if name == self.full:
+            call.close()
+            raise NoSpace("the database is full")
         self.writes.append(name)
         return await self._bound(call, timeout_s)
 

@@ -154,6 +154,29 @@ def test_a_giving_that_happens_late_fails_once_the_key_is_written_again(world):
     world(scenario)
 
 
+def test_only_the_leaving_itself_refused_or_a_newer_key_takes_back_that_it_was_left(world):
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a = house.nodes["a"]
+        a.take_in("m1")
+        key = a.key("b")
+        house.store.full = name_of(key)
+        a.keeper.leaving = True
+        await asyncio.sleep(5)
+        assert a.state(key) is State.HELD, "refused for good: not given"
+        house.store.full = ""
+        house.store.lose.append((name_of(key), False))
+        await until(loop, lambda: not house.store.lose, 5)
+        house.store.full = name_of(key)
+        await asyncio.sleep(5)
+        assert a.state(key) is State.LEAVING, "a claim that is refused says nothing of what was sent before"
+        assert not a.keeper.ready
+        house.store.full = ""
+        await states(loop, {(a, key): State.SPARE}, 10)
+
+    world(scenario)
+
+
 def test_a_session_that_ends_with_a_giving_unanswered_relies_on_no_copy_under_it(world):
     async def scenario(loop, house):
         await paired(loop, house)

@@ -329,6 +329,63 @@ def test_copies_on_a_replaced_disk_are_void_and_a_new_pairing_is_made(world):
     world(scenario)
 
 
+def test_no_new_pairing_is_made_before_rows_of_the_void_one_count_as_kept_once(world):
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a, b = house.nodes.values()
+        a.take_in("m1")
+        a.disk.gate.clear()
+        await b.kill()
+        b.disk = Disk("disk-b2")
+        b.start()
+        await states(loop, {(a, a.key("b")): State.VOID})
+        await asyncio.sleep(10)
+        assert a.state(a.key("b")) is State.VOID
+        assert a.disk.rows["m1"].confirmed
+        a.disk.gate.set()
+        await paired(loop, house, "a")
+        assert not a.disk.rows["m1"].confirmed
+
+    world(scenario)
+
+
+def test_what_is_not_adopted_yet_is_not_given_back(world):
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a, b = house.nodes.values()
+        a.take_in("m1")
+        key = a.key("b")
+        b.disk.gate.clear()
+        await a.kill()
+        await states(loop, {(b, key): State.HELD})
+        a.start()
+        await until(loop, lambda: a.keeper.ready, 10)
+        b.keeper.asked_back(key, b.keeper.view(key).revision)
+        await asyncio.sleep(10)
+        assert b.state(key) is State.HELD
+        b.disk.gate.set()
+        await until(loop, lambda: b.disk.kinds()["m1"] is Kind.OWN, 5)
+
+    world(scenario)
+
+
+def test_who_leaves_makes_no_pairing_in_place_of_one_that_goes(world):
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a = house.nodes["a"]
+        a.take_in("m1", confirmed=False)
+        a.keeper.leaving = True
+        await house.nodes[a.keeper.target.key.shadow].kill()
+        await until(loop, lambda: a.keeper.target is None, 10)
+        await asyncio.sleep(20)
+        assert a.keeper.target is None
+        assert a.keeper.made["pair"] == 1
+        a.keeper.leaving = False
+        await paired(loop, house, "a")
+
+    world(scenario, ("a", "b", "c"))
+
+
 def test_what_the_shadow_says_it_lost_is_void_at_once(world):
     async def scenario(loop, house):
         await paired(loop, house)

@@ -110,6 +110,27 @@ def test_a_record_that_is_not_understood_is_refused(world):
     world(scenario)
 
 
+def test_nothing_is_judged_before_the_watch_has_come_to_the_sessions_begin(world):
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a = house.nodes["a"]
+        await a.kill()
+        await asyncio.sleep(8)
+        a.start()
+        feed, seen = a.feed.feed, []
+        a.feed.feed = seen.append
+        await until(loop, lambda: a.session.session.live(loop.now_ms()), 5)
+        await asyncio.sleep(3)
+        assert a.keeper.verdict is None
+        assert not a.keeper.judged
+        a.feed.feed = feed
+        for each in seen:
+            feed(each)
+        await paired(loop, house, "a")
+
+    world(scenario)
+
+
 @pytest.mark.parametrize("done", [True, False])
 def test_an_opening_whose_answer_was_lost_is_read_back(world, done):
     async def scenario(loop, house):
