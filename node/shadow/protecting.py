@@ -162,8 +162,8 @@ class Protecting:
 
     async def _send(self, current: Current, part: Sequence[Standing], new: frozenset[str]) -> None:
         sent: dict[str, asyncio.Future[Kept]] = {}
-        for each in part:
-            item = await self._whole(each)
+        items = [await self._whole(each) for each in part]
+        for each, item in zip(part, items, strict=True):
             # A change that was told before its copy would be undone by it.
             if item is None or not self._goes_on(current) or each.message.id in (self._touched or ()):
                 self._due = True

@@ -301,8 +301,10 @@ def test_a_large_body_given_up_is_discarded_after_its_pieces():
         made = message()
         large = scene.sender.copy_soon(accepted(made, b"x" * (5 << 20)))
         await asyncio.sleep(0.004)
+        assert scene.sender.carries(made.id)
         scene.sender.discard(made.id)
         assert await large is Kept.UNPROTECTED
+        assert not scene.sender.carries(made.id)
         await asyncio.sleep(0.2)
         assert scene.peer.entries[-1] == Discard(message_ids=(made.id,), at_ms=T0)
         assert not any(isinstance(each, Copy) for each in scene.peer.entries)
@@ -374,6 +376,40 @@ def test_closing_does_not_wait_for_a_silent_shadow():
         await scene.sender.close()
         assert loop.time() - start == pytest.approx(0.5, abs=0.002)
         assert await kept is Kept.UNPROTECTED
+
+    run_virtual(main)
+
+
+def test_a_patient_caller_waits_as_long_as_it_takes_and_no_longer_than_the_sending():
+    async def play(scene, loop):
+        start = loop.time()
+        for size in (100, 1 << 20):
+            assert await scene.sender.copy_soon(accepted(message(), b"x" * size), patient=True) is Kept.COPIED
+        assert loop.time() - start > 1
+        assert not scene.late
+        waiting = [scene.sender.copy_soon(accepted(message(), b"x" * size), patient=True) for size in (100, 1 << 20)]
+        scene.peer.dead = True
+        assert set(await asyncio.gather(*waiting)) == {Kept.UNPROTECTED}
+        assert not any(scene.sender.carries(each.message_id) for each in scene.peer.entries)
+
+    played(play, peer=ScriptedPeer(delay_s=0.8))
+
+
+def test_discards_that_are_durable_there_are_heard():
+    async def main(loop):
+        heard, unheard = [], []
+        told = Told(heard=heard.extend, unheard=unheard.extend)
+        sender = Sender(ScriptedPeer(), link(), now_ms=lambda: T0, told=told)
+        await sender.begin()
+        sender.discard("m1")
+        sender.flush()
+        await asyncio.sleep(0.01)
+        assert heard == ["m1"]
+        sender.discard("m2")
+        sender.tell(intent())
+        sender._peers.dead = True
+        await asyncio.sleep(0.2)
+        assert (heard, unheard) == (["m1"], [intent()])
 
     run_virtual(main)
 

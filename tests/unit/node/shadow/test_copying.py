@@ -195,6 +195,17 @@ def test_a_copy_under_a_pairing_that_is_over_does_not_count():
     played(play, peer=ScriptedPeer(delay_s=0.1))
 
 
+def test_what_was_copied_a_moment_before_its_pairing_became_void_is_not_confirmed():
+    async def play(scene, loop):
+        await scene.paired()
+        await scene.take()[1]
+        scene.put(State.VOID)
+        await until(lambda: loop.time() > 1_005)
+        assert not scene.spool.confirmed
+
+    played(play)
+
+
 def test_while_the_session_is_lost_copies_go_on():
     async def play(scene, loop):
         await scene.paired()

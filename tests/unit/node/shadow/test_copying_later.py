@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from coordinator.ownership.records import PairKey
 from coordinator.ownership.views import State
 from node.policy.envelope import Copies, RecipientState
 from node.shadow.entries import Copy
@@ -108,14 +109,37 @@ def test_without_a_live_session_nothing_is_attached_elsewhere():
 def test_what_is_in_flight_waits_for_a_later_round():
     async def play(scene, loop):
         await lone(scene, 0, "m1", "m2")
-        scene.spool.rows["m1"].moving = True
+        await lone(scene, await scene.spool.attach(SPOOL, SHADOW, 7), "m3")
+        scene.spool.rows["m1"].moving = scene.spool.rows["m3"].moving = True
         await scene.paired()
         await until(lambda: scene.copied == ["m2"], 3)
-        await lone(scene, 1, "m3")
-        scene.spool.rows["m3"].moving = True
         await asyncio.sleep(5)
+        assert scene.copied == ["m2"]
         scene.spool.rows["m1"].moving = scene.spool.rows["m3"].moving = False
         await until(lambda: scene.spool.rows["m1"].confirmed and scene.spool.rows["m3"].confirmed, 13)
+
+    played(play)
+
+
+def test_what_is_given_back_while_it_is_read_is_not_attached_elsewhere():
+    async def play(scene, loop):
+        old = await scene.spool.attach(SPOOL, "relay-c", 7)
+        await lone(scene, old, "m1")
+        scene.put(State.VOID, shadow="relay-c")
+        standing = scene.spool.standing
+
+        async def back(number, after, limit, *, unconfirmed=False):
+            found = await standing(number, after, limit, unconfirmed=unconfirmed)
+            if number == old:
+                scene.pairs.found[PairKey(spool=SPOOL, shadow="relay-c")] = scene.pairs.put(shadow="relay-c")
+                scene.pairs.put(epoch=9)
+            return found
+
+        scene.spool.standing = back
+        await scene.paired(epoch=9)
+        await asyncio.sleep(15)
+        assert scene.spool.rows["m1"].pairing == old
+        assert not scene.copied
 
     played(play)
 
@@ -183,7 +207,7 @@ def test_half_of_the_room_is_left_to_what_comes_in():
         scene.peer.delay_s = 0.3
         while scene.copying.unprotected or len(scene.copied) < 20:
             await asyncio.sleep(0.01)
-            assert scene.copying._sending.current.sender.room_bytes >= 400_000
+            assert scene.copying._sending.current.sender.room_bytes >= 690_000
         assert len(set(scene.copied)) == 20
 
     played(play, bytes_max=1_600_000, batch_bytes=200_000)
@@ -243,12 +267,13 @@ def test_parts_are_bounded_and_hold_one_message_at_least():
 
 
 def test_a_slow_shadow_is_waited_for_patiently():
-    """What is copied later has no caller that waits half a second."""
+    """What is copied later has no caller that waits half a second; the next part goes when the last is there."""
 
     async def play(scene, loop):
-        await lone(scene, 0, "m1")
+        await lone(scene, 0, *(f"m{number:03}" for number in range(250)))
         await scene.paired()
-        await until(lambda: scene.spool.rows["m1"].confirmed, 6)
-        assert scene.copied == ["m1"]
+        await until(lambda: all(row.confirmed for row in scene.spool.rows.values()), 12)
+        assert scene.copied == list(scene.spool.rows)
+        assert scene.peer.most == 1
 
     played(play, peer=ScriptedPeer(delay_s=1.5))
