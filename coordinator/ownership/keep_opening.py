@@ -41,7 +41,7 @@ class Opening:
         known, told = self._known, await self._rows.told()
         sequence = await self._rows.sequence()
         item, inc = known.spool, known.inc
-        if not inc or not known.fresh:  # another session began meanwhile
+        if not inc or not known.fresh:  # who else has it may be news still to come
             return
         self.verdict = judged = spools.judge(item, known.me, known.seats, told=told)
         if not self._passes(judged):

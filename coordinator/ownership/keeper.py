@@ -239,7 +239,7 @@ class Keeper:
             if self.judged:
                 self._aligning.start()
                 self._target = self._choose()
-            if self._known.inc and self._known.fresh:
+            if self._known.inc:
                 self._jobs.start("spool", self._look_at_spool)
             for key, view in self._known.views.items():
                 if self.judged and view.state not in _NOT_MOVED:

@@ -154,6 +154,34 @@ def test_a_giving_that_happens_late_fails_once_the_key_is_written_again(world):
     world(scenario)
 
 
+def test_a_giving_that_the_store_did_not_do_leaves_everything_as_it_was(world):
+    """The other end began another session, of which the watch has not told: the giving names the one before."""
+
+    async def scenario(loop, house):
+        await paired(loop, house)
+        a, b = house.nodes.values()
+        a.take_in("m1")
+        key, feed, seen = a.key("b"), a.feed.feed, []
+        a.feed.feed = seen.append
+        await b.kill()
+        await asyncio.sleep(6)
+        b.start()
+        await asyncio.sleep(2)
+        before = written(house, key)
+        a.keeper.leaving = True
+        await until(loop, lambda: written(house, key) > before, 5)
+        await asyncio.sleep(0.05)
+        assert a.state(key) is State.HELD
+        assert a.keeper.ready
+        assert a.keeper.made["give"] == a.keeper.made["claim"] == 0
+        a.feed.feed = feed
+        for each in seen:
+            feed(each)
+        await states(loop, {(a, key): State.SPARE}, 5)
+
+    world(scenario)
+
+
 def test_only_the_leaving_itself_refused_or_a_newer_key_takes_back_that_it_was_left(world):
     async def scenario(loop, house):
         await paired(loop, house)
