@@ -14,7 +14,7 @@ from typing import Final
 
 from coordinator.feed import Feed
 from coordinator.keys import Keys
-from coordinator.ownership import freely, keep_words, moves, peers
+from coordinator.ownership import freely, keep_words, moves
 from coordinator.ownership.freely import Word
 from coordinator.ownership.keep_aligning import Aligning
 from coordinator.ownership.keep_contract import Hooks, Rows
@@ -23,8 +23,8 @@ from coordinator.ownership.keep_known import Known
 from coordinator.ownership.keep_moving import ONLY_CLAIMED, Moving
 from coordinator.ownership.keep_opening import Opening
 from coordinator.ownership.keep_sending import Sending
+from coordinator.ownership.keep_target import Target
 from coordinator.ownership.keep_words import Ask
-from coordinator.ownership.moves import Here
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.spools import Judged
 from coordinator.ownership.views import Me, State, View
@@ -66,7 +66,7 @@ class Keeper:
         self._aligning = Aligning(self._known, rows, self._jobs, done=self.wake)
         self._moving = Moving(known, rows, hooks, self._sending, self._aligning, session=self._value, now_ms=now_ms)
         known.on_view = self._on_view
-        self._target: PairKey | None = None
+        self._target = Target(known, hooks, self._moving, self._jobs, site=site, newest=self._newest)
         self._news = asyncio.Event()
         self._told: object = None
 
@@ -95,8 +95,7 @@ class Keeper:
     @property
     def target(self) -> View | None:
         """The pairing under which what is taken in now is copied, also while the session is lost for a moment."""
-        view = self._known.views.get(self._target) if self._target is not None else None
-        return view if view is not None and self.judged and self._known.usable(view) else None
+        return self._target.view if self.judged else None
 
     @property
     def leaving(self) -> bool:
@@ -141,6 +140,9 @@ class Keeper:
 
     def _value(self) -> Session:
         return self._session.session
+
+    def _newest(self) -> int:
+        return max(self._feed.revision, self._store.newest)
 
     def wake(self) -> None:
         """Look again now: something that a hook tells has changed."""
@@ -238,7 +240,7 @@ class Keeper:
             self._known.follow()
             if self.judged:
                 self._aligning.start()
-                self._target = self._choose()
+                self._target.look()
             if self._known.inc:
                 self._jobs.start("spool", self._look_at_spool)
             for key, view in self._known.views.items():
@@ -263,35 +265,6 @@ class Keeper:
                 self._hooks.changed()
         except Exception:  # noqa: BLE001 - whoever listens must not stop this
             _log.exception("ownership")
-
-    # -- whom to copy to
-
-    def _choose(self) -> PairKey | None:
-        """Choose the pairing for what is taken in, making one if there is a better node or none is usable."""
-        known = self._known
-        now = known.views.get(self._target) if self._target is not None else None
-        if now is None or not known.usable(now):
-            now = known.newest()
-        current = now.key.shadow if now is not None else ""
-        there = [each for each in self._hooks.candidates() if each.node == current or self._could_keep(each)]
-        found = peers.choose(there, node=self.me.node, spool=self.me.spool, site=self.site, current=current)
-        if found is not None and found.node != current:
-            view = known.view(PairKey(spool=self.me.spool, shadow=found.node))
-            if known.usable(view):
-                return view.key
-            newest = max(self._feed.revision, self._store.newest)
-            if known.live and not self.leaving:
-                self._jobs.start(view.key, partial(self._moving.pair, view.key, revision=newest))
-        return now.key if now is not None else None
-
-    def _could_keep(self, candidate: peers.Candidate) -> bool:
-        """Whether copies can go there now, or soon: a key that its owner must give back first is not waited for."""
-        known, key = self._known, PairKey(spool=self.me.spool, shadow=candidate.node)
-        view, seat = known.view(key), known.seats.get(candidate.node)
-        if seat is None or seat.spool != candidate.spool:
-            return False
-        here = self._moving.counted(view) or Here(spare=1)
-        return known.usable(view) or moves.may_pair(view, here, seat, self._moving.scene(key))
 
 
 __all__ = ["Hooks", "Keeper", "Rows", "Word"]
