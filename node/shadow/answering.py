@@ -102,9 +102,11 @@ class Answering:
             await self._copies.settle(attached, ids, self._now_ms())
             looked = await self._spool.look(ids)
             live = [name for name, found in looked.items() if not found.finished]
-            return {name for name in live if looked[name].moving or not await self._end(name, node)}
+            ended = await asyncio.gather(*(self._end(name, node) for name in live))
+            return {name for name, done in zip(live, ended, strict=True) if not done}
 
     async def _end(self, name: str, node: str) -> bool:
+        """End a message; False if it moves."""
         view = await self._spool.journey(name)
         results = _results(view, node) if view is not None else []
         try:
@@ -112,7 +114,7 @@ class Answering:
                 if results:
                     await self._spool.finish(name, results, self._now_ms(), ELSEWHERE)
         except (IllegalMove, WrongRequest):
-            return False  # it began to move meanwhile
+            return False
         return True
 
 

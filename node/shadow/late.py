@@ -25,10 +25,17 @@ class Late:
     """Follows up one pairing after the other."""
 
     def __init__(
-        self, spool: PairedSpool, copies: Copies, answering: Answering, *, adopt: Callable[[Attached], Awaitable[None]]
+        self,
+        spool: PairedSpool,
+        copies: Copies,
+        answering: Answering,
+        *,
+        adopt: Callable[[Attached], Awaitable[None]],
+        sender: Callable[[Attached], str],
     ) -> None:
-        """``adopt`` takes over what there is of a pairing, if it is this node's still."""
-        self._spool, self._copies, self._answering, self._adopt = spool, copies, answering, adopt
+        """``adopt`` takes over what there is of a pairing, if it is this node's still; ``sender`` names who sent it."""
+        self._spool, self._copies, self._answering = spool, copies, answering
+        self._adopt, self._sender = adopt, sender
         self._named: dict[Attached, dict[str, bool]] = {}
         """Messages by pairing, and whether they are settled."""
         self._news = asyncio.Event()
@@ -56,7 +63,7 @@ class Late:
             await self._adopt(attached)
             settled = [name for name, done in named.items() if done]
             for start in range(0, len(settled), CHUNK):
-                await self._answering.settle(attached, settled[start : start + CHUNK], attached.key.spool)
+                await self._answering.settle(attached, settled[start : start + CHUNK], self._sender(attached))
             await self._forget(attached, list(named))
         except RelayError as error:
             _log.warning("what came late of spool %s is looked at again: %s", attached.key.spool, error)

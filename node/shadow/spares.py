@@ -57,7 +57,7 @@ class Spares:
         bringing = Bringing(copies, spool, ownership, now_ms=now_ms, arrived=arrived, lock=lock)
         self._serving = Serving(answering, bringing, ownership)
         self._comparing = Comparing(copies, self._asking, ownership, peers, again=self._again)
-        self._late = Late(spool, copies, answering, adopt=self._adopt_late)
+        self._late = Late(spool, copies, answering, adopt=self._adopt_late, sender=self._sender)
         self._left: dict[Attached, int] = {}
         """How many copies of a pairing that is this node's cannot be taken over."""
 
@@ -181,6 +181,10 @@ class Spares:
             _log.info("moved %d messages out of the spool, for they are %s's", moved, pairing.owner)
 
     # ---- what is done again ------------------------------------------------------------------------------------------
+
+    def _sender(self, attached: Attached) -> str:
+        """Name whose mail it was, as far as it is known."""
+        return self._ownership.other_end(attached.key) or f"spool {attached.key.spool}"
 
     async def _adopt_late(self, attached: Attached) -> None:
         view = self._ownership.view(attached.key)

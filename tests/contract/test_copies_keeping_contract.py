@@ -67,6 +67,16 @@ async def test_kept_again_it_takes_what_it_stands_at_and_nothing_doubles(copies)
     assert await body(copies, "m1") == BODY
 
 
+async def test_a_large_body_kept_again_leaves_nothing_behind(copies, tmp_path):
+    large = tmp_path / "large"
+    large.write_bytes(b"L" * 300_000)
+    for _ in range(2):
+        await copies.keep(PAIR, "relay-a", [(standing("m1", 300_000), large)])
+    assert await body(copies, "m1") == b"L" * 300_000
+    if isinstance(copies, SqliteCopies):
+        assert list((copies.directory / "incoming").iterdir()) == []
+
+
 async def test_an_attempt_told_of_before_counts_no_more_when_it_is_kept_again(copies):
     stream = await copies.begin(PAIR, "relay-a")
     await copies.keep(PAIR, "relay-a", [(standing("m1"), BODY)])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from coordinator.ownership.answers import Answer
 from coordinator.ownership.records import Pairing, PairKey
 from node.policy.envelope import RecipientState
 from node.shadow import comparing, questions
@@ -13,7 +14,7 @@ from node.shadow.entries import Discard, Lines, Outcome, Progress
 from node.shadow.errors import Refused
 from node.shadow.words import answer_of
 from node.spool.contract import JourneyLine
-from tests.support.copies import OWNER, SHADOW, SPOOL, batch
+from tests.support.copies import OWNER, SHADOW, SPOOL, attached, batch
 from tests.support.copies_house import kept_ids, until
 from tests.support.spares_house import NOW, PAIR, SparesHouse, compare, copied, keep, live, put
 from tests.support.spool_mail import T0, accepted, attempt, lane, message, outcome, settlement
@@ -73,6 +74,38 @@ async def test_without_a_session_nothing_is_said_but_what_is_settled(house):
     await compare(shadow)
     assert await kept_ids(shadow.copies, PAIR) == [unknown.id]
     assert await owner.spool.look([unknown.id]) == {}
+
+
+async def test_what_counts_as_kept_twice_by_a_pairing_that_is_void_is_not_dropped(house):
+    """The spool notes it a moment later; a spare dropped before would be the only other one."""
+    owner, shadow, made = house.owner, house.shadow, message()
+    await keep(shadow, copied(made))
+    house.sees(OWNER)
+    number = await owner.spool.attach(SPOOL, "relay-c", 9)
+    await owner.spool.append(msgspec.structs.replace(accepted(made), pairing=number))
+    await owner.spool.confirm(number, [made.id])
+    other = PairKey(spool=SPOOL, shadow="relay-c")
+    seen = replace(owner.sees(OWNER), key=other, pairing=Pairing(owner=OWNER, epoch=9, copy="another", void=True))
+    owner.keeper.known[other] = seen
+    await compare(shadow)
+    assert await kept_ids(shadow.copies, PAIR) == [made.id]
+
+
+async def test_one_that_goes_to_the_copies_meanwhile_is_not_asked_for(house):
+    owner, made = house.owner, await put(house.owner, message())
+    house.sees(OWNER)
+    seen = owner.copies.seen
+
+    async def and_then(ids):
+        found = await seen(ids)
+        if not found:
+            await owner.spares._giving.run(attached(6), await owner.number(), OWNER)
+        return found
+
+    owner.copies.seen = and_then
+    asked = questions.Asked(**questions.about(PAIR), ids=(made.id, "never-seen"))
+    answer = answer_of(await owner.routes()[questions.COMPARE](SHADOW, questions.encoded(asked)))
+    assert questions.answers_of(answer.said, asked.ids) == {made.id: Answer.WAIT, "never-seen": Answer.SEND}
 
 
 async def test_who_is_not_known_as_the_other_end_does_not_make_a_row_count_as_kept_twice(house):
@@ -164,6 +197,8 @@ async def test_copies_and_discards_that_come_after_the_adoption_count(house):
     await until(lambda: is_live(shadow, [second.id, told.id]))
     await until(lambda: nothing_told(shadow))
     assert await kept_ids(shadow.copies, PAIR) == []
+    line = (await shadow.spool.journey(first.id)).lines[-1]
+    assert (line.event, line.detail["reply"]) == ("settled_elsewhere", f"settled by {OWNER}")
 
 
 async def is_live(node, ids):
