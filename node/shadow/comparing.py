@@ -77,6 +77,9 @@ class Comparing:
         except (RelayError, CoordinatorError) as error:
             _log.info("spares are compared again later: %s", error)
             return False
+        except Exception:  # noqa: BLE001 - whatever it is, the node goes on
+            _log.exception("spares could not be compared")
+            return False
         return True
 
     async def _at_once(self) -> None:

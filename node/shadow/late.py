@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from coordinator.ownership.rows import Attached
-from node.errors import RelayError
 from node.shadow.answering import Answering
 from node.shadow.contract import Copies
 from node.shadow.entries import Discard
@@ -65,8 +64,8 @@ class Late:
             for start in range(0, len(settled), CHUNK):
                 await self._answering.settle(attached, settled[start : start + CHUNK], self._sender(attached))
             await self._forget(attached, list(named))
-        except RelayError as error:
-            _log.warning("what came late of spool %s is looked at again: %s", attached.key.spool, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what came must not be forgotten
+            _log.warning("what came late of spool %s is looked at again: %r", attached.key.spool, error)
             self._named[attached] = named | self._named.get(attached, {})
             await asyncio.sleep(PAUSE_S)
             self._news.set()

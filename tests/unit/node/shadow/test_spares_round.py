@@ -91,6 +91,23 @@ def test_one_that_is_silent_holds_up_no_other_and_all_is_compared_again():
     run_virtual(main)
 
 
+def test_whatever_goes_wrong_it_goes_on():
+    async def main(loop):
+        world = Round(loop, parts=1)
+        around = world.around
+
+        async def broken():
+            await around()
+            if world.again == 1:
+                raise RuntimeError("a fault of the program")
+
+        world.comparing._again = broken
+        world.comparing.soon()
+        assert await world.during(PAUSE_S + 1) == [(ONE, ""), (TWO, "")]
+
+    run_virtual(main)
+
+
 def test_only_epochs_that_are_over_and_empty_are_forgotten():
     async def main(loop):
         world = Round(loop)
