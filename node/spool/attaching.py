@@ -65,7 +65,7 @@ def unconfirm(database: Database, _book: Book, number: int) -> int:
 def reattach(database: Database, book: Book, message_ids: Sequence[str], number: int) -> list[str]:
     """See the contract; raises WrongRequest for a number nobody was given."""
     _need(book, number)
-    rows = database.rows("movable", {"ids": text_json(message_ids)})
+    rows = database.rows("movable", {"ids": text_json(dict.fromkeys(message_ids))})
     database.run("reattach", {"seqs": text_json(int(seq or 0) for seq, _ in rows), "number": number})
     return [str(message_id) for _, message_id in rows]
 
@@ -82,7 +82,7 @@ def remember(database: Database, _book: Book, sequence: int) -> None:
 
 def yield_up(database: Database, _book: Book, message_ids: Sequence[str]) -> list[str]:
     """Drop live messages wholly; their body files. Raises WrongRequest, having changed nothing, if one is in flight."""
-    rows = database.rows("live_of", {"ids": text_json(message_ids)})
+    rows = database.rows("live_of", {"ids": text_json(dict.fromkeys(message_ids))})
     flying = [str(message_id) for _, message_id, moving in rows if moving]
     if flying:
         raise WrongRequest(f"message {flying[0]} is in flight and cannot be given up")

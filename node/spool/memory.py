@@ -253,7 +253,7 @@ class MemorySpool(MemoryPairs):
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract."""
         past = [record for record in self._records.values() if 0 < record.finished_ms < before_ms]
-        past.sort(key=lambda record: (record.finished_ms, record.seq))
+        past.sort(key=lambda record: (self._messages[record.id].received_ms, record.seq))
         for record in past[:limit]:
             self._forget_body(record)
             del self._records[record.id], self._messages[record.id]

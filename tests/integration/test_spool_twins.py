@@ -13,10 +13,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from node.errors import RelayError
 from node.policy.envelope import OnUnknown, RecipientState
 from node.policy.lifecycle import IllegalMove
-from node.spool.contract import Filter
+from node.spool.contract import Accepted, Filter
 from node.spool.memory import MemorySpool
 from node.spool.sqlite import SqliteSpool
-from tests.support.spool_mail import T0, accepted, attempt, message, outcome, settlement
+from tests.support.spool_mail import BODY, T0, attempt, message, outcome, settlement
 
 ADDRESSES = ("a@x.example", "b@x.example", "c@y.example")
 FILTERS = st.builds(
@@ -28,12 +28,14 @@ FILTERS = st.builds(
     reason=st.sampled_from(["", "busy"]),
     limit=st.sampled_from([1, 3, 100]),
 )
+NUMBERS = st.integers(0, 4)
 RESULTS = st.sampled_from([s for s in RecipientState if s not in {RecipientState.IN_FLIGHT, RecipientState.DELETED}])
 
 
 class Twins(RuleBasedStateMachine):
     messages = Bundle("messages")
     attempts = Bundle("attempts")
+    standings = Bundle("standings")
 
     def __init__(self):
         super().__init__()
@@ -45,6 +47,9 @@ class Twins(RuleBasedStateMachine):
             SqliteSpool(self.home / "sqlite", now_ms=lambda: self.now_ms),
             MemorySpool(self.home / "memory", now_ms=lambda: self.now_ms),
         )
+        self.news = ([], [])
+        for spool, news in zip(self.twins, self.news, strict=True):
+            spool.on_changed = news.extend
         self.both(lambda spool: spool.open(T0))
 
     def both(self, act):
@@ -57,6 +62,11 @@ class Twins(RuleBasedStateMachine):
             except (RelayError, IllegalMove) as error:
                 answers.append((type(error), str(error)))
         assert answers[0] == answers[1]
+        assert [sorted(news, key=_name) for news in self.news[:1]] == [
+            sorted(news, key=_name) for news in self.news[1:]
+        ]
+        for news in self.news:
+            news.clear()
         return answers[0]
 
     def name(self, word):
@@ -65,7 +75,7 @@ class Twins(RuleBasedStateMachine):
 
     @initialize(target=messages)
     def first(self):
-        return self.append(ADDRESSES[:2], "one", OnUnknown.VERIFY, False)
+        return self.append(ADDRESSES[:2], "one", OnUnknown.VERIFY, False, None)
 
     @rule(
         target=messages,
@@ -73,8 +83,9 @@ class Twins(RuleBasedStateMachine):
         client=st.sampled_from(["one", "two"]),
         on_unknown=st.sampled_from(OnUnknown),
         held=st.booleans(),
+        pairing=st.none() | NUMBERS,
     )
-    def append(self, to, client, on_unknown, held):
+    def append(self, to, client, on_unknown, held, pairing):
         made = message(
             self.name("m"),
             to=to,
@@ -85,7 +96,7 @@ class Twins(RuleBasedStateMachine):
             expires_ms=self.now_ms + 300,
             sender=f"{'x' if client == 'one' else 'y'}@contoso.com",
         )
-        self.both(lambda spool: spool.append(accepted(made)))
+        self.both(lambda spool: spool.append(Accepted(message=made, body=BODY, pairing=pairing)))
         return made
 
     @rule(target=attempts, made=messages, indexes=st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True))
@@ -121,6 +132,57 @@ class Twins(RuleBasedStateMachine):
     def operate(self, which, verb):
         at_ms = self.now_ms
         self.both(lambda spool: getattr(spool, verb)(which, "ann", "why", at_ms))
+
+    @rule(spool=st.sampled_from(["a", "b"]), epoch=st.integers(1, 2))
+    def attach(self, spool, epoch):
+        number = self.both(lambda each: each.attach(spool, "node", epoch))
+        self.both(lambda each: each.name_store(number, f"store {epoch}"))
+
+    @rule(number=NUMBERS, made=st.lists(messages, max_size=4))
+    def confirm(self, number, made):
+        ids = [each.id for each in made]
+        self.both(lambda spool: spool.confirm(number, ids))
+
+    @rule(number=NUMBERS)
+    def unconfirm(self, number):
+        self.both(lambda spool: spool.unconfirm(number))
+
+    @rule(number=NUMBERS, made=st.lists(messages, max_size=3))
+    def reattach(self, number, made):
+        ids = [each.id for each in made]
+
+        async def sorted_ids(spool):
+            return sorted(await spool.reattach(ids, number))
+
+        self.both(sorted_ids)
+
+    @rule(made=messages)
+    def withdraw(self, made):
+        at_ms = self.now_ms
+        self.both(lambda spool: spool.withdraw(made.id, "why", at_ms))
+
+    @rule(number=NUMBERS, limit=st.integers(0, 3))
+    def tell(self, number, limit):
+        untold = self.both(lambda spool: spool.untold(number, limit))
+        self.both(lambda spool: spool.told(untold))
+
+    @rule(target=standings, number=NUMBERS, limit=st.integers(1, 3), unconfirmed=st.booleans())
+    def give_up(self, number, limit, unconfirmed):
+        found = self.both(lambda spool: spool.standing(number, "", limit, unconfirmed=unconfirmed))
+        still = [each for each in found if not each.moving]
+        self.both(lambda spool: spool.yield_up([each.message.id for each in still]))
+        return multiple(*still)
+
+    @rule(standing=standings, pairing=NUMBERS, sent=st.frozensets(st.integers(0, 2), max_size=2))
+    def adopt(self, standing, pairing, sent):
+        at_ms = self.now_ms
+        moved = msgspec.structs.replace(standing, pairing=pairing)
+        self.both(lambda spool: spool.adopt(moved, BODY, sent=sent, origin="other", now_ms=at_ms))
+
+    @rule(made=st.lists(messages, max_size=4))
+    def yield_up(self, made):
+        ids = [each.id for each in made]
+        self.both(lambda spool: _kind_of_error(spool.yield_up(ids)))
 
     @rule()
     def crash_and_recover(self):
@@ -158,6 +220,16 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda spool: spool.expired(at_ms, 5))
         self.both(lambda spool: _plain(spool.count()))
 
+    @invariant()
+    def same_pairings(self):
+        numbers = [pair.number for pair in self.both(lambda spool: spool.pairs())]
+        if numbers:  # a spool that was never in a cluster stays so
+            self.both(lambda spool: _pairings(spool, [0, *numbers]))
+
+    @rule(made=st.lists(messages, max_size=5))
+    def looked(self, made):
+        self.both(lambda spool: spool.look([each.id for each in made]))
+
     def teardown(self):
         for spool in self.twins:
             self.loop.run_until_complete(spool.close())
@@ -166,7 +238,26 @@ class Twins(RuleBasedStateMachine):
 
 
 async def _plain(counts):
-    return msgspec.to_builtins(await counts)
+    """Without the states nobody is in any more: what was there once is no difference."""
+    found = msgspec.to_builtins(await counts)
+    return found | {"by_state": {state: n for state, n in found["by_state"].items() if n}}
+
+
+async def _pairings(spool, numbers):
+    found = [(await spool.here(n), await spool.standing(n, "", 50), await spool.untold(n, 50)) for n in numbers]
+    return found, await spool.unprotected()
+
+
+async def _kind_of_error(done):
+    """Which of several in flight is named is not promised."""
+    try:
+        return await done
+    except RelayError as error:
+        return type(error)
+
+
+def _name(change):
+    return change.message_id
 
 
 Twins.TestCase.settings = settings(
