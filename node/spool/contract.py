@@ -136,7 +136,7 @@ class JourneyLine(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     event: str
     """``accepted``, ``claimed``, ``delivered``, ``deferred``, ``postponed``, ``bounced``, ``held``, ``released``,
-    ``unknown``, ``resent``, ``dead``, ``replayed``, ``deleted``, ``recovered``."""
+    ``unknown``, ``resent``, ``dead``, ``replayed``, ``deleted``, ``recovered``, ``adopted``, ``withdrawn``."""
     indexes: tuple[int, ...] = ()
     detail: dict[str, str | int] = msgspec.field(default_factory=dict)
 

@@ -53,6 +53,10 @@ async def names(spool, number, **more):
     return [each.message.id for each in await spool.standing(number, "", 100, **more)]
 
 
+async def states(spool, made):
+    return [queued.state for queued in (await spool.journey(made.id)).recipients]
+
+
 async def events(spool, made):
     return [line.event for line in (await spool.journey(made.id)).lines]
 
@@ -380,6 +384,18 @@ async def test_what_was_tried_is_not_withdrawn(spool, number, then):
     before = await spool.journey(made.id)
     assert not await spool.withdraw(made.id, "no second copy", T0 + 5)
     assert await spool.journey(made.id) == before
+
+
+async def test_what_an_attempt_took_up_is_not_withdrawn_although_it_counted_for_nothing(spool, number):
+    sent, cut_off = await put(spool, number), await put(spool, number)
+    start = attempt(sent)
+    await spool.claim(start)
+    await spool.settle(settlement(start, outcome(0, S.QUEUED, counts_as_attempt=False)))
+    await spool.claim(attempt(cut_off))
+    await spool.recover(T0 + 5)
+    for each in (sent, cut_off):
+        assert await states(spool, each) == [S.QUEUED]
+        assert not await spool.withdraw(each.id, "no second copy", T0 + 9)
 
 
 # ---- adopting --------------------------------------------------------------------------------------------------------
