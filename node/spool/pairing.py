@@ -38,9 +38,11 @@ class PairedVerbs(OperatorVerbs):
     _bodies: Bodies
     _entered = False
 
+    _now_ms: Callable[[], int]
+
     @abstractmethod
-    async def _readable(self, question: Callable[[Database], tuple[list[Any], reading.Damage]]) -> list[Any]:
-        """Ask, and set aside what turned out to be unreadable."""
+    async def _set_aside(self, message_id: str, reason: str, now_ms: int) -> None:
+        """Keep what there is of a message as files, and make it dead."""
 
     @abstractmethod
     def _discard(self, files: list[str]) -> None:
@@ -104,10 +106,15 @@ class PairedVerbs(OperatorVerbs):
     async def standing(self, number: int, after: str, limit: int, *, unconfirmed: bool = False) -> list[Standing]:
         """See the contract; at most MAX_STANDING. One that cannot be read is set aside."""
         await self._enter()
-        await self._engine.flush()
         size = min(limit, MAX_STANDING)
         ask = partial(pairing_reading.standing, number=number, after=after, limit=size, unconfirmed=unconfirmed)
-        return await self._readable(ask)
+        while True:
+            found, damage = await self._engine.ask(ask)
+            if not damage:
+                return found
+            # Dead from then on: it is asked again, since fewer than there are would look like the end of them.
+            for message_id in damage:
+                await self._set_aside(message_id, "unreadable", self._now_ms())
 
     async def look(self, message_ids: Sequence[str]) -> dict[str, Looked]:
         """See the contract."""

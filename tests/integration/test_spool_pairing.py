@@ -140,12 +140,12 @@ async def test_one_call_for_each_commit_and_before_whoever_waits_for_it(spool):
 
 async def test_what_turns_out_to_be_unreadable_is_told_too(spool):
     number = await spool.attach("me", "b", 1)
-    made = await put(spool, number)
+    made, good = await put(spool, number), await put(spool, number)
     await spool.count()
     heard = []
     spool.on_changed = heard.extend
-    edit(spool, "UPDATE messages SET facts = x'c1ff'")
-    assert await spool.standing(number, "", 9) == []
+    edit(spool, f"UPDATE messages SET facts = x'c1ff' WHERE id = '{made.id}'")
+    assert [each.message.id for each in await spool.standing(number, "", 1)] == [good.id], "the list is not at its end"
     (told,) = heard
     assert (told.message_id, told.finished, [each.state for each in told.progress]) == (made.id, True, [S.DEAD])
     assert await spool.untold(number, 9) == [made.id]
