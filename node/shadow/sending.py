@@ -156,7 +156,7 @@ class Sending:
         current = await self._begun(target)
         try:
             await self._catch_up(current)
-        except Exception:
+        except BaseException:
             self._leave(current)
             raise
         if not same(self._pairs.target, target):
