@@ -9,7 +9,7 @@ from node.spool.paired import Pair, PairedSpool
 
 
 class Pairs(Protocol):
-    """What copying needs of ownership (``coordinator.ownership.keeper.Keeper``)."""
+    """What copying needs of ownership (``coordinator.keeping.keeper.Keeper``)."""
 
     @property
     def me(self) -> Me:
