@@ -243,7 +243,7 @@ class Node:
             self.drained = wished
             self._shut(self._shut_by)
             if self.protection is not None:
-                self.protection.keeper.leaving = wished
+                self.protection.leave(wished)
 
     def _standing_changed(self, change: Change) -> None:
         self.standing_logged(change)

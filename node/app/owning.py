@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from coordinator.errors import CoordinatorError
-from coordinator.ownership.keep_words import Ask
-from coordinator.ownership.keeper import Keeper, Word
+from coordinator.keeping.keeper import Keeper, Word
+from coordinator.keeping.words import Ask
 from coordinator.ownership.records import PairKey
 from coordinator.peers.contract import Handler, PeerError, Peers
 

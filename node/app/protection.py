@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.joining import Joined
-from coordinator.ownership.keeper import Hooks as KeeperHooks
-from coordinator.ownership.keeper import Keeper
+from coordinator.keeping.keeper import Hooks as KeeperHooks
+from coordinator.keeping.keeper import Keeper
 from coordinator.ownership.moves import Here as Counted
 from coordinator.ownership.peers import Candidate
 from coordinator.ownership.records import PairKey
@@ -241,9 +241,14 @@ class Protection:
     async def _until_refused(self) -> None:
         await asyncio.shield(self._refused)
 
+    def leave(self, wished: bool) -> None:
+        """Give away what another node has too, and go on giving; or end that."""
+        self.keeper.leaving = wished
+        self.gate.look()
+
     async def give(self, within_s: float) -> bool:
         """Give everything away that another node has too; False when that took too long."""
-        self.keeper.leaving = True
+        self.leave(True)
         try:
             async with asyncio.timeout(within_s):
                 while not self.keeper.given:  # noqa: ASYNC110 - what changes it comes from many sides

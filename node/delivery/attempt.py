@@ -6,8 +6,10 @@ is forgotten (I1). It chooses no way and no time.
 """
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from node.cluster.contract import Budgets
 from node.delivery.clock import steady_ms, wall_ms, wall_ns
@@ -96,14 +98,16 @@ class Runner:
 
     async def _claimed(self, job: Job) -> bytes | Path | None:
         """Claim durably and read the body; None when there is nothing to send, everything given back."""
+        claiming = asyncio.ensure_future(self._spool.claim(self._start(job)))
         try:
-            mine = await self._spool.claim(self._start(job))
+            mine = await asyncio.shield(claiming)
         except RelayError:
             self._give_up(job)
             self._settler.spool_failed(job)
             return None
         except BaseException:
             self._give_up(job)
+            self._later(self._unclaimed(job, claiming))
             raise
         if not mine:
             # An operator, an expiry or another attempt was faster; nothing was said to anybody.
@@ -154,12 +158,22 @@ class Runner:
             job.place.pool.release(job.place)
             await self._settle(job, transaction.course, (start_ns, wall_ns()))
 
-    async def _settle(self, job: Job, course: Course, transfer_ns: tuple[int, int]) -> None:
-        """Write the outcome, also when this task is cancelled meanwhile: it goes on, and ``settled`` waits for it."""
-        settling = asyncio.ensure_future(self._settler.settled(job, course, transfer_ns))
+    async def _unclaimed(self, job: Job, claiming: "asyncio.Future[bool]") -> None:
+        """Undo a claim that nobody waited for: it may be durable all the same."""
+        with suppress(RelayError):
+            if await claiming:
+                await self._settler.settled(job, Course(), (0, 0))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
+        """Do something whatever becomes of this task; ``settled`` waits for it."""
+        settling = asyncio.ensure_future(work)
         self._settling.add(settling)
         settling.add_done_callback(self._settling.discard)
-        await asyncio.shield(settling)
+        return settling
+
+    async def _settle(self, job: Job, course: Course, transfer_ns: tuple[int, int]) -> None:
+        """Write the outcome, also when this task is cancelled meanwhile."""
+        await asyncio.shield(self._later(self._settler.settled(job, course, transfer_ns)))
 
     async def settled(self) -> None:
         """Wait until every outcome is written, those of cancelled attempts too."""

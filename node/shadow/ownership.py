@@ -10,7 +10,7 @@ from node.spool.paired import Looked, PairedSpool
 
 
 class Ownership(Protocol):
-    """The part of ``coordinator.ownership.keeper.Keeper`` that is needed here."""
+    """The part of ``coordinator.keeping.keeper.Keeper`` that is needed here."""
 
     @property
     def me(self) -> Me:

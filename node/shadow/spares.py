@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Spares:
-    """Implements ``coordinator.ownership.keep_contract.Rows``; ``run`` lasts as long as the node."""
+    """Implements ``coordinator.keeping.contract.Rows``; ``run`` lasts as long as the node."""
 
     def __init__(
         self,

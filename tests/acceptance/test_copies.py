@@ -35,7 +35,7 @@ def send(cluster: RelayCluster, ledger: Path, name: str, count: int, *more: str)
         [
             sys.executable, "-m", "node.rehearsal", "load", "--server", f"{cluster.address(name)}:{node.port()}",
             "--ledger", str(ledger), "--count", str(count), "--sessions", "10", "--per-connection", "20",
-            "--run", name, *more,
+            "--run", ledger.name, *more,
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -77,3 +77,57 @@ def test_what_a_destroyed_node_had_accepted_is_delivered_by_its_shadow(tmp_path)
     assert result["lost"] == []
     assert code in (0, 1)
     assert len(result["duplicated"]) <= 40
+
+
+@pytest.mark.timeout(240)
+def test_a_drained_node_gives_its_mail_away_and_takes_it_back_no_more(tmp_path):
+    ledger = tmp_path / "ledger"
+    with three_nodes(tmp_path) as (cluster, cloud):
+        drained = cluster.nodes[NAMES[0]]
+        until(lambda: protected(cluster, NAMES[0]), 30)
+        sent(send(cluster, ledger, NAMES[0], 400))
+        drained.ctl("drain", NAMES[0], "--reason", "maintenance")
+        began = time.monotonic()
+        until(lambda: drained.waiting() == 0, 30, 0.01)
+        took_s = time.monotonic() - began
+        others = sum(cluster.nodes[name].waiting() for name in NAMES[1:])
+        delivered = cloud.stats()["messages"]["accepted"]
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 400, 90)
+        until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 30)
+        code, result = reconciled(cloud, ledger)
+        drained.ctl("drain", NAMES[0], "--end", "--reason", "done")
+        until(lambda: drained.status()["readiness"]["ready"], 20)
+        sent(send(cluster, tmp_path / "again", NAMES[0], 20))
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 420, 60)
+    print(f"\nempty {took_s:.2f} s after the wish; then {others} lay at the others, {delivered} were delivered")
+    assert others > 200
+    assert result["lost"] == []
+    assert code == 0, result
+
+
+@pytest.mark.timeout(240)
+def test_all_nodes_are_restarted_in_turn_and_nothing_is_refused_lost_or_repeated(tmp_path):
+    """Stopped by signal, each gives its mail away; whoever sends goes on with another node meanwhile."""
+    with three_nodes(tmp_path, timing={"latency": "60ms", "latency_longest": "1s"}) as (cluster, cloud):
+        for name in NAMES:
+            until(lambda name=name: protected(cluster, name), 30)
+        ports = {name: cluster.nodes[name].port() for name in NAMES}
+        for name in NAMES:
+            cluster.nodes[name].config["listeners"]["smtp"]["port"] = ports[name]
+        ledgers = []
+        for turn, name in enumerate(NAMES):
+            kept = NAMES[turn - 1]
+            ledgers.append(tmp_path / f"ledger-{turn}")
+            sending = send(cluster, ledgers[-1], kept, 600, "--rate", "60")
+            sent(send(cluster, tmp_path / f"own-{turn}", name, 60))
+            assert cluster.nodes[name].stop() == 0
+            cluster.nodes[name].start()
+            sent(sending)
+        ledgers += sorted(tmp_path.glob("own-*"))
+        total = sum(map(accepted, ledgers))
+        until(lambda: cloud.stats()["messages"]["accepted"] >= total, 90)
+        until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 30)
+        results = [reconciled(cloud, ledger) for ledger in ledgers]
+    print(f"\n{total} accepted; {[(len(r['lost']), len(r['duplicated'])) for _, r in results]} lost and duplicated")
+    assert total == 3 * 660
+    assert all(result["lost"] == [] and result["duplicated"] == [] for _, result in results)

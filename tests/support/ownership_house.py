@@ -8,10 +8,10 @@ import asyncio
 from dataclasses import replace
 
 from coordinator.feed import Feed
+from coordinator.keeping.keeper import Hooks, Keeper
 from coordinator.keys import Keys, Role
 from coordinator.members import MemberRecord
 from coordinator.ownership import rows
-from coordinator.ownership.keeper import Hooks, Keeper
 from coordinator.ownership.moves import Here
 from coordinator.ownership.peers import Candidate
 from coordinator.ownership.records import PairKey

@@ -27,6 +27,11 @@ async def paired(loop, house, *names):
     for name in names or house.nodes:
         node = house.nodes[name]
         await until(loop, lambda n=node: n.keeper.target is not None and n.keeper.ready, 10, f"{name} pairs")
+        await until(loop, lambda n=node: in_line(n.keeper), 10, f"{name} is in line")
+
+
+def in_line(keeper):
+    return all(keeper._aligning.done(view.key) for view in keeper.views())
 
 
 async def states(loop, wanted, within_s=20):

@@ -13,18 +13,19 @@ from functools import partial
 from typing import Final
 
 from coordinator.feed import Feed
+from coordinator.keeping import words
+from coordinator.keeping.aligning import Aligning
+from coordinator.keeping.contract import Hooks, Rows
+from coordinator.keeping.jobs import Jobs
+from coordinator.keeping.known import Known
+from coordinator.keeping.moving import ONLY_CLAIMED, Moving
+from coordinator.keeping.opening import Opening
+from coordinator.keeping.sending import Sending
+from coordinator.keeping.target import Target
+from coordinator.keeping.words import Ask
 from coordinator.keys import Keys
-from coordinator.ownership import freely, keep_words, moves
+from coordinator.ownership import freely, moves
 from coordinator.ownership.freely import Word
-from coordinator.ownership.keep_aligning import Aligning
-from coordinator.ownership.keep_contract import Hooks, Rows
-from coordinator.ownership.keep_jobs import Jobs
-from coordinator.ownership.keep_known import Known
-from coordinator.ownership.keep_moving import ONLY_CLAIMED, Moving
-from coordinator.ownership.keep_opening import Opening
-from coordinator.ownership.keep_sending import Sending
-from coordinator.ownership.keep_target import Target
-from coordinator.ownership.keep_words import Ask
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.spools import Judged
 from coordinator.ownership.views import Me, State, View
@@ -80,7 +81,8 @@ class Keeper:
     def _in_line(self, view: View) -> bool:
         if view.state is State.STRANGE:
             return not self._moving.may_have_own(view.key)
-        return view.state not in ONLY_CLAIMED and not self._aligning.rows_left(view)
+        voiding = view.state is State.LEAVING and view.key in self._moving.voiding
+        return (voiding or view.state not in ONLY_CLAIMED) and not self._aligning.rows_left(view)
 
     @property
     def judged(self) -> bool:
@@ -187,9 +189,9 @@ class Keeper:
         if not self._may_go_freely():
             return False
         before, keys = self.views(), self._known.keys
-        node_of = partial(keep_words.node_of, me=self.me, keys=keys, found=self._feed.items.get)
+        node_of = partial(words.node_of, me=self.me, keys=keys, found=self._feed.items.get)
         try:
-            agree = await keep_words.all_agree(before, self.me, self._rows, ask, node_of)
+            agree = await words.all_agree(before, self.me, self._rows, ask, node_of)
         except Exception as error:  # noqa: BLE001 - rows that cannot be counted may be anybody's
             _log.warning("rows cannot be counted: %r", error)
             return False

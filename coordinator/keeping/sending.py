@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from coordinator.errors import NotAMember
+from coordinator.keeping.known import Known
 from coordinator.ownership import views
-from coordinator.ownership.keep_known import Known
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.views import View
 from coordinator.ownership.writes import Transaction

@@ -11,15 +11,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from coordinator.ownership.keep_contract import Rows
-from coordinator.ownership.keep_jobs import Jobs
-from coordinator.ownership.keep_known import Known
+from coordinator.keeping.contract import Rows
+from coordinator.keeping.jobs import Jobs
+from coordinator.keeping.known import Known
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.views import State, View
 
 _log = logging.getLogger("coordinator")
 PAUSE_S: Final = 0.1
 PAUSE_MAX_S: Final = 5.0
+MAY_BE_MINE: Final = frozenset({State.UNCLAIMED, State.HELD, State.VOID, State.LEAVING})
 TAKES_AWAY: Final = frozenset({State.SPARE, State.SPARE_VOID})
 """Rows of such a pairing must leave the spool before anything in it may be attempted."""
 
@@ -32,18 +33,27 @@ class Aligning:
         self._known, self._rows, self._jobs, self._tell = known, rows, jobs, done
         self._changes: Counter[PairKey] = Counter()
         self._done: Counter[PairKey] = Counter()
+        self._mine: dict[PairKey, int] = {}
+        """Epochs that were, or may have been, mine in this process."""
 
     def changed(self, key: PairKey) -> None:
         """Remember that a view has changed."""
         self._changes[key] += 1
+        view = self._known.view(key)
+        if view.state in MAY_BE_MINE or view.epoch <= self._known.first_revision:
+            self._mine[key] = view.epoch
 
     def done(self, key: PairKey) -> bool:
         """Whether rows are in line with the view as it is now."""
         return self._done[key] == self._changes[key]
 
     def rows_left(self, view: View) -> bool:
-        """Whether there may be rows of it in the spool that are another's."""
-        return view.state in TAKES_AWAY and not self.done(view.key)
+        """Whether there may be rows of it in the spool that are another's.
+
+        An epoch made by the other end while this process ran, and never mine, has brought none.
+        """
+        may_be = view.state in TAKES_AWAY and self._mine.get(view.key) == view.epoch
+        return may_be and not self.done(view.key)
 
     def start(self) -> None:
         """Begin what is due."""

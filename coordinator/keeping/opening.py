@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
+from coordinator.keeping.contract import Hooks, Rows
+from coordinator.keeping.known import Known
+from coordinator.keeping.sending import Sending
 from coordinator.ownership import spools
-from coordinator.ownership.keep_contract import Hooks, Rows
-from coordinator.ownership.keep_known import Known
-from coordinator.ownership.keep_sending import Sending
 from coordinator.ownership.spools import Judged, Verdict
 
 _log = logging.getLogger("coordinator")

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from coordinator.keeping.aligning import Aligning
+from coordinator.keeping.jobs import Jobs
+from coordinator.keeping.known import Known
 from coordinator.keys import Role, encode
-from coordinator.ownership.keep_aligning import Aligning
-from coordinator.ownership.keep_jobs import Jobs
-from coordinator.ownership.keep_known import Known
 from coordinator.ownership.records import Pairing, PairKey, SpoolRecord, write
 from coordinator.ownership.views import Me, State, View
 from coordinator.session import Phase, Session

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from coordinator.keeping.contract import Rows
 from coordinator.keys import Keys
 from coordinator.ownership import freely
 from coordinator.ownership.freely import Word
-from coordinator.ownership.keep_contract import Rows
 from coordinator.ownership.records import PairKey, UnreadableRecord, read_spool
 from coordinator.ownership.views import End, Me, View, end_of
 from coordinator.store.contract import Item

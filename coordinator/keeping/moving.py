@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from coordinator.keeping.aligning import Aligning
+from coordinator.keeping.contract import Hooks, Rows
+from coordinator.keeping.known import Known
+from coordinator.keeping.sending import Sending
 from coordinator.ownership import moves, writes
-from coordinator.ownership.keep_aligning import Aligning
-from coordinator.ownership.keep_contract import Hooks, Rows
-from coordinator.ownership.keep_known import Known
-from coordinator.ownership.keep_sending import Sending
 from coordinator.ownership.moves import Here, Move, Scene
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.views import State, View
@@ -48,6 +48,8 @@ class Moving:
         """Keys asked back by their spool's own node, with the revision they were asked at."""
         self.lost: dict[PairKey, int] = {}
         """Pairings whose shadow has lost what it had, with their epoch."""
+        self.voiding: set[PairKey] = set()
+        """Being made void: whatever the store answers, their rows stay mine while my session lives."""
         self.leaving_ms: int | None = None
         """Since when what is mine is to be given away; None: it is not."""
         self._known, self._rows, self._hooks, self._sending, self._aligning = known, rows, hooks, sending, aligning
@@ -139,6 +141,7 @@ class Moving:
             return await self._sending.claim(view, transaction)
         if move is Move.ADOPT:
             return await self._sending.take(view, transaction)
+        (self.voiding.add if move is Move.VOID else self.voiding.discard)(view.key)
         self._sending.leave(view)
         if move is Move.GIVE and not await self._still_given(view):
             return False

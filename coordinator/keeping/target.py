@@ -7,11 +7,11 @@ then the former can become void, and its rows move. Who leaves makes no new one.
 from collections.abc import Callable
 from functools import partial
 
+from coordinator.keeping.contract import Hooks
+from coordinator.keeping.jobs import Jobs
+from coordinator.keeping.known import Known
+from coordinator.keeping.moving import Moving
 from coordinator.ownership import moves, peers
-from coordinator.ownership.keep_contract import Hooks
-from coordinator.ownership.keep_jobs import Jobs
-from coordinator.ownership.keep_known import Known
-from coordinator.ownership.keep_moving import Moving
 from coordinator.ownership.moves import Here
 from coordinator.ownership.peers import Candidate
 from coordinator.ownership.records import PairKey

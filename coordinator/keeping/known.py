@@ -33,6 +33,8 @@ class Known:
         """Pairings that a transaction of mine, unanswered, may make mine, each with the revision it takes it from."""
         self.revision = 0
         """Newest one heard of by the watch."""
+        self.first_revision = 0
+        """The one that the watch began with."""
         self.on_view: Callable[[PairKey], None] = _nobody
         """Told of every change of a view's state or epoch."""
         self._session, self._now_ms = session, now_ms
@@ -85,6 +87,7 @@ class Known:
     def feed(self, seen: Seen) -> bool:
         """Take what the watch told; whether any of it concerns ownership."""
         self.revision = max(self.revision, seen.revision)
+        self.first_revision = self.first_revision or seen.revision
         members = self.keys.member(Role.NODE, "")
         concerned = seen.resync or any(change.key.startswith(members) for change in seen.changes)
         self.seats.feed(seen, self._now_ms())
