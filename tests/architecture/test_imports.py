@@ -34,8 +34,11 @@ PURE = (
     "node/policy",
     "node/shadow/entries",
     "node/shadow/frames",
-    "node/shadow/settling",
+    "node/shadow/questions",
     "node/shadow/telling",
+    "node/spool/adopting",
+    "node/spool/changed",
+    "node/spool/pairing_steps",
     "coordinator/budget",
     "coordinator/ownership",
 )
