@@ -78,6 +78,7 @@ class SessionRunner:
         self._due_ms = 0
         self._published = me.record
         self._went_back = False
+        self._out = ""
         store.on_went_back(self._on_went_back)
 
     async def run(self) -> None:
@@ -117,6 +118,15 @@ class SessionRunner:
             await self._store.revoke(lease, timeout_s=self._timeout_s())
             self._me.held.write(0)
 
+    async def stay_out(self, why: str) -> None:
+        """End the session and begin none until ``come_back``: what stands here must not be used. Raises StoreError."""
+        self._out = self.refused = why
+        await self.resign()
+
+    def come_back(self) -> None:
+        """Begin sessions again."""
+        self._out = self.refused = ""
+
     def _on_went_back(self, found: WentBack) -> None:
         """Be fenced before anybody acts on what an older copy of the store says; join no more in this life (§5)."""
         self._went_back, self.refused = True, str(found)
@@ -126,7 +136,7 @@ class SessionRunner:
             self.refused = self._me.known.went_back(str(found))
 
     async def _join(self) -> bool:
-        if self._went_back:
+        if self._went_back or self._out:
             return False
         self._take(Event.BEGIN)
         try:

@@ -45,5 +45,7 @@ class Hooks:
     """Nodes an operator has declared dead."""
     changed: Callable[[], None]
     """``ready``, ``target``, ``verdict`` or a view has changed."""
+    quarantined: Callable[[str], None]
+    """This spool is an older copy: the session must end, so that another node may take its rows over (§3)."""
     refuse: Callable[[str], None]
     """This spool must not be used here (a twin, a strange record): the process must stop."""

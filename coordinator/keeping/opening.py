@@ -63,8 +63,8 @@ class Opening:
         if judged.text != self._refused:
             self._refused = judged.text
             _log.error("this spool is not used (%s): %s", judged.verdict, judged.text)
-            if judged.verdict is not Verdict.BEHIND:
-                self._hooks.refuse(judged.text)
+            behind = judged.verdict is Verdict.BEHIND
+            (self._hooks.quarantined if behind else self._hooks.refuse)(judged.text)
         return False
 
     async def _note(self) -> None:

@@ -20,6 +20,12 @@ class SpoolInUse(CoordinatorError):  # noqa: N818 - a state of affairs
     temporary = False
 
 
+class NotQuarantined(CoordinatorError):  # noqa: N818 - a state of affairs
+    """There is nothing to release."""
+
+    temporary = False
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Ask whether one owns a pairing's epoch, or may."""
 

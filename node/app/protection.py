@@ -7,6 +7,7 @@ Ownership (``coordinator/ownership``) says whose mail is whose, ``Copying`` stan
 import asyncio
 from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from coordinator.ownership.spools import Verdict
 from coordinator.ownership.views import Me, View
 from coordinator.peers.contract import Handler, Peers
 from coordinator.settings.cluster import Cluster
+from coordinator.store.contract import StoreError
 from node.admin.control import CopiesView
 from node.app import owning
 from node.app.candidates import candidates
@@ -41,6 +43,7 @@ from node.spool.sqlite import SqliteSpool
 COPIES: Final = "copies"
 """Directory inside the spool's."""
 LOOK_S: Final = 0.02
+QUARANTINED: Final = "quarantined"
 BODY_MAX: Final[Mapping[str, int]] = {**receiver.BODY_MAX, **questions.BODY_MAX}
 """For the peer server."""
 
@@ -75,6 +78,7 @@ class Protection:
         """Build everything on an open spool; ``open`` opens the copy store."""
         self._around = around
         self._refused: Future[None] = asyncio.get_running_loop().create_future()
+        self._soon: set[asyncio.Task[None]] = set()
         joined, cluster = around.joined, around.cluster
         me = Me(node=around.node, spool=spool.spool_id)
         self.copies = SqliteCopies(spool.directory / COPIES)
@@ -89,7 +93,13 @@ class Protection:
             site=joined.record.site,
         )
         self.copying = Copying(
-            spool, around.peers, keeper, cluster=cluster.name, now_ms=wall_ms, on_unprotected=around.unprotected
+            spool,
+            around.peers,
+            keeper,
+            cluster=cluster.name,
+            now_ms=wall_ms,
+            on_unprotected=around.unprotected,
+            on_shunned=keeper.wake,
         )
         self.spares = Spares(
             self.copies, spool, around.peers, keeper, now_ms=wall_ms, arrived=around.arrived, taking=self.taking
@@ -120,6 +130,7 @@ class Protection:
             paused=lambda: book.pause(wall_ms()) is not None,
             dead=frozenset,
             changed=self._changed,
+            quarantined=self._stay_out,
             refuse=self._refuse,
         )
 
@@ -132,13 +143,29 @@ class Protection:
             around.joined.keys,
             frozenset(around.nodes()),
             sites,
-            lambda node: draining(node, now_ms) is not None,
+            lambda node: draining(node, now_ms) is not None or self.copying.takes_none(node),
         )
 
     def _changed(self) -> None:
         self.copying.look()
         self.gate.look()
         self._around.changed()
+
+    def _stay_out(self, text: str) -> None:
+        work = asyncio.get_running_loop().create_task(self._stayed_out(text))
+        self._soon.add(work)
+        work.add_done_callback(self._soon.discard)
+
+    async def _stayed_out(self, text: str) -> None:
+        with suppress(StoreError):  # then the lease ends by itself
+            await self._around.joined.session.stay_out(f"{QUARANTINED}: {text}")
+
+    def release(self) -> None:
+        """Use a quarantined spool after all: an operator's word. Raises NotQuarantined."""
+        if not self.obstacle.startswith(QUARANTINED):
+            raise owning.NotQuarantined("this node's spool is not quarantined")
+        self.keeper.release_quarantine()
+        self._around.joined.session.come_back()
 
     def _refuse(self, text: str) -> None:
         if not self._refused.done():
@@ -154,7 +181,7 @@ class Protection:
             return ""
         verdict = keeper.verdict
         if verdict is not None and verdict.verdict is Verdict.BEHIND:
-            return f"quarantined: {verdict.text}"
+            return f"{QUARANTINED}: {verdict.text}"
         return "joining"
 
     def shown(self) -> CopiesView:

@@ -42,13 +42,16 @@ class Copying:
         pace: Pace | None = None,
         on_stored: Callable[[NewMessage], None] = lambda _message: None,
         on_unprotected: Callable[[NewMessage], None] = lambda _message: None,
+        on_shunned: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_stored``: it may be attempted from now on; ``on_unprotected``: its 250 rests on this machine alone.
+
+        ``on_shunned``: another node had better keep the copies.
 
         ``changed`` is to be set as the spool's ``on_changed``, ``run`` to be run while the spool is open.
         """
         pace = pace or Pace()
-        self._spool, self._now_ms = spool, now_ms
+        self._spool, self._now_ms, self.shunned = spool, now_ms, on_shunned
         self._unheard: list[What] = []
         self._unheard_of = 0
         self._numbers = Numbers(spool, pairs)
@@ -75,6 +78,10 @@ class Copying:
     def why(self) -> str:
         """Say why nothing is copied; empty while copies go."""
         return self._sending.why
+
+    def takes_none(self, node: str) -> bool:
+        """Whether a node is there and took no copies for a while."""
+        return node in self._sending.shunned
 
     # ---- the door ----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What the spool's number of a pairing's epoch means for the mail under it: whether anybody else could own it."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from coordinator.ownership.records import PairKey
@@ -23,6 +24,10 @@ class Pairs(Protocol):
 
     def view(self, key: PairKey) -> View | None:
         """One pairing; None: not known (yet)."""
+        ...
+
+    def views(self) -> Iterable[View]:
+        """All with this node at an end."""
         ...
 
     def copies_lost(self, key: PairKey, epoch: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from coordinator.errors import CoordinatorError
 from coordinator.ownership.rows import Attached
-from coordinator.ownership.views import View, may_copy
+from coordinator.ownership.views import State, View, may_copy
 from coordinator.peers.contract import Peers
 from node.errors import RelayError
 from node.shadow.errors import CopiesLost, Refused, ShadowError
@@ -18,6 +18,7 @@ from node.shadow.link import Link, Told
 from node.shadow.numbers import Numbers, Pairs, same
 from node.shadow.outbox import Pace, What
 from node.shadow.sender import Sender
+from node.shadow.shunned import Shunned
 from node.spool.paired import PairedSpool
 
 PAUSE_S: Final = 0.2
@@ -58,6 +59,10 @@ class Events(Protocol):
         """It can be told what was left; once before it is used and once when it is."""
         ...
 
+    def shunned(self) -> None:
+        """Another node had better keep the copies."""
+        ...
+
     def late(self, number: int, message_id: str) -> None:
         """A message that counted as unprotected is copied after all."""
         ...
@@ -94,6 +99,8 @@ class Sending:
         self.number = 0
         """Of the last pairing in force, also while nothing can be sent under it; 0: there was none."""
         self._view: View | None = None
+        self.shunned = Shunned(asyncio.get_running_loop().time)
+        """Nodes that are there and take no copies for now."""
         self.why = NOBODY
         """Why nothing is copied; empty while copies go."""
         self._looked = asyncio.Event()
@@ -127,6 +134,9 @@ class Sending:
             if not same(self._pairs.target, target):
                 pause_s = PAUSE_S
                 continue
+            if self.shunned.failed(target.key.shadow):
+                _log.warning("copies shall go to another node than %s", target.key.shadow)
+                self._events.shunned()
             worked = asyncio.get_running_loop().time() - began_s > WORKED_S
             pause_s = PAUSE_S if worked else pause_s
             await self._pause(target, pause_s)
@@ -164,12 +174,21 @@ class Sending:
             return
         self.current, self.why = current, ""
         self._events.begun(current)  # what has happened since it caught up
+        self.shunned.worked(target.key.shadow)
+        self._give_up_others(target)
         _log.info("copies go to %s, store %s", target.key.shadow, current.sender.store)
         while not current.sender.ended and self.current is current:
             await self._news()
         if self.current is current:
             self.current = None
             raise ShadowError(current.sender.ended)
+
+    def _give_up_others(self, target: View) -> None:
+        """What a shunned node was sent and may not have is copied here, once its pairing is void."""
+        for view in self._pairs.views():
+            mine = view.key.spool == target.key.spool and view.state is State.HELD and view.key != target.key
+            if mine and view.key.shadow in self.shunned:
+                self._pairs.copies_lost(view.key, view.epoch)
 
     async def _begun(self, target: View) -> Current:
         key, epoch = target.key, target.epoch

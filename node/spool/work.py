@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import msgspec
 
-from node.policy.envelope import FINAL_STATES, OnUnknown, RecipientState
+from node.policy.envelope import FINAL_STATES, Copies, OnUnknown, RecipientState
 from node.policy.lifecycle import BODY_STATES, WAITING_STATES, Event, step
 from node.spool.contract import Accepted, AttemptStart, JourneyLine
 from node.spool.errors import AttemptUnknown, MessageGone
@@ -143,13 +143,17 @@ class Work:
 
     def add(self, item: Accepted, entries: Iterable[Entry], size_bytes: int, file: str) -> Record:
         """Take in a new message."""
+        pairing = self._pairing(item.pairing)
+        # What shall lie here alone is as safe as it is meant to be.
+        alone = pairing == 0 and item.message.copies is Copies.ONE
         made = Record(
             seq=self.next_seq,
             id=item.message.id,
             entries={entry.index: entry for entry in entries},
             body_bytes=size_bytes,
             body_file=file,
-            pairing=self._pairing(item.pairing),
+            pairing=pairing,
+            copy=CopyState.CONFIRMED if alone else CopyState.UNCONFIRMED,
             careful=item.message.on_unknown is not OnUnknown.RESEND,
         )
         self.next_seq += 1

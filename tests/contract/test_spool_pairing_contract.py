@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from node.policy.envelope import OnUnknown, RecipientState
+from node.policy.envelope import Copies, OnUnknown, RecipientState
 from node.spool.contract import Accepted, BodyFile, Filter
 from node.spool.errors import MessageGone, WrongRequest
 from node.spool.memory import MemorySpool
@@ -36,6 +36,12 @@ async def number(spool):
 async def put(spool, pairing, body=BODY, **facts):
     made = message(**facts)
     await spool.append(Accepted(message=made, body=body, pairing=pairing))
+    return made
+
+
+async def put_lone(spool, pairing):
+    made = msgspec.structs.replace(message(), copies=Copies.ONE)
+    await spool.append(Accepted(message=made, body=BODY, pairing=pairing))
     return made
 
 
@@ -577,3 +583,13 @@ async def test_a_body_file_at_the_door_keeps_its_pairing(spool, number):
     await spool.append(Accepted(message=made, body=BodyFile(path=str(path), size_bytes=len(BIG)), pairing=number))
     assert (await looked(spool, made)).pairing == number
     assert accepted(made).pairing is None
+
+
+async def test_what_shall_lie_here_alone_is_not_unprotected(spool, number):
+    lone = await put_lone(spool, 0)
+    await put(spool, 0)
+    paired = await put_lone(spool, number)  # its copy was asked for: it counts like any other
+    assert await spool.unprotected() == 2
+    assert (await looked(spool, lone)).confirmed
+    assert not (await looked(spool, paired)).confirmed
+    assert len(await names(spool, 0, unconfirmed=True)) == 1

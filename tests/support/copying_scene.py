@@ -160,6 +160,9 @@ class FixedPairs:
     def view(self, key: PairKey) -> View | None:
         return self.found.get(key)
 
+    def views(self) -> list[View]:
+        return list(self.found.values())
+
     def copies_lost(self, key: PairKey, epoch: int) -> None:
         self.lost.append((key, epoch))
 
@@ -182,7 +185,7 @@ class Scene:
 
     def __init__(self, peer: ScriptedPeer | None = None, spool: PlainSpool | None = None, **pace) -> None:
         self.peer, self.spool, self.pairs = peer or ScriptedPeer(), spool or PlainSpool(), FixedPairs()
-        self.stored, self.unprotected = [], []
+        self.stored, self.unprotected, self.shunnings = [], [], 0
         self.copying = Copying(
             self.spool,
             self.peer,
@@ -192,8 +195,12 @@ class Scene:
             pace=Pace(**pace),
             on_stored=lambda made: self.stored.append(made.id),
             on_unprotected=lambda made: self.unprotected.append(made.id),
+            on_shunned=self._shunned,
         )
         self.spool.on_changed = self.copying.changed
+
+    def _shunned(self) -> None:
+        self.shunnings += 1
 
     def put(self, state: State = State.HELD, **more) -> View:
         view = self.pairs.put(state, **more)

@@ -146,7 +146,7 @@ class Node:
     def __init__(self, name, store, home, now_ms, disk, house, *, site):
         self.name, self.store, self.home, self.now_ms, self.disk = name, store, home / name, now_ms, disk
         self.house, self.site = house, site
-        self.tasks, self.refused, self.changes, self.life = [], [], 0, 0
+        self.tasks, self.refused, self.quarantined, self.changes, self.life = [], [], [], 0, 0
         self.healthy = True
 
     def start(self):
@@ -166,6 +166,7 @@ class Node:
             paused=lambda: self.house.paused,
             dead=lambda: self.house.dead,
             changed=self._changed,
+            quarantined=self.quarantined.append,
             refuse=self.refused.append,
         )
         self.keeper = Keeper(

@@ -368,3 +368,32 @@ def test_notes_of_the_revision_only_grow_and_say_when_they_cannot_be_written(tmp
     (tmp_path / "d").mkdir()
     known.note(0)  # what could not be written is written with the next note
     assert KnownCluster(tmp_path / "d" / "known").revision == 300
+
+
+def test_who_stays_out_ends_its_session_and_joins_again_only_when_told(tmp_path):
+    async def main(loop):
+        store = Flaky(loop)
+        who = me(tmp_path, loop=loop)
+        with who.held:
+            runner, task = start(store, who, loop)
+            await phase(runner, Phase.LIVE)
+            await runner.stay_out("an older copy")
+            await asyncio.sleep(60)
+            assert runner.session.phase is Phase.OUT
+            assert runner.refused == "an older copy"
+            assert await store.get(KEY, timeout_s=T) is None
+            runner.come_back()
+            await phase(runner, Phase.LIVE)
+            assert not runner.refused
+            # The store's silence ends what it can: the session is over here all the same.
+            store.silent = True
+            with pytest.raises(Indefinite):
+                await runner.stay_out("again")
+            await asyncio.sleep(30)
+            store.silent = False
+            await asyncio.sleep(30)
+            assert runner.session.phase is Phase.OUT
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run_virtual(main)

@@ -63,6 +63,7 @@ def test_an_older_copy_is_shown_and_nothing_is_done_with_it_until_an_operator_re
         assert not a.keeper.ready
         assert a.keeper.target is None
         assert not a.refused
+        assert len(a.quarantined) == 1
         assert not a.disk.aligned
         assert len([name for name in house.store.writes if "/ownership/disk-a" in name]) == before
         assert (await record(house, "disk-a")).sequence > old.told_sequence

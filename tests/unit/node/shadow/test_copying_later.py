@@ -228,6 +228,42 @@ def test_a_shadow_that_stops_amid_it_is_gone_on_with_later():
     played(play)
 
 
+def test_another_node_comes_first_when_a_shadow_is_there_and_takes_nothing():
+    async def play(scene, loop):
+        await scene.paired()
+        scene.peer.dead = True
+        name, answer = scene.take()
+        await answer
+        await until(lambda: scene.shunnings, 10)
+        assert scene.copying.takes_none(SHADOW)
+        assert not scene.pairs.lost, "there is nobody else yet"
+        scene.peer.dead = False
+        # What it was sent counts no more once copies go elsewhere: only then its pairing may become void.
+        first = scene.pairs.target
+        await scene.paired(shadow="relay-c", epoch=9)
+        assert scene.pairs.lost == [(first.key, first.epoch)]
+        assert not scene.spool.rows[name].confirmed
+        await asyncio.sleep(61)
+        assert not scene.copying.takes_none(SHADOW)
+        assert scene.shunnings == 1
+
+    played(play)
+
+
+def test_a_hiccup_of_a_shadow_is_none_of_that():
+    async def play(scene, loop):
+        await scene.paired()
+        for _ in range(20):
+            scene.peer.dead = True
+            await scene.take()[1]
+            await asyncio.sleep(1.5)
+            scene.peer.dead = False
+            await until(lambda: scene.copying.shadow, 5)
+        assert not scene.shunnings
+
+    played(play)
+
+
 def test_a_spool_that_fails_for_a_while_ends_nothing():
     async def play(scene, loop):
         await lone(scene, 0, "m1")

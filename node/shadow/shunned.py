@@ -1,0 +1,35 @@
+"""Nodes that are there and take no copies: full, or the way to them is cut. Another one is tried before them. Pure."""
+
+from collections.abc import Callable
+from typing import Final
+
+AFTER_S: Final = 3.0
+"""Failing for so long is no hiccup."""
+FOR_S: Final = 60.0
+"""So long others come first."""
+
+
+class Shunned:
+    """Bounded by the nodes of a cluster."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """``clock``: seconds that never go back."""
+        self._clock = clock
+        self._since_s: dict[str, float] = {}
+        self._until_s: dict[str, float] = {}
+
+    def __contains__(self, node: str) -> bool:
+        """Whether others come first now."""
+        return self._until_s.get(node, 0.0) > self._clock()
+
+    def worked(self, node: str) -> None:
+        """Copies go there."""
+        self._since_s.pop(node, None)
+
+    def failed(self, node: str) -> bool:
+        """Note that none went there; whether others come first from now on."""
+        now_s = self._clock()
+        if now_s - self._since_s.setdefault(node, now_s) < AFTER_S or node in self:
+            return False
+        self._until_s[node] = now_s + FOR_S
+        return True
