@@ -6,13 +6,11 @@ Ownership (``coordinator/ownership``) says whose mail is whose, ``Copying`` stan
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coordinator.joining import Joined
 from coordinator.keeping.keeper import Hooks as KeeperHooks
 from coordinator.keeping.keeper import Keeper
 from coordinator.ownership.moves import Here as Counted
@@ -20,17 +18,15 @@ from coordinator.ownership.peers import Candidate
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.spools import Verdict
 from coordinator.ownership.views import Me, View
-from coordinator.peers.contract import Handler, Peers
-from coordinator.settings.cluster import Cluster
+from coordinator.peers.contract import Handler
 from coordinator.store.contract import StoreError
 from node.admin.control import CopiesView
 from node.app import owning
+from node.app.around import Around
 from node.app.candidates import candidates
 from node.app.gate import Gate
-from node.cluster.wishes import Wishes
 from node.delivery.clock import wall_ms
 from node.delivery.second import Intention
-from node.policy.envelope import NewMessage
 from node.shadow import questions, receiver
 from node.shadow.copying import Copying
 from node.shadow.entries import Intent
@@ -48,35 +44,12 @@ BODY_MAX: Final[Mapping[str, int]] = {**receiver.BODY_MAX, **questions.BODY_MAX}
 """For the peer server."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What of the cluster and the node the parts need."""
-
-    node: str
-    cluster: Cluster
-    joined: Joined
-    peers: Peers
-    wishes: Wishes
-    nodes: Callable[[], Iterable[str]]
-    """The list in force."""
-    freely: Callable[[], bool]
-    """Whether everybody's word stands in for a session."""
-    arrived: Callable[[], None]
-    """There is mail to deliver that came in by no door."""
-    changed: Callable[[], None]
-    """Whether mail may be taken in may have changed."""
-    unprotected: Callable[[NewMessage], None]
-    """A 250 rests on this machine alone."""
-    on_open: Callable[[], None]
-    on_shut: Callable[[], None]
-
-
 class Protection:
     """Implements ``node.delivery.second.Second`` and the keeper's ``Rows``, and is the door's store."""
 
     def __init__(self, around: Around, spool: SqliteSpool) -> None:
         """Build everything on an open spool; ``open`` opens the copy store."""
-        self._around = around
+        self._around, self._measures = around, around.measures
         self._refused: Future[None] = asyncio.get_running_loop().create_future()
         self._soon: set[asyncio.Task[None]] = set()
         joined, cluster = around.joined, around.cluster
@@ -98,11 +71,19 @@ class Protection:
             keeper,
             cluster=cluster.name,
             now_ms=wall_ms,
+            measures=around.measures,
             on_unprotected=around.unprotected,
             on_shunned=keeper.wake,
         )
         self.spares = Spares(
-            self.copies, spool, around.peers, keeper, now_ms=wall_ms, arrived=around.arrived, taking=self.taking
+            self.copies,
+            spool,
+            around.peers,
+            keeper,
+            now_ms=wall_ms,
+            arrived=around.arrived,
+            taking=self.taking,
+            measures=around.measures,
         )
         here = receiver.Here(
             cluster=cluster.name,
@@ -110,6 +91,7 @@ class Protection:
             view=keeper.view,
             owned=self.spares.owned,
             begun=self.spares.begun,
+            refused=around.measures.turned_away,
             judged=lambda: keeper.judged,
         )
         self._receiver = Receiver(self.copies, here)
@@ -128,7 +110,7 @@ class Protection:
         return KeeperHooks(
             candidates=self._candidates,
             paused=lambda: book.pause(wall_ms()) is not None,
-            dead=frozenset,
+            dead=lambda: book.dead(wall_ms()),
             changed=self._changed,
             quarantined=self._stay_out,
             refuse=self._refuse,
@@ -194,6 +176,7 @@ class Protection:
             why=copying.why,
             unprotected=copying.unprotected,
             sending=self.gate.open,
+            quarantined=self.obstacle if self.obstacle.startswith(QUARANTINED) else "",
             pairings=views,
         )
 
@@ -218,6 +201,10 @@ class Protection:
     def may_intend(self, pairing: int) -> bool:
         """See Second."""
         return self.copying.may_intend(pairing)
+
+    def epoch(self, pairing: int) -> int:
+        """See Second."""
+        return self._measures.epoch(pairing)
 
     async def intend(self, about: Intention) -> bool:
         """See Second."""
@@ -278,11 +265,11 @@ class Protection:
         self.leave(True)
         try:
             async with asyncio.timeout(within_s):
-                while not self.keeper.given:  # noqa: ASYNC110 - what changes it comes from many sides
+                while self.keeper.live() and not self.keeper.given:
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             return False
-        return True
+        return self.keeper.given
 
     async def close(self) -> None:
         """Let the other end hear what waits; close the copy store. ``run`` has ended."""

@@ -26,6 +26,7 @@ from node.shadow.contract import Copies
 from node.shadow.frames import Batch
 from node.shadow.giving import Giving, StillMoving
 from node.shadow.late import Late
+from node.shadow.measures import Measures
 from node.shadow.ownership import Ownership
 from node.shadow.serving import Serving
 from node.spool.paired import Here, PairedSpool
@@ -46,15 +47,17 @@ class Spares:
         now_ms: Callable[[], int],
         arrived: Callable[[], None] = lambda: None,
         taking: Callable[[str], bool] = lambda _message_id: False,
+        measures: Measures | None = None,
     ) -> None:
         """``arrived``: mail to deliver has come; ``taking``: whether a message is not answered to its client yet."""
         self._copies, self._spool, self._ownership = copies, spool, ownership
-        lock = asyncio.Lock()
-        self._adoption = Adoption(copies, spool, now_ms=now_ms, arrived=arrived, lock=lock)
-        self._giving = Giving(copies, spool, taking=taking, lock=lock)
-        self._asking = Asking(copies, spool, peers, ownership, now_ms=now_ms)
+        lock, measures = asyncio.Lock(), measures or Measures()
+        self._measures = measures
+        self._adoption = Adoption(copies, spool, now_ms=now_ms, arrived=arrived, lock=lock, measures=measures)
+        self._giving = Giving(copies, spool, taking=taking, lock=lock, measures=measures)
+        self._asking = Asking(copies, spool, peers, ownership, now_ms=now_ms, measures=measures)
         answering = Answering(copies, spool, ownership, taking=taking, now_ms=now_ms, lock=lock)
-        bringing = Bringing(copies, spool, ownership, now_ms=now_ms, arrived=arrived, lock=lock)
+        bringing = Bringing(copies, spool, ownership, now_ms=now_ms, arrived=arrived, lock=lock, measures=measures)
         self._serving = Serving(answering, bringing, ownership)
         self._comparing = Comparing(copies, self._asking, ownership, peers, again=self._again)
         self._late = Late(spool, copies, answering, adopt=self._adopt_late, sender=self._sender)
@@ -146,7 +149,9 @@ class Spares:
 
     async def _over(self, view: View) -> None:
         """What the other end had of epochs that are over counts no more."""
-        for number, attached in (await owners.numbers(self._spool)).items():
+        numbers = await owners.numbers(self._spool)
+        self._measures.learn({number: attached.epoch for number, attached in numbers.items()})
+        for number, attached in numbers.items():
             if attached.key == view.key and attached.epoch < view.epoch:
                 await self._spool.unconfirm(number)
 
@@ -157,6 +162,7 @@ class Spares:
             self._left.pop(attached, None)
             return
         number = await owners.attach(self._spool, attached)
+        self._measures.learn({number: attached.epoch})
         done = await self._adoption.run(attached, number, held.node, self._is(view))
         if not done.whole:
             raise StillMoving("the pairing changed while it was taken over")
@@ -193,6 +199,8 @@ class Spares:
 
     async def _again(self) -> None:
         """Tell what is settled; what came into the spool under a pairing that became another's just then goes too."""
+        if not self._ownership.judged:  # an older copy is looked at by people before anything in it moves
+            return
         for number, attached in (await owners.numbers(self._spool)).items():
             view = self._ownership.view(attached.key)
             if view is None or view.epoch != attached.epoch:

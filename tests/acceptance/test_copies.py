@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.test_kill import all_receipts, reconciled
 from tests.support.relay_cluster import NAMES, RelayCluster
 from tests.support.simulated import WIDE, Simulated, directory
-from tests.support.world import QUICK, client, until
+from tests.support.world import QUICK, client, events, until, view
 
 ACCOUNTS = [f"relay{number}" for number in range(1, 7)]
 SLOW = {"latency": "400ms", "latency_longest": "2s"}
@@ -131,3 +131,68 @@ def test_all_nodes_are_restarted_in_turn_and_nothing_is_refused_lost_or_repeated
     print(f"\n{total} accepted; {[(len(r['lost']), len(r['duplicated'])) for _, r in results]} lost and duplicated")
     assert total == 3 * 660
     assert all(result["lost"] == [] and result["duplicated"] == [] for _, result in results)
+
+
+@pytest.mark.timeout(180)
+def test_a_disk_put_back_to_an_older_copy_is_quarantined_and_its_mail_taken_over(tmp_path):
+    with three_nodes(tmp_path, timing={"latency": "400ms", "latency_longest": "2s"}) as (cluster, cloud):
+        node = cluster.nodes[NAMES[0]]
+        until(lambda: protected(cluster, NAMES[0]), 30)
+        sent(send(cluster, tmp_path / "first", NAMES[0], 20))
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 20, 30)
+        until(lambda: node.waiting() == 0)
+        node.kill()
+        shutil.copytree(node.home / "spool", tmp_path / "older")
+        node.start()
+        until(lambda: protected(cluster, NAMES[0]), 30)
+        sent(send(cluster, tmp_path / "second", NAMES[0], 250))
+        time.sleep(11)  # the spool's progress is told every ten seconds: a younger copy cannot be recognised
+        node.kill()
+        shutil.rmtree(node.home / "spool")
+        shutil.copytree(tmp_path / "older", node.home / "spool")
+        node.start(wait=False)
+        until(lambda: "quarantined" in str(readiness(node)), 30)
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 270, 60)
+        until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES[1:]), 30)
+        assert "quarantined" in str(readiness(node))
+        results = [reconciled(cloud, tmp_path / name)[1] for name in ("first", "second")]
+    print(f"\nduplicated {[len(result['duplicated']) for result in results]}")
+    assert [result["lost"] for result in results] == [[], []]
+    assert results[0]["duplicated"] == [], "what was delivered before the copy was made is not sent again"
+
+
+@pytest.mark.timeout(180)
+def test_mail_flows_and_is_copied_while_etcd_is_silent(tmp_path):
+    ledger = tmp_path / "ledger"
+    with three_nodes(tmp_path, timing={"latency": "60ms", "latency_longest": "1s"}) as (cluster, cloud):
+        for name in NAMES:
+            until(lambda name=name: protected(cluster, name), 30)
+        # What no node holds when the store falls silent nobody may take: so there must be mail before.
+        sending = send(cluster, ledger, NAMES[0], 400, "--rate", "15")
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 30, 30)
+        for member in cluster.etcd.members:
+            member.kill()
+        until(lambda: not cluster.nodes[NAMES[0]].status()["copies"]["sending"], 20)
+        until(lambda: all(cluster.nodes[name].status()["copies"]["sending"] for name in NAMES), 20)
+        before = cloud.stats()["messages"]["accepted"]
+        until(lambda: cloud.stats()["messages"]["accepted"] >= before + 40, 40)
+        assert not cluster.nodes[NAMES[0]].status()["copies"]["unprotected"]
+        for member in cluster.etcd.members:
+            member.start()
+        cluster.etcd.wait_healthy()
+        sent(sending)
+        until(lambda: all(protected(cluster, name) for name in NAMES), 40)
+        until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 60)
+        _, result = reconciled(cloud, ledger)
+        # What waited for its answer when the session ended is the only thing that may have been sent twice.
+        told = [events(view(cluster.nodes[NAMES[0]], one["queue_id"])) for one in result["duplicated"]]
+    assert result["lost"] == []
+    assert all("unknown" in lines for lines in told), told
+    assert len(told) <= 2 * len(ACCOUNTS)
+
+
+def readiness(node) -> list[str]:
+    try:
+        return node.status()["readiness"]["reasons"]
+    except (AssertionError, OSError):
+        return []
