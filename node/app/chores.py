@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from node.app.gauges import refresh
+from node.app.gauges import CopiesGauges, refresh
+from node.app.protection import QUARANTINED
 from node.delivery.clock import steady_ms, wall_ms
 from node.tls.expiry import expiries
 
@@ -26,6 +27,7 @@ class Chores:
     def __init__(self, node: "Node") -> None:
         """Keep the node; asked only while it runs."""
         self._node = node
+        self._copies = CopiesGauges(node.telemetry)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin all of them."""
@@ -59,11 +61,15 @@ class Chores:
         for name, end_ms in expiries(node.settings).items():
             node.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - wall_ms()) / 1000, certificate=name)
 
-    def _gauges(self) -> None:
+    async def _gauges(self) -> None:
         node = self._node
         alone = node.protection.copying.unprotected if node.protection is not None else 0
         uses = node.budgets.use(steady_ms())
         refresh(node.telemetry, uses, node.tokens.states(), wall_ms(), unprotected=alone)
+        if node.protection is not None:
+            keeper, quarantined = node.protection.keeper, node.protection.obstacle.startswith(QUARANTINED)
+            self._copies.ownership(keeper.views(), keeper.made, quarantined=quarantined)
+            self._copies.kept(await node.protection.copies.held())
 
 
 async def _every(seconds: float, work: Callable[[], object]) -> None:

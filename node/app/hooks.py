@@ -8,6 +8,7 @@ from node.app.dates import UpstreamDate
 from node.app.member import Hooks
 from node.app.parts import apps_of
 from node.delivery.service import Delivery
+from node.shadow.measures import Measures
 
 if TYPE_CHECKING:
     from node.app.node import Node
@@ -43,6 +44,7 @@ def hooks_of(node: "Node") -> Hooks:
         owned=node.owned,
         arrived=lambda: delivery(Delivery.wake),
         unprotected=lambda message: node.telemetry.count("relay_unprotected_accepted", client=message.client),
+        measures=Measures(node.telemetry, node=node.loaded.node, traced=node.settings.telemetry.otlp is not None),
         date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),
         readiness=lambda: node.control.readiness(),  # noqa: PLW0108 - the control comes after the hooks
         loaded=lambda: node.loaded,

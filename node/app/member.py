@@ -22,8 +22,9 @@ from coordinator.runner import boottime_ms
 from coordinator.signing import Signer
 from node.admin.control import Readiness
 from node.app import clustered
+from node.app.around import Around
 from node.app.clustered import ClusterSide, Membership
-from node.app.protection import BODY_MAX, Around, Protection
+from node.app.protection import BODY_MAX, Protection
 from node.cluster import clocks
 from node.cluster.clocks import ClockHooks, Clocks, Date
 from node.cluster.limits import BudgetLimits
@@ -37,6 +38,7 @@ from node.delivery.clock import steady_ms, wall_ms
 from node.policy.envelope import NewMessage
 from node.policy.health import Change, HealthBook
 from node.settings.reader import Loaded
+from node.shadow.measures import Measures
 from node.spool.sqlite import SqliteSpool
 
 DRAIN_LOOK_S: Final = 0.2
@@ -68,6 +70,8 @@ class Hooks:
     """There is mail to deliver that came in by no door."""
     unprotected: Callable[[NewMessage], None]
     """A 250 rests on this machine alone."""
+    measures: Measures
+    """What telemetry hears of second copies."""
     date: Date
     """What time it is at the upstream."""
     readiness: Callable[[], Readiness]
@@ -177,6 +181,7 @@ class Member:
             arrived=hooks.arrived,
             changed=hooks.owned,
             unprotected=hooks.unprotected,
+            measures=hooks.measures,
             on_open=hooks.unfence,
             on_shut=hooks.fence,
         )

@@ -64,7 +64,7 @@ class Node:
         self.tokens = TokenSource(apps_of(settings), self.entra, now_ms=wall_ms, on_change=self._token_changed)
         self.authenticator = Authenticator(users(settings), now_ms=wall_ms)
         self.health = HealthBook()
-        self._plans = plans_of(settings, self.hostname)
+        self._plans = plans_of(settings, self.hostname, loaded.node)
         self.delivery: Delivery | None = None
         self.intake: Front | None = None
         self.protection: Protection | None = None
@@ -162,7 +162,7 @@ class Node:
         assert self.intake is not None  # noqa: S101 - reload is only called while running
         assert self.delivery is not None  # noqa: S101 - as above
         waiting = compare(self.settings, settings).needs_restart
-        plans, apps = plans_of(settings, self.hostname), apps_of(settings)
+        plans, apps = plans_of(settings, self.hostname, loaded.node), apps_of(settings)
         intake_rules(settings, self.hostname)  # a fault in them must be told before anything has changed
         limits, passwords = budget_limits(settings), users(settings)
         self.intake.reload(settings)

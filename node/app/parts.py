@@ -18,8 +18,8 @@ def apps_of(settings: Settings) -> dict[str, TenantApp]:
     return {name: app for name, app in found.items() if app is not None}
 
 
-def plans_of(settings: Settings, hostname: str) -> Plans:
-    """Give all the back door decides with."""
+def plans_of(settings: Settings, hostname: str, node: str) -> Plans:
+    """Give all the back door decides with; ``node``: its name in a cluster."""
     endpoints = endpoints_of(settings, hostname)
     checked(endpoints)
     return Plans(
@@ -28,7 +28,7 @@ def plans_of(settings: Settings, hostname: str) -> Plans:
         endpoints=endpoints,
         reporting=reporting_of(settings, hostname),
         classifier=Classifier(first=reply_rows(settings.replies)),
-        node=hostname,
+        node=node,
         span_addresses=settings.telemetry.addresses,
     )
 

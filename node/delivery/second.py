@@ -31,6 +31,10 @@ class Second(Protocol):
         """Make an intent durable at the other machine; False: it is not, and the final dot must not be sent."""
         ...
 
+    def epoch(self, pairing: int) -> int:
+        """Give the epoch of the pairing with this number, for show; 0: the mail is here alone."""
+        ...
+
     async def append(self, item: Accepted) -> None:
         """Keep a message of the node's own, like one from a client. Raises what the spool's ``append`` raises."""
         ...
@@ -54,6 +58,10 @@ class Alone:
     async def intend(self, about: Intention) -> bool:  # noqa: ARG002 - the contract's
         """See Second: nobody else need know."""
         return True
+
+    def epoch(self, pairing: int) -> int:  # noqa: ARG002 - the contract's
+        """See Second."""
+        return 0
 
     async def append(self, item: Accepted) -> None:
         """See Second."""

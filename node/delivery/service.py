@@ -88,9 +88,9 @@ class Delivery:
         self._pools = {name: self._pool(endpoint) for name, endpoint in plans.endpoints.items()}
         self._retired: list[Pool] = []
         self._ways = Ways(plans.directory, self._pools, wiring.health, wiring.budgets, self._changed)
-        tracer = Tracer(wiring.telemetry, plans.node, wiring.digest, addresses=plans.span_addresses)
-        self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
         second = wiring.second or Alone(wiring.spool)
+        tracer = Tracer(wiring.telemetry, plans.node, wiring.digest, addresses=plans.span_addresses, epoch=second.epoch)
+        self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, second, plans.reporting, tracer, self._woken)
         self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
         self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, second, wiring.may_send)

@@ -10,26 +10,38 @@ from node.delivery.clock import wall_ns
 from node.delivery.job import Job, Judgement
 from node.delivery.transaction import Course
 from node.spool.contract import Due
-from node.telemetry.context import parse, render
+from node.telemetry.context import CHILD_FOR_MS, parse, render
 from node.telemetry.contract import AttributeValue, FinishedSpan, Telemetry, TraceContext
-
-CHILD_FOR_MS = 300_000
-_NS_PER_MS = 1_000_000
 
 Digest = Callable[[str], str]
 """Keyed hash of a Message-ID or address."""
+Epoch = Callable[[int], int]
+"""Epoch of the pairing with a number; 0 for mail that is here alone."""
 
 
 def _plain(_text: str) -> str:
     return ""
 
 
+def _alone(_number: int) -> int:
+    return 0
+
+
 class Tracer:
     """Reports the spans of attempts and bounces."""
 
-    def __init__(self, telemetry: Telemetry, node: str, digest: Digest | None, *, addresses: bool = False) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        node: str,
+        digest: Digest | None,
+        *,
+        addresses: bool = False,
+        epoch: Epoch = _alone,
+    ) -> None:
         """``digest`` hides Message-IDs; ``addresses`` puts envelope addresses into spans (off by default)."""
         self.telemetry = telemetry
+        self._epoch = epoch
         self._node = node
         self._digest = digest or _plain
         self._addresses = addresses
@@ -108,6 +120,7 @@ class Tracer:
             "relay.queue_id": message.id,
             "relay.attempt_id": job.attempt_id,
             "relay.node": self._node,
+            "relay.epoch": self._epoch(job.due.pairing),
             "relay.client": message.client,
             "relay.path": job.way.path,
             "relay.account": job.way.account,

@@ -5,12 +5,14 @@ import logging
 from asyncio import Future
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import time_ns
 
 from msgspec.structs import replace
 
 from node.errors import RelayError
 from node.policy.envelope import Copies, NewMessage
 from node.shadow.errors import NotCopied
+from node.shadow.measures import Measures, Outcome
 from node.shadow.notes import Notes
 from node.shadow.outbox import Kept
 from node.shadow.sending import Current, Sending
@@ -37,9 +39,17 @@ class Accepting:
     """Takes messages in; holds the names of those not answered yet."""
 
     def __init__(
-        self, spool: PairedSpool, sending: Sending, notes: Notes, heard: Heard, *, now_ms: Callable[[], int]
+        self,
+        spool: PairedSpool,
+        sending: Sending,
+        notes: Notes,
+        heard: Heard,
+        measures: Measures,
+        *,
+        now_ms: Callable[[], int],
     ) -> None:
         """Keep the parts."""
+        self._measures = measures
         self._spool, self._sending, self._notes, self._heard, self._now_ms = spool, sending, notes, heard, now_ms
         self._names: set[str] = set()
         self._withdrawing: set[asyncio.Task[None]] = set()
@@ -55,6 +65,7 @@ class Accepting:
         if current is not None:
             return self._both(replace(item, pairing=current.number), current)
         if message.copies is Copies.REQUIRED:
+            self._measures.crossed(message, Outcome.REFUSED)
             refused: Future[None] = asyncio.get_running_loop().create_future()
             refused.set_exception(NotCopied(self._sending.why))
             return refused
@@ -66,6 +77,7 @@ class Accepting:
         if stored.cancelled() or stored.exception() is not None:
             return
         if message.copies is not Copies.ONE:
+            self._measures.crossed(message, Outcome.UNPROTECTED)
             self._unprotected(message)
         self._heard.stored(message)
 
@@ -87,14 +99,20 @@ class Accepting:
         message, number = arrival.message, arrival.current.number
         if kept is Kept.COPIED and self._sending.counts(number):
             self._notes.copied(message.id, number)
+            self._crossed(arrival, Outcome.COPIED)
             self.accept(arrival)
         elif message.copies is Copies.REQUIRED:
             task = asyncio.get_running_loop().create_task(self._withdraw(arrival))
             self._withdrawing.add(task)
             task.add_done_callback(self._withdrawing.discard)
         else:
+            self._crossed(arrival, Outcome.UNPROTECTED)
             self._unprotected(message)
             self.accept(arrival)
+
+    def _crossed(self, arrival: "_Arrival", outcome: Outcome) -> None:
+        view = arrival.current.view
+        self._measures.crossed(arrival.message, outcome, view, arrival.began_ns, arrival.kept_ns)
 
     def accept(self, arrival: "_Arrival") -> None:
         """Answer that it is accepted."""
@@ -124,6 +142,7 @@ class Accepting:
         try:
             if not await self._spool.withdraw(name, "not copied", self._now_ms()):
                 _log.warning("message %s is accepted without a copy: something of it was tried already", name)
+                self._crossed(arrival, Outcome.UNPROTECTED)
                 self._unprotected(arrival.message)
                 self.accept(arrival)
                 return
@@ -131,13 +150,14 @@ class Accepting:
             _log.warning("message %s is refused, and may be sent all the same: %s", name, error)
         except Exception:  # noqa: BLE001 - its client must hear something
             _log.exception("message %s is refused, and may be sent all the same", name)
+        self._crossed(arrival, Outcome.REFUSED)
         self.refuse(arrival, NotCopied(why))
 
 
 class _Arrival:
     """One message between its first octet on disk and its answer."""
 
-    __slots__ = ("_accepting", "_kept", "_over", "_stored", "current", "future", "message")
+    __slots__ = ("_accepting", "_kept", "_over", "_stored", "began_ns", "current", "future", "kept_ns", "message")
 
     def __init__(
         self,
@@ -149,12 +169,15 @@ class _Arrival:
     ) -> None:
         self._accepting, self.message, self.current = accepting, message, current
         self._stored, self._kept, self._over = stored, kept, False
+        self.began_ns, self.kept_ns = time_ns(), 0
         self.future: Future[None] = asyncio.get_running_loop().create_future()
         stored.add_done_callback(self._look)
         kept.add_done_callback(self._look)
 
-    def _look(self, _done: "Future[None] | Future[Kept]") -> None:
+    def _look(self, done: "Future[None] | Future[Kept]") -> None:
         stored = self._stored
+        if done is self._kept:
+            self.kept_ns = time_ns()
         if self._over or not stored.done():
             return
         error = None if stored.cancelled() else stored.exception()

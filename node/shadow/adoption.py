@@ -8,10 +8,12 @@ the first chunk on, while the rest still comes.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import time_ns
 from typing import Final
 
 from coordinator.ownership.rows import Attached
 from node.shadow.contract import Copies, KeptCopy
+from node.shadow.measures import Measures
 from node.spool.errors import MessageGone, WrongRequest
 from node.spool.paired import PairedSpool, Standing
 from node.spool.rows import Unreadable, message_of
@@ -44,10 +46,11 @@ class Adoption:
         now_ms: Callable[[], int],
         arrived: Callable[[], None] = lambda: None,
         lock: asyncio.Lock | None = None,
+        measures: Measures | None = None,
     ) -> None:
         """``arrived`` is told after each chunk that there is new mail to deliver; ``lock`` is held for each chunk."""
         self._copies, self._spool, self._now_ms, self._arrived = copies, spool, now_ms, arrived
-        self._lock = lock or asyncio.Lock()
+        self._lock, self._measures = lock or asyncio.Lock(), measures or Measures()
 
     async def run(
         self, attached: Attached, number: int, origin: str, still: Callable[[], bool] = lambda: True
@@ -85,7 +88,9 @@ class Adoption:
             *(self._one(attached, number, origin, row) for row in rows), return_exceptions=True
         )
         here = [row.message_id for row, what in zip(rows, found, strict=True) if isinstance(what, bool)]
-        done.taken += sum(what is True for what in found)
+        taken = sum(what is True for what in found)
+        self._measures.count("relay_copies_adopted", taken, node=origin)
+        done.taken += taken
         done.already += sum(what is False for what in found)
         done.left += [row.message_id for row, what in zip(rows, found, strict=True) if what is None]
         if here:
@@ -99,12 +104,16 @@ class Adoption:
         """Take one over: True if it was, False if it was here, None if it cannot be read."""
         if row.damaged:
             return None
+        began_ns = time_ns()
         try:
             standing = standing_of(row, number)
             body = await self._copies.body(attached, row.message_id)
-            return await self._spool.adopt(standing, body, sent=sent_of(row), origin=origin, now_ms=self._now_ms())
+            taken = await self._spool.adopt(standing, body, sent=sent_of(row), origin=origin, now_ms=self._now_ms())
         except (Unreadable, MessageGone, WrongRequest):
             return None
+        if taken:
+            self._measures.adopted(standing.message, origin, attached.epoch, began_ns)
+        return taken
 
 
 def standing_of(row: KeptCopy, number: int) -> Standing:

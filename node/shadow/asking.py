@@ -1,5 +1,6 @@
 """The spares' side: asks their owner what became of them, tells it what is settled, brings what it does not know."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from node.shadow.answering import DONE
 from node.shadow.bringer import TIMEOUT_S, Bringer
 from node.shadow.contract import Copies
 from node.shadow.errors import Refused
+from node.shadow.measures import Measures
 from node.shadow.ownership import Ownership
 from node.shadow.questions import COMPARE, IDS_MAX, SETTLED, Asked, about, answers_of, encoded
 from node.shadow.words import answer_of
@@ -24,11 +26,18 @@ class Asking:
     """One question at a time. All methods raise PeerError, ShadowError and the errors of the spool: ask again later."""
 
     def __init__(
-        self, copies: Copies, spool: PairedSpool, peers: Peers, ownership: Ownership, *, now_ms: Callable[[], int]
+        self,
+        copies: Copies,
+        spool: PairedSpool,
+        peers: Peers,
+        ownership: Ownership,
+        *,
+        now_ms: Callable[[], int],
+        measures: Measures,
     ) -> None:
         """Keep the parts."""
         self._copies, self._spool, self._peers = copies, spool, peers
-        self._ownership, self._now_ms = ownership, now_ms
+        self._ownership, self._now_ms, self._measures = ownership, now_ms, measures
         self._bringer = Bringer(copies, peers)
 
     # ---- what became of spares ---------------------------------------------------------------------------------------
@@ -51,6 +60,8 @@ class Asking:
             return ""
         asked = Asked(**about(attached), ids=tuple(ids))
         answers = answers_of(await self._ask(node, COMPARE, encoded(asked)), ids)
+        for word, many in Counter(answers.values()).items():
+            self._measures.count("relay_copies_compared", many, answer=word.value)
         gone = [name for name, word in answers.items() if word in {Answer.SETTLED, Answer.ELSEWHERE}]
         if gone:
             await self._copies.settle(attached, gone, self._now_ms())

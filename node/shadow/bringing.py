@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from time import time_ns
 from typing import Any, Final
 
 from coordinator.ownership.answers import brought
@@ -14,6 +15,7 @@ from node.shadow import ownership as owners
 from node.shadow.contract import Copies
 from node.shadow.errors import Damaged, Malformed
 from node.shadow.frames import FACTS_BYTES_MAX
+from node.shadow.measures import Measures
 from node.shadow.ownership import Ownership
 from node.shadow.questions import Brought
 from node.spool.bodies import mapped
@@ -48,10 +50,11 @@ class Bringing:
         now_ms: Callable[[], int],
         arrived: Callable[[], None],
         lock: asyncio.Lock,
+        measures: Measures,
     ) -> None:
         """``arrived`` is told that there is mail to deliver; ``lock`` keeps rows where they are."""
         self._copies, self._spool, self._ownership = copies, spool, ownership
-        self._now_ms, self._arrived, self._lock = now_ms, arrived, lock
+        self._now_ms, self._arrived, self._lock, self._measures = now_ms, arrived, lock, measures
         self._gathering: dict[str, _Gathering] = {}
         self._parts = asyncio.Lock()
 
@@ -109,10 +112,12 @@ class Bringing:
             name = part.message_id
             if own is None or name in await self._copies.seen([name]) or name in await self._spool.look([name]):
                 return REFUSED
-            number = 0 if own.attached is None else await owners.attach(self._spool, own.attached)
+            number, began_ns = 0 if own.attached is None else await owners.attach(self._spool, own.attached), time_ns()
+            self._measures.learn({number: part.attached.epoch} if number else {})
             try:
+                standing = _standing(part, number)
                 taken = await self._spool.adopt(
-                    _standing(part, number),
+                    standing,
                     body,
                     sent=frozenset(part.sent),
                     origin=node,
@@ -123,6 +128,9 @@ class Bringing:
             if own.confirmed and number:
                 await self._spool.confirm(number, [name])
         self._arrived()
+        if taken:
+            self._measures.count("relay_copies_brought", 1, node=node)
+            self._measures.adopted(standing.message, node, part.attached.epoch if number else 0, began_ns)
         return TAKEN if taken else REFUSED
 
 

@@ -15,6 +15,7 @@ from coordinator.peers.contract import Peers
 from node.policy.envelope import NewMessage
 from node.shadow.accepting import Accepting, Heard
 from node.shadow.entries import Intent
+from node.shadow.measures import Measures
 from node.shadow.notes import Notes
 from node.shadow.numbers import Numbers, Pairs
 from node.shadow.outbox import Kept, Pace, What
@@ -40,6 +41,7 @@ class Copying:
         cluster: str,
         now_ms: Callable[[], int],
         pace: Pace | None = None,
+        measures: Measures | None = None,
         on_stored: Callable[[NewMessage], None] = lambda _message: None,
         on_unprotected: Callable[[NewMessage], None] = lambda _message: None,
         on_shunned: Callable[[], None] = lambda: None,
@@ -50,16 +52,18 @@ class Copying:
 
         ``changed`` is to be set as the spool's ``on_changed``, ``run`` to be run while the spool is open.
         """
-        pace = pace or Pace()
+        pace, measures = pace or Pace(), measures or Measures()
         self._spool, self._now_ms, self.shunned = spool, now_ms, on_shunned
         self._unheard: list[What] = []
         self._unheard_of = 0
         self._numbers = Numbers(spool, pairs)
-        self._sending = Sending(spool, peers, pairs, self._numbers, self, cluster=cluster, now_ms=now_ms, pace=pace)
+        self._sending = Sending(
+            spool, peers, pairs, self._numbers, self, cluster=cluster, now_ms=now_ms, pace=pace, measures=measures
+        )
         self._notes = Notes(spool, self._sending.counts)
         self._protecting = Protecting(spool, self._sending, self._numbers, self._notes, self.taking, pace)
         heard = Heard(stored=on_stored, unprotected=on_unprotected, alone=self._protecting.wanted)
-        self._accepting = Accepting(spool, self._sending, self._notes, heard, now_ms=now_ms)
+        self._accepting = Accepting(spool, self._sending, self._notes, heard, measures, now_ms=now_ms)
 
     # ---- for show ----------------------------------------------------------------------------------------------------
 
@@ -78,6 +82,10 @@ class Copying:
     def why(self) -> str:
         """Say why nothing is copied; empty while copies go."""
         return self._sending.why
+
+    def noted(self, message_id: str) -> bool:
+        """Whether a message is copied, while the spool is still to hear of it."""
+        return message_id in self._notes
 
     def takes_none(self, node: str) -> bool:
         """Whether a node is there and took no copies for a while."""

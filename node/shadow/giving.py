@@ -13,6 +13,7 @@ from coordinator.ownership.rows import Attached
 from node.shadow.adoption import CHUNK
 from node.shadow.contract import Copies
 from node.shadow.errors import ShadowError
+from node.shadow.measures import Measures
 from node.spool.errors import MessageGone, WrongRequest
 from node.spool.paired import PairedSpool, Standing
 
@@ -27,10 +28,17 @@ class Giving:
     """Moves out one pairing at a time."""
 
     def __init__(
-        self, copies: Copies, spool: PairedSpool, *, taking: Callable[[str], bool], lock: asyncio.Lock
+        self,
+        copies: Copies,
+        spool: PairedSpool,
+        *,
+        taking: Callable[[str], bool],
+        lock: asyncio.Lock,
+        measures: Measures,
     ) -> None:
         """``taking``: whether a message is not answered to its client yet; ``lock`` is held for each chunk."""
         self._copies, self._spool, self._taking, self._lock = copies, spool, taking, lock
+        self._measures = measures
 
     async def run(self, attached: Attached, number: int, node: str, still: Callable[[], bool] = lambda: True) -> int:
         """Move everything out while *still* says that it is another's; how many.
@@ -60,6 +68,7 @@ class Giving:
             return 0, 0
         await self._copies.keep(attached, node, items)
         stay = await self._yield_up([row.message.id for row, _ in items])
+        self._measures.count("relay_copies_given", len(items) - stay)
         return len(items) - stay, stay
 
     async def _body(self, message_id: str) -> bytes | Path | None:

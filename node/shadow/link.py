@@ -53,5 +53,7 @@ class Told:
     """A message that counted as unprotected is copied after all."""
     heard: Callable[[Sequence[str]], None] = lambda _message_ids: None
     """The discards of these are durable there."""
+    sent: Callable[[int, int], None] = lambda _copies, _size_bytes: None
+    """A batch with so many copies and bytes is durable there."""
     unheard: Callable[[Sequence[What]], None] = lambda _what: None
     """What the other end may not have heard of when the sending ended, in order: for whoever sends next."""

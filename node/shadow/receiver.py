@@ -46,6 +46,8 @@ class Here:
     """A batch came, and is kept, of a pairing that this node has taken over."""
     begun: Callable[[Attached], None] = lambda _attached: None
     """A stream of copies begins."""
+    refused: Callable[[str], None] = lambda _word: None
+    """What came was refused, with this word."""
     judged: Callable[[], bool] = lambda: True
     """Whether the spool was judged good in this process; before, nothing is taken."""
 
@@ -86,7 +88,9 @@ class Receiver:
             return encode(await answer)
         except RelayError as error:
             _log.info("copies refused: %s", error)
-            return encode(refusal(error, self._copies.store_id))
+            said = refusal(error, self._copies.store_id)
+            self._here.refused(said.word)
+            return encode(said)
 
     async def _begin(self, node: str, body: bytes) -> Answer:
         asked = begin_of(body)

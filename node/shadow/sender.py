@@ -236,14 +236,17 @@ class Sender:
             self._durable(batch)
 
     def _durable(self, batch: list[Waiting]) -> None:
+        copies = 0
         for each in batch:
             told, entry = each.settle(Kept.COPIED), each.entry
             if isinstance(entry, Copy):
+                copies += 1
                 self._carried.discard(entry.message_id)
                 if not told:
                     self._told.late(entry.message_id)
             elif isinstance(entry, Discard):
                 self._told.heard(entry.message_ids)
+        self._told.sent(copies, sum(each.size_bytes for each in batch))
 
     async def _asked(self, data: bytes) -> bytes:
         """Ask; once more at once if a connection broke: a batch that came before changes nothing."""

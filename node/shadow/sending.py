@@ -15,6 +15,7 @@ from coordinator.peers.contract import Peers
 from node.errors import RelayError
 from node.shadow.errors import CopiesLost, Refused, ShadowError
 from node.shadow.link import Link, Told
+from node.shadow.measures import Measures
 from node.shadow.numbers import Numbers, Pairs, same
 from node.shadow.outbox import Pace, What
 from node.shadow.sender import Sender
@@ -90,8 +91,10 @@ class Sending:
         cluster: str,
         now_ms: Callable[[], int],
         pace: Pace | None = None,
+        measures: Measures | None = None,
     ) -> None:
         """Send nothing yet."""
+        self._measures = measures or Measures()
         self._spool, self._peers, self._pairs, self._numbers, self._events = spool, peers, pairs, numbers, events
         self._cluster, self._now_ms, self._pace = cluster, now_ms, pace
         self.current: Current | None = None
@@ -193,6 +196,7 @@ class Sending:
     async def _begun(self, target: View) -> Current:
         key, epoch = target.key, target.epoch
         number = await self._spool.attach(key.spool, key.shadow, epoch)
+        self._measures.learn({number: epoch})
         await self._numbers.read()
         self.number, self._view = number, target
         current = self._made(target, number)
@@ -229,6 +233,7 @@ class Sending:
         told = Told(
             ended=lambda _why: self._looked.set(),
             late=partial(self._events.late, number),
+            sent=partial(self._measures.sent, target.key.shadow),
             heard=heard,
             unheard=partial(self._events.unheard, number),
         )

@@ -6,6 +6,8 @@ from random import Random, SystemRandom
 from node.telemetry.contract import TraceContext
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+CHILD_FOR_MS = 300_000
+"""So long after acceptance spans belong to the trace of the acceptance; later ones begin a trace linked to it."""
 _SAMPLED = 0x01
 _random = SystemRandom()
 _seeded = Random(_random.getrandbits(128))  # noqa: S311 - ids need be unlikely to meet, not secret
