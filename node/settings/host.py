@@ -91,6 +91,8 @@ class Limits(Part):
     """Below: 452. Accepting again above ``disk_free_high``."""
     disk_free_high: Bytes = 2 << 30
     """Free space at which mail is taken again."""
+    copies: Bytes = 0
+    """What copies of other nodes' mail may take; 0: what the disk has down to ``disk_free_low``."""
     queue: int = Field(default=5_000_000, ge=1)
     """Messages waiting before new ones get 452."""
 

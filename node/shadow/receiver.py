@@ -17,7 +17,8 @@ from coordinator.ownership.views import Me, View
 from coordinator.peers.contract import Handler
 from node.errors import RelayError
 from node.shadow.contract import Copies
-from node.shadow.errors import Busy, CopiesLost, WrongCluster, WrongEpoch, WrongNode
+from node.shadow.entries import Copy, Piece
+from node.shadow.errors import Busy, CopiesLost, QuotaReached, WrongCluster, WrongEpoch, WrongNode
 from node.shadow.frames import BATCH_BYTES_MAX, Batch, decode, shown
 from node.shadow.words import BATCH, BEGIN, WINDOW, Answer, begin_of, encode, refusal
 
@@ -48,6 +49,8 @@ class Here:
     """A stream of copies begins."""
     refused: Callable[[str], None] = lambda _word: None
     """What came was refused, with this word."""
+    full: Callable[[], bool] = lambda: False
+    """The disk has no room for more copies."""
     judged: Callable[[], bool] = lambda: True
     """Whether the spool was judged good in this process; before, nothing is taken."""
 
@@ -116,6 +119,8 @@ class Receiver:
         header = batch.header
         about = header.cluster, header.spool, header.epoch, header.copy
         attached, _ = self._checked(node, *about)
+        if self._here.full() and any(isinstance(entry, Copy | Piece) for entry in batch.entries):
+            raise QuotaReached("this node's disk is too full for copies")  # what makes room is always taken
         await self._in_turn(node, attached, batch)
         try:
             durable = await self._copies.put(attached, batch)

@@ -25,13 +25,14 @@ class House:
     def __init__(self, known=None, copies=None, me=ME):
         self.view, self.me = known, me
         self.copies = copies or MemoryCopies()
-        self.owned, self.begun, self.judged = [], [], True
+        self.owned, self.begun, self.judged, self.full = [], [], True, False
         here = Here(
             cluster=CLUSTER,
             me=lambda: self.me,
             view=lambda _key: self.view,
             owned=lambda pair, batch: self.owned.append((pair, batch.entries)),
             begun=self.begun.append,
+            full=lambda: self.full,
             judged=lambda: self.judged,
         )
         self.receiver = Receiver(self.copies, here)
@@ -59,6 +60,18 @@ async def test_a_batch_is_answered_with_what_is_durable():
     assert (begun.stream, begun.store) == (1, house.copies.store_id)
     assert (await house.put(1)).durable == 1
     assert await house.ids() == ["m001"]
+
+
+async def test_a_full_disk_takes_no_copies_and_still_hears_what_makes_room():
+    house = House(view())
+    await house.begin()
+    await house.put(1)
+    house.full = True
+    assert await said(house.put(2)) == "full"
+    assert (await house.put(2, Discard(message_ids=("m001",), at_ms=1))).durable == 2
+    assert await house.ids() == []
+    house.full = False
+    assert (await house.put(3)).durable == 3
 
 
 KNOWN = {
