@@ -52,6 +52,8 @@ class Kind(StrEnum):
     """No takeover and no adoption anywhere."""
     MOVE = "move"
     """An address shall be held by a node."""
+    DEAD = "dead"
+    """A node is gone for good, its machine switched off: what it owned is taken over without a delay."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,12 @@ class WishBook:
     def drain(self, node: str, now_ms: int) -> Wish | None:
         """Give the wish in force that a node shall be drained."""
         return self._now(Kind.DRAIN, node, now_ms)
+
+    def dead(self, now_ms: int) -> frozenset[str]:
+        """Name the nodes that are declared dead."""
+        return frozenset(
+            wish.what for wish in self._wishes.values() if wish.kind is Kind.DEAD and wish.in_force(now_ms)
+        )
 
     def park(self, scope: str, now_ms: int) -> Wish | None:
         """Give the wish in force that a scope shall not be used."""

@@ -9,6 +9,7 @@ from node import __version__
 from node.cli import common, status, trace, wishes
 from node.cli.clients import client_app
 from node.cli.config import config_app
+from node.cli.disaster import disaster_app
 from node.cli.init import init
 from node.cli.output import SYSTEM_FILE
 from node.cli.passwords import hash_password
@@ -82,6 +83,7 @@ app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.add_typer(wishes.vip_app, name="vip")
+app.add_typer(disaster_app, name="disaster")
 app.add_typer(pki_app, name="pki")
 app.add_typer(config_app, name="config")
 app.add_typer(client_app, name="client")

@@ -25,6 +25,7 @@ class WishKind(StrEnum):
     DRAIN = "drain"
     PAUSE = "pause"
     MOVE = "move"
+    DEAD = "dead"
 
 
 class WishOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +88,14 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     drift: bool = False
     """Another configuration than ours."""
     version: str = ""
+    shadow: str = ""
+    """Node that gets copies of what comes in there; empty: none does."""
+    alone: str = ""
+    """Why none does."""
+    unprotected: int = 0
+    """Live messages there that are not known to be kept twice, though they should be."""
+    quarantined: str = ""
+    """Why its spool is not used; empty: it is."""
 
 
 class EtcdView(msgspec.Struct, frozen=True, kw_only=True):

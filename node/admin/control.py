@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from node.admin.cluster import ClusterControl
+from node.admin.everywhere import Everywhere
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
 from node.spool.contract import Spool
@@ -55,6 +56,8 @@ class CopiesView(msgspec.Struct, frozen=True, kw_only=True):
     """Live messages not known to be kept twice."""
     sending: bool
     """Whether delivery is open: a session, or everybody's word, and mail that is this node's own."""
+    quarantined: str = ""
+    """Why the spool is not used: it is an older copy; empty: it is none."""
     pairings: dict[str, str]
     """``spool/shadow`` to the state of each pairing with this node at an end."""
 
@@ -90,6 +93,11 @@ class Control(Protocol):
         """The cluster this node belongs to; None for a single node."""
         ...
 
+    @property
+    def everywhere(self) -> Everywhere:
+        """The queues of all nodes."""
+        ...
+
     def readiness(self) -> Readiness:
         """Say whether mail may be sent here, and why not."""
         ...
@@ -111,6 +119,14 @@ class Control(Protocol):
 
     async def resume(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
         """Put it back into use, whatever parked it; as ``park``."""
+        ...
+
+    async def erase(self, address: str, actor: str) -> int:
+        """Take an address out of this node's history, that of copies it kept for others too; messages changed."""
+        ...
+
+    def release_spool(self) -> None:
+        """Use a quarantined spool after all. Raises PermanentError when it is not quarantined."""
         ...
 
     def route(self, question: Question) -> RouteAnswer:

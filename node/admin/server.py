@@ -5,7 +5,6 @@ owner only); the TCP port answers ``/live``, ``/ready`` and ``/metrics`` and not
 """
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from ssl import SSLContext
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from node.admin.cluster import WISH_KEYS, ClusterUnreachableError, order_of
 from node.admin.control import Control
+from node.admin.everywhere import ROUNDS_MAX, Done, Order, action_of, here_of
 from node.admin.queries import (
     FILTER_KEYS,
     ROUTE_KEYS,
@@ -30,11 +30,8 @@ from node.admin.queries import (
 )
 from node.errors import RelayError
 from node.policy.explain import QuestionError
-from node.spool.contract import Filter
 
 BODY_MAX_BYTES = 64 * 1024
-ACT_ROUNDS_MAX = 20
-"""Rounds of one request: the spool changes a thousand messages in each; the answer says whether more remain."""
 PATH_MAX_BYTES = 100
 """A Unix socket path holds 108 bytes on Linux; refuse early with a sentence."""
 
@@ -62,10 +59,6 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RelayError as error:
         _log.warning("administration request failed", extra={"path": request.path, "cause": str(error)})
         return _json({"error": str(error)}, 503 if error.temporary else 409)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class AdminServer:
@@ -119,7 +112,10 @@ class AdminServer:
         app.router.add_get("/v1/messages", self._find)
         app.router.add_get("/v1/messages/{id}", self._show)
         app.router.add_get("/v1/messages/{id}/body", self._body)
+        app.router.add_get("/v1/everywhere/messages", self._find_everywhere)
+        app.router.add_get("/v1/everywhere/messages/{id}", self._trace_everywhere)
         app.router.add_post("/v1/queue/{action}", self._act)
+        app.router.add_post("/v1/everywhere/queue/{action}", self._act_everywhere)
         app.router.add_get("/v1/accounts", self._accounts)
         app.router.add_post("/v1/accounts/{action}", self._account_act)
         app.router.add_get("/v1/budget", self._budget)
@@ -129,6 +125,7 @@ class AdminServer:
         app.router.add_get("/v1/clients", self._clients)
         app.router.add_get("/v1/route", self._route)
         app.router.add_post("/v1/erase", self._erase)
+        app.router.add_post("/v1/disaster/release-spool", self._release_spool)
         return app
 
     async def _live(self, _request: web.Request) -> web.Response:
@@ -147,6 +144,14 @@ class AdminServer:
 
     async def _find(self, request: web.Request) -> web.Response:
         return _json(await self._control.spool.find(filter_of(parameters(request.query.items(), FILTER_KEYS))))
+
+    async def _find_everywhere(self, request: web.Request) -> web.Response:
+        values = parameters(request.query.items(), FILTER_KEYS | _HERE)
+        return _json(await self._control.everywhere.find(filter_of(values), here=here_of(values)))
+
+    async def _trace_everywhere(self, request: web.Request) -> web.Response:
+        values = parameters(request.query.items(), _HERE)
+        return _json(await self._control.everywhere.trace(request.match_info["id"], here=here_of(values)))
 
     async def _route(self, request: web.Request) -> web.Response:
         return _json(self._control.route(question_of(parameters(request.query.items(), ROUTE_KEYS))))
@@ -171,20 +176,22 @@ class AdminServer:
 
     async def _act(self, request: web.Request) -> web.Response:
         """Hold, release (retry) or delete what a filter names; everything only with ``all: true``."""
-        action, body = request.match_info["action"], await _object(request, _QUEUE_KEYS)
-        spool = self._control.spool
-        acts = {"hold": spool.hold, "release": spool.release, "delete": spool.delete}
-        if action not in acts:
-            raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
+        return await self._acted(request, self._control.everywhere.act_here)
+
+    async def _act_everywhere(self, request: web.Request) -> web.Response:
+        """Do the same on all nodes."""
+        return await self._acted(request, self._control.everywhere.act)
+
+    async def _acted(self, request: web.Request, act: Callable[[Order], Awaitable[Done]]) -> web.Response:
+        action, body = action_of(request.match_info["action"]), await _object(request, _QUEUE_KEYS)
         which, why = filter_in(body), text_of(body, "reason")
         if names_nothing(which) and not flag_of(body, "all"):
             raise BadRequestError("filter: names nothing; say all: true to mean every message")
-        changed, more = await _repeated(acts[action], which, _actor(request), why, once=_limited(body))
-        _log.warning(
-            "queue changed", extra={"action": action, "changed": changed, "actor": _actor(request), "why": why}
-        )
-        self._control.wake()
-        return _json({"changed": changed, "more": more})
+        rounds = 1 if _limited(body) else ROUNDS_MAX
+        done = await act(Order(action=action, which=which, actor=_actor(request), reason=why, rounds=rounds))
+        detail = {"action": action.value, "changed": done.changed, "actor": _actor(request), "why": why}
+        _log.warning("queue changed", extra=detail | {"nodes": done.by_node, "missing": sorted(done.missing)})
+        return _json(done)
 
     async def _accounts(self, request: web.Request) -> web.Response:
         parameters(request.query.items())
@@ -232,27 +239,22 @@ class AdminServer:
         address = text_of(body, "address", required=True)
         if "@" not in address.strip("@"):
             raise BadRequestError("address: expected an address to erase from the history")
-        changed = await self._control.spool.erase(address, _actor(request), _now_ms())
+        changed = await self._control.erase(address, _actor(request))
         _log.warning("address erased from history", extra={"changed": changed, "actor": _actor(request)})
         return _json({"changed": changed})
 
+    async def _release_spool(self, request: web.Request) -> web.Response:
+        why = text_of(await _object(request, _WHY_KEYS), "reason", required=True)
+        self._control.release_spool()
+        _log.warning("quarantined spool released", extra={"actor": _actor(request), "why": why})
+        return _json({"released": True})
 
+
+_HERE = frozenset({"here"})
 _QUEUE_KEYS = frozenset({"filter", "all", "reason"})
 _ACCOUNT_KEYS = frozenset({"account", "reason", "here"})
 _ERASE_KEYS = frozenset({"address"})
-
-
-async def _repeated(
-    act: Callable[[Filter, str, str, int], Awaitable[int]], which: Filter, actor: str, why: str, *, once: bool
-) -> tuple[int, bool]:
-    """Act until nothing is left to change, or the bound on rounds is reached (the second value: there may be more)."""
-    total, now_ms = 0, _now_ms()
-    for _ in range(ACT_ROUNDS_MAX):
-        changed = await act(which, actor, why, now_ms)
-        total += changed
-        if once or not changed:
-            return total, False
-    return total, True
+_WHY_KEYS = frozenset({"reason"})
 
 
 def _limited(body: dict[str, object]) -> bool:

@@ -17,14 +17,12 @@ from coordinator.errors import CoordinatorError
 from coordinator.feed import Feed
 from coordinator.keys import Keys, Role, decode
 from coordinator.members import MemberRecord
-from coordinator.peers.contract import Peers
+from coordinator.peers.contract import Handler, Peers
 from coordinator.runner import SessionRunner, boottime_ms
 from coordinator.settings.cluster import Cluster, VirtualAddress
-from coordinator.store.contract import Health, Item, Store, StoreError
-from coordinator.wishes import Kind, Wish
+from coordinator.store.contract import Health, Item, Store
 from node.admin.cluster import (
     ClockView,
-    ClusterUnreachableError,
     ClusterView,
     EtcdView,
     NodeView,
@@ -32,21 +30,19 @@ from node.admin.cluster import (
     WishOrder,
     WishView,
 )
-from node.admin.control import Readiness
+from node.admin.control import CopiesView, Readiness
 from node.admin.queries import BadRequestError
+from node.app.everywhere import Queues
+from node.app.ordering import check, made, wish_view
+from node.app.protection import Protection
 from node.cluster.clocks import Clocks, wall_ms
-from node.cluster.health_records import shareable
 from node.cluster.wishes import Wishes
-from node.errors import PermanentError
+from node.spool.paired import PairedSpool
 
 ROUTE: Final = "glance"
 GLANCE_S: Final = 1.0
 HEALTH_S: Final = 1.0
 PERMITS: Final = "/permits"
-
-
-class RefusedWishError(PermanentError):
-    """The wish cannot be made as asked; the text says why."""
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +54,10 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     clock: str
     offset_ms: int
     configuration: str
+    shadow: str = ""
+    alone: str = ""
+    unprotected: int = 0
+    quarantined: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +87,28 @@ class ClusterSide:
     def __init__(self, membership: Membership) -> None:
         """Keep the parts; asked only while they run."""
         self._of = membership
+        self.kept: Callable[[], CopiesView | None] = lambda: None
+        """What this node knows of second copies."""
+        self.queues: Queues | None = None
+
+    def keeps(self, spool: PairedSpool, protection: Protection, woken: Callable[[], None]) -> None:
+        """Take the parts that know of this node's mail; ``woken``: look for due mail now."""
+        of = self._of
+        self.kept = protection.shown
+        self.queues = Queues(
+            of.node,
+            spool,
+            copies=protection.copies,
+            noted=protection.copying.noted,
+            usable=lambda: not protection.obstacle,
+            woken=woken,
+            peers=of.peers,
+            others=lambda: (node for node in of.nodes() if node != of.node),
+        )
+
+    def routes(self) -> dict[str, Handler]:
+        """Give what other nodes may ask."""
+        return {ROUTE: self.glance, **(self.queues.routes() if self.queues is not None else {})}
 
     async def glance(self, caller: str, body: bytes) -> bytes:  # noqa: ARG002 - a ``Handler``; the question is empty
         """Answer another node."""
@@ -124,22 +146,15 @@ class ClusterSide:
 
     async def wish(self, order: WishOrder, actor: str) -> WishView:
         """See ClusterControl."""
-        self._check(order)
-        try:
-            wish = await self._of.wishes.make(
-                Kind(order.kind.value),
-                order.what,
-                to=order.to,
-                on=order.on,
-                actor=actor,
-                reason=order.reason,
-                for_ms=order.for_s * 1000,
-            )
-        except StoreError as error:
-            raise ClusterUnreachableError(f"the cluster's store: {error}") from None
-        except (CoordinatorError, ValueError) as error:
-            raise RefusedWishError(str(error)) from None
-        return wish_view(wish)
+        check(order, self._of)
+        if order.kind is WishKind.DEAD and order.on:
+            await self._check_dead(order.what)
+        return await made(self._of.wishes, order, actor)
+
+    async def _check_dead(self, node: str) -> None:
+        """Refuse to call a node dead that answers: its mail may be taken from it only when it is not there."""
+        if (await self._node(node)).answered:
+            raise BadRequestError(f"what: {node} answers, so it is not dead: drain it, or stop it first")
 
     def shares(self) -> dict[str, dict[str, int]]:
         """See ClusterControl."""
@@ -154,22 +169,8 @@ class ClusterSide:
                 found[scope] = {**parts, POOL: record.get(POOL, 0)}
         return found
 
-    def _check(self, order: WishOrder) -> None:
-        """Refuse what names nothing of this cluster."""
-        of = self._of
-        if order.kind is WishKind.MOVE and order.what not in of.addresses:
-            raise BadRequestError(f"what: there is no virtual address {order.what!r}")
-        if order.kind is WishKind.DRAIN and order.what not in of.nodes():
-            raise BadRequestError(f"what: there is no node {order.what!r}")
-        if order.kind is WishKind.MOVE and order.on:
-            _check_move(of, order)
-        if order.kind in (WishKind.PARK, WishKind.HOLD) and not (shareable(order.what) or order.what == "all"):
-            raise BadRequestError(
-                "what: no scope the cluster shares; a pair of account and From rests on one node only (--here)"
-            )
-
     def _glance(self) -> Glance:
-        of, ready = self._of, self._of.readiness()
+        of, ready, kept = self._of, self._of.readiness(), self.kept()
         clock = of.clocks.verdict
         return Glance(
             margin_ms=of.session.session.left_ms(boottime_ms()),
@@ -178,6 +179,10 @@ class ClusterSide:
             clock=clock.standing.value,
             offset_ms=clock.offset_ms,
             configuration=of.configuration(),
+            shadow=kept.shadow if kept else "",
+            alone=kept.why if kept else "",
+            unprotected=kept.unprotected if kept else 0,
+            quarantined=kept.quarantined if kept else "",
         )
 
     async def _nodes(self) -> tuple[NodeView, ...]:
@@ -215,29 +220,6 @@ class ClusterSide:
         with suppress(CoordinatorError):
             found = {each.endpoint: each for each in await self._of.store.health(timeout_s=HEALTH_S)}
         return tuple(_etcd_view(each.target, found.get(each.target)) for each in self._of.cluster.endpoints)
-
-
-def wish_view(wish: Wish) -> WishView:
-    """Show a wish."""
-    return WishView(
-        kind=wish.kind.value,
-        what=wish.what,
-        to=wish.to,
-        on=wish.on,
-        actor=wish.actor,
-        reason=wish.reason,
-        node=wish.node,
-        made_ms=wish.made_ms,
-        until_ms=wish.until_ms,
-    )
-
-
-def _check_move(of: Membership, order: WishOrder) -> None:
-    address, node = of.addresses[order.what], of.cluster.nodes.get(order.to)
-    if node is None:
-        raise BadRequestError(f"to: there is no node {order.to!r}")
-    if (address.nodes and order.to not in address.nodes) or address.site not in (None, node.site):
-        raise BadRequestError(f"to: {order.to} may not hold {order.what}: another site, or not among its nodes")
 
 
 def _etcd_view(endpoint: str, answer: Health | None) -> EtcdView:

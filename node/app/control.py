@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 from node import __version__
 from node.admin.cluster import ClusterControl, WishKind, WishOrder
 from node.admin.control import ClientView, Readiness, Status, WayView
+from node.admin.everywhere import Everywhere
+from node.app.everywhere import Queues
+from node.app.owning import NotQuarantined
 from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
 from node.delivery.clock import steady_ms, wall_ms
+from node.errors import PermanentError
 from node.intake.door import Sight
 from node.policy.envelope import RecipientState
 from node.policy.explain import Question, RouteAnswer
@@ -17,10 +21,15 @@ from node.spool.contract import Filter, Spool
 from node.telemetry.exposition import exposition
 
 if TYPE_CHECKING:
+    from node.app.clustered import ClusterSide
     from node.app.node import Node
 
 RELEASE_BATCH = 1_000
 WEAK = (Sight.OLD_TLS, Sight.CLEAR_AUTH, Sight.BARE_LF, Sight.LENIENT)
+
+
+class NothingToRelease(PermanentError):  # noqa: N818 - a state of affairs
+    """The spool is not quarantined."""
 
 
 class NodeControl:
@@ -31,6 +40,13 @@ class NodeControl:
         self._node = node
         self.spool: Spool = node.spool
         self.cluster: ClusterControl | None = None
+        self.everywhere: Everywhere = Queues(node.loaded.node, node.spool, woken=self.wake)
+
+    def joined(self, side: "ClusterSide") -> None:
+        """Take the cluster, whose queues are seen as one from now on."""
+        self.cluster = side
+        if side.queues is not None:
+            self.everywhere = side.queues
 
     def readiness(self) -> Readiness:
         """Ready means: can commit mail (operations A16)."""
@@ -143,6 +159,22 @@ class NodeControl:
             while await self.spool.release(waiting, actor, why or f"{scope} resumed", wall_ms()):
                 pass
         self.wake()
+
+    async def erase(self, address: str, actor: str) -> int:
+        """Take an address out of the spool's history and the copy store's; messages changed."""
+        changed, protection = await self.spool.erase(address, actor, wall_ms()), self._node.protection
+        if protection is not None:
+            changed += await protection.copies.erase(address, actor, wall_ms())
+        return changed
+
+    def release_spool(self) -> None:
+        """Use a quarantined spool after all; raises NothingToRelease."""
+        if self._node.protection is None:
+            raise NothingToRelease("this node belongs to no cluster: its spool is never quarantined")
+        try:
+            self._node.protection.release()
+        except NotQuarantined as error:
+            raise NothingToRelease(str(error)) from None
 
     def route(self, question: Question) -> RouteAnswer:
         """Say what would become of a message now."""

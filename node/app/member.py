@@ -21,7 +21,7 @@ from coordinator.pki import Pki
 from coordinator.runner import boottime_ms
 from coordinator.signing import Signer
 from node.admin.control import Readiness
-from node.app import clustered
+from node.app.answers import ANSWER_MAX
 from node.app.around import Around
 from node.app.clustered import ClusterSide, Membership
 from node.app.protection import BODY_MAX, Protection
@@ -114,7 +114,7 @@ class Member:
         )
         self.budgets = self.together.budgets
         pki = Pki(cluster.pki)
-        self.peers = PeerClient(pki, cluster.name, self.targets, alarm=self._alarm)
+        self.peers = PeerClient(pki, cluster.name, self.targets, answer_max=ANSWER_MAX, alarm=self._alarm)
         self.clocks = Clocks(self.peers, ClockHooks(others=self.others, date=hooks.date))
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
         self.wishes = Wishes(
@@ -186,6 +186,7 @@ class Member:
             on_shut=hooks.fence,
         )
         self._protection = Protection(around, spool)
+        self.side.keeps(spool, self._protection, hooks.arrived)
         return self._protection
 
     async def start(self, book: HealthBook, tenants: Callable[[], Collection[str]]) -> None:
@@ -217,7 +218,7 @@ class Member:
 
     async def _listen(self, protection: Protection) -> None:
         address, port = str(self._cluster.nodes[self.node].address), self._cluster.ports.node
-        own = {clocks.ROUTE: self.clocks.answer, clustered.ROUTE: self.side.glance}
+        own = {clocks.ROUTE: self.clocks.answer, **self.side.routes()}
         routes = own | self.together.routes() | protection.routes()
         self._server = PeerServer(
             self._pki, self._cluster.name, self.nodes, routes, body_max=BODY_MAX, alarm=self._alarm

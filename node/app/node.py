@@ -122,7 +122,7 @@ class Node:
             self.delivery.fence()
             stack.push_async_callback(self.member.close)
             await self.member.start(self.health, lambda: tuple(self.settings.tenants))
-            self.control.cluster = self.member.side
+            self.control.joined(self.member.side)
             stack.push_async_callback(self._hand_over)
         stack.push_async_callback(self._end_delivery)
         await self.admin.start_socket(settings.runtime / "admin.sock")

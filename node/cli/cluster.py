@@ -67,21 +67,32 @@ def _store_troubles(cluster: dict[str, Any]) -> list[str]:
 
 def _node_troubles(cluster: dict[str, Any]) -> list[str]:
     found = []
+    dead = {wish["what"] for wish in cluster["wishes"] if wish["kind"] == "dead"}
     for node in cluster["nodes"]:
         name = node["node"]
-        if not node["member"]:
-            found.append(f"node {name} is not in the cluster")
-        elif not node["answered"]:
-            found.append(f"node {name} does not answer: {node['error']}")
-        elif not node["ready"]:
-            found.append(f"node {name} is not ready: {'; '.join(node['reasons'])}")
+        if name in dead and node["member"]:
+            found.append(f"node {name} is declared dead, but is there: relayctl disaster declare-dead {name} --end")
+        found += [f"node {name} {trouble}" for trouble in [_absence(node)] if trouble]
         if node["drift"]:
             found.append(f"node {name} has another configuration")
+        if node["unprotected"]:
+            found.append(f"node {name}: {node['unprotected']} messages lie on its machine alone")
         if node["clock"] == "outlier":
             found.append(f"the clock of node {name} is {-node['offset_ms']} ms off: it reserves no budget of a day")
         elif node["clock"] == "no_majority":
             found.append(f"node {name} cannot tell whether its clock is right")
     return found
+
+
+def _absence(node: dict[str, Any]) -> str:
+    """Say in which way a node does not do its part; empty: it does."""
+    if node["quarantined"]:
+        return f"does not use its spool: {node['quarantined']}"
+    if not node["member"]:
+        return "is not in the cluster"
+    if not node["answered"]:
+        return f"does not answer: {node['error']}"
+    return "" if node["ready"] else f"is not ready: {'; '.join(node['reasons'])}"
 
 
 def show_cluster(cluster: dict[str, Any], coordinator: dict[str, Any] | None) -> None:
@@ -106,8 +117,8 @@ def _wishes(wishes: list[dict[str, Any]]) -> None:
     for wish in wishes:
         until = f" until {show_ms(wish['until_ms'])[:19]} UTC" if wish["until_ms"] else ""
         about = " ".join(part for part in (wish["kind"], wish["what"], wish["to"] and f"to {wish['to']}") if part)
-        style = "bold white on red" if wish["kind"] == "pause" else "yellow"
-        label = "PAUSED: no takeover, no adoption" if wish["kind"] == "pause" else about
+        loud = {"pause": "PAUSED: no takeover, no adoption", "dead": f"DECLARED DEAD: {wish['what']}"}
+        style, label = ("bold white on red" if wish["kind"] in loud else "yellow"), loud.get(wish["kind"], about)
         console.print(f"{styled(label, style)}{styled(until)}, by {styled(wish['actor'])}: {styled(wish['reason'])}")
 
 
@@ -126,11 +137,24 @@ def _nodes(nodes: list[dict[str, Any]], coordinator: dict[str, Any] | None) -> N
                 f"{node['margin_ms'] / 1000:.1f} s" if known else "",
                 beside,
                 f"{node['clock']} {node['offset_ms']:+d} ms" if known else "",
+                (node["shadow"] or f"nowhere: {node['alone']}") if known else "",
+                (node["unprotected"] or "") if known else "",
                 node["configuration"][:12] + (" (differs)" if node["drift"] else ""),
                 node["version"],
             )
         )
-    columns = ("node", "site", "state", "margin", "coordinator", "clock", "configuration", "version")
+    columns = (
+        "node",
+        "site",
+        "state",
+        "margin",
+        "coordinator",
+        "clock",
+        "copies at",
+        "unprotected",
+        "configuration",
+        "version",
+    )
     show(rows, columns, empty="no nodes")
 
 

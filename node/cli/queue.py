@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +20,8 @@ from node.cli.common import (
     told,
 )
 from node.cli.errors import UsageError
+from node.cli.everywhere import HereFlag, find, kept, place_of, say_missing, trace
+from node.cli.remote import RefusedError, Remote
 from node.cli.trace import print_journey
 from node.cli.when import show_ms, show_span, since_ms
 
@@ -64,15 +67,19 @@ def list_(
     why: WhyFlag = "",
     since: SinceFlag = "",
     limit: LimitFlag = 50,
+    here: HereFlag = False,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """List waiting mail, newest first."""
-    views = connect(socket).get("/v1/messages", **_filter(None, state, client, sender, recipient, why, since, limit))
-    if as_json:
-        show_json(views)
-        return
-    wanted = set(state.split(","))
+    """List waiting mail of all nodes, newest first; exit code 1 if one of them could not be asked."""
+    query = _filter(None, state, client, sender, recipient, why, since, limit)
+    views, missing = find(connect(socket), here=here, **query)
+    show_json(views) if as_json else _table(views, set(state.split(",")))
+    if say_missing(missing):
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _table(views: list[dict[str, Any]], wanted: set[str]) -> None:
     rows = []
     for view in views:
         message = view["message"]
@@ -83,6 +90,8 @@ def list_(
                 rows.append(
                     (
                         message["id"],
+                        place_of(view),
+                        kept(view),
                         one["state"],
                         age,
                         message["mail_from"] or "<>",
@@ -91,32 +100,39 @@ def list_(
                         one["last_reason"],
                     )
                 )
-    show(rows, ("id", "state", "age", "from", "to", "next", "reason"), empty="nothing waits")
+    show(rows, ("id", "node", "kept", "state", "age", "from", "to", "next", "reason"), empty="nothing waits")
 
 
 @queue_app.command("show")
 @told
-def show_one(message_id: str, as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Show one message with every recipient and its journey."""
-    view = connect(socket).get(f"/v1/messages/{message_id}")
+def show_one(message_id: str, here: HereFlag = False, as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Show one message with every recipient and its journey, whichever node has it."""
+    view = trace(connect(socket), message_id, here=here)
     if as_json:
         show_json(view)
     else:
         print_journey(view)
 
 
-def _act(action: str, body: dict[str, object], as_json: bool, socket: Path | None) -> None:
-    """Act until the node says nothing is left; exit 1 if ids were named and none of them could be changed."""
+def _act(place: str, body: dict[str, object], as_json: bool, socket: Path | None) -> None:
+    """Act until nobody says that more is left.
+
+    Exit code 1 if a node could not be asked, or ids were named and none of them could be changed.
+    """
     remote, changed = connect(socket), 0
+    missing: dict[str, str] = {}
     for _ in range(ROUNDS_MAX):
-        answer = remote.post(f"/v1/queue/{action}", body)
+        answer = remote.post(place, body)
         changed += answer["changed"]
+        missing |= answer["missing"]
         if not answer["more"]:
             break
     if as_json:
-        show_json({"changed": changed})
+        show_json({"changed": changed, "missing": missing})
     else:
         typer.echo(f"{changed} recipient(s) changed")
+    if say_missing(missing):
+        raise typer.Exit(EXIT_PROBLEM)
     wanted = body["filter"]
     if not changed and isinstance(wanted, dict) and wanted.get("ids"):
         raise typer.Exit(EXIT_PROBLEM)
@@ -134,12 +150,14 @@ def _command(action: str, name: str, help_text: str) -> None:
         why: WhyFlag = "",
         since: SinceFlag = "",
         everything: AllFlag = False,
+        here: HereFlag = False,
         reason: ReasonOption = "",
         as_json: JsonOption = False,
         socket: SocketOption = None,
     ) -> None:
         which = _filter(ids, state, client, sender, recipient, why, since, 0)
-        _act(action, {"filter": which, "all": everything, "reason": reason}, as_json, socket)
+        place = f"/v1/queue/{action}" if here else f"/v1/everywhere/queue/{action}"
+        _act(place, {"filter": which, "all": everything, "reason": reason}, as_json, socket)
 
 
 _command("hold", "hold", "Stop trying these recipients until released.")
@@ -158,16 +176,27 @@ def export(
     socket: SocketOption = None,
 ) -> None:
     """Write a waiting message as it would be sent. Noted in the log with who asked."""
-    remote, place = connect(socket), f"/v1/messages/{message_id}/body"
+    remote = connect(socket)
     if output is None:
-        remote.download(place, sys.stdout.buffer.write)
+        _download(remote, message_id, sys.stdout.buffer.write)
         return
     try:
         with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             try:
-                remote.download(place, file.write)
+                _download(remote, message_id, file.write)
             except BaseException:
                 output.unlink()
                 raise
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}; nothing was written") from None
+
+
+def _download(remote: Remote, message_id: str, write: Callable[[bytes], object]) -> None:
+    """Fetch a body from this node; one that is another's is not fetched, but said whose it is."""
+    try:
+        remote.download(f"/v1/messages/{message_id}/body", write)
+    except RefusedError as error:
+        found, _ = find(remote, here=False, ids=message_id)
+        if not found or found[0]["finished_ms"]:
+            raise
+        raise RefusedError(f"{error}: it is at {place_of(found[0])}, export it there") from None

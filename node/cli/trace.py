@@ -5,7 +5,20 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from node.cli.common import JsonOption, SocketOption, clean, connect, console, now_ms, show, show_json, told
+from node.cli.common import (
+    EXIT_PROBLEM,
+    JsonOption,
+    SocketOption,
+    clean,
+    connect,
+    console,
+    now_ms,
+    show,
+    show_json,
+    told,
+)
+from node.cli.everywhere import HereFlag, find, place_of, say_missing, whereabouts
+from node.cli.everywhere import trace as find_one
 from node.cli.when import show_ms, show_span, since_ms
 
 COLOURS = {
@@ -25,26 +38,30 @@ def trace(
     sender: Annotated[str, typer.Option("--from", help="Find by sender; *@domain too.")] = "",
     since: Annotated[str, typer.Option("--since", help="Accepted since: 30m, 2h, 3d or a date.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 20,
+    here: HereFlag = False,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Tell where a message is, what happened to it, and why it waits."""
+    """Tell where a message is, what happened to it, and why it waits; whichever node has it."""
     remote = connect(socket)
     if message:
-        view = remote.get(f"/v1/messages/{message}")
+        view = find_one(remote, message, here=here)
         show_json(view) if as_json else print_journey(view)
         return
     if not (recipient or sender or since):
         raise typer.BadParameter("name a queue id, or --to, --from or --since")
-    views = remote.get(
-        "/v1/messages", recipient=recipient, sender=sender, since_ms=since_ms(since, now_ms()), limit=limit
-    )
-    if as_json:
-        show_json(views)
-        return
+    since_at = since_ms(since, now_ms())
+    views, missing = find(remote, here=here, recipient=recipient, sender=sender, since_ms=since_at, limit=limit)
+    show_json(views) if as_json else _table(views)
+    if say_missing(missing):
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _table(views: list[dict[str, Any]]) -> None:
     rows = [
         (
             view["message"]["id"],
+            place_of(view),
             show_ms(view["message"]["received_ms"])[:19],
             one["state"],
             view["message"]["mail_from"] or "<>",
@@ -53,13 +70,14 @@ def trace(
         for view in views
         for one in view["recipients"]
     ]
-    show(rows, ("id", "accepted (UTC)", "state", "from", "to"), empty="nothing found")
+    show(rows, ("id", "node", "accepted (UTC)", "state", "from", "to"), empty="nothing found")
 
 
 def print_journey(view: dict[str, Any]) -> None:
     """Print one message: facts, recipients, then each step with the time since acceptance."""
     message = view["message"]
     _fact("id", message["id"])
+    _fact("node", whereabouts(view))
     _fact("from", message["mail_from"] or "<>")
     _fact("client", f"{message['client']} ({message['priority']}, {message['size_bytes']} bytes)")
     _fact("accepted", f"{show_ms(message['received_ms'])} UTC from {message['source']}")

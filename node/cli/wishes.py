@@ -30,7 +30,7 @@ def pause(
     """Forbid takeovers and adoptions in the whole cluster for a while: before hypervisor or storage work."""
     if bool(for_) == end:
         raise WrongUseError("say either --for TIME or --end")
-    _wish(socket, as_json, kind="pause", on=not end, reason=reason, for_s=_seconds(for_))
+    wish(socket, as_json, kind="pause", on=not end, reason=reason, for_s=seconds(for_))
 
 
 @told
@@ -43,7 +43,7 @@ def hold(
     socket: SocketOption = None,
 ) -> None:
     """Accept and keep mail on every node, but send nothing of a scope, or nothing at all."""
-    _wish(socket, as_json, kind="hold", what=scope, on=not end, reason=reason, for_s=_seconds(for_))
+    wish(socket, as_json, kind="hold", what=scope, on=not end, reason=reason, for_s=seconds(for_))
 
 
 @told
@@ -57,7 +57,7 @@ def drain(
     """Let a node give away its addresses and its queue and take nothing new, until ended."""
     remote = connect(socket)
     named = node or remote.get("/v1/status")["node"]
-    _wish(socket, as_json, kind="drain", what=named, on=not end, reason=reason)
+    wish(socket, as_json, kind="drain", what=named, on=not end, reason=reason)
 
 
 @vip_app.command("list")
@@ -83,8 +83,8 @@ def vip_move(
     """Move an address to a node and wait until it is there; exit code 1 if it is not in time."""
     if bool(to) == end:
         raise WrongUseError("say either --to NODE or --end")
-    patience_s = _span(wait)
-    _wish(socket, as_json, kind="move", what=name, to=to, on=not end, reason=reason, for_s=0 if end else _seconds(for_))
+    patience_s = span(wait)
+    wish(socket, as_json, kind="move", what=name, to=to, on=not end, reason=reason, for_s=0 if end else seconds(for_))
     if end or not patience_s:
         return
     holder = _held_by(connect(socket), name, to, patience_s)
@@ -112,7 +112,8 @@ def _coordinator(remote: Remote) -> dict[str, Any]:
     return found
 
 
-def _wish(socket: Path | None, as_json: bool, **order: Any) -> None:
+def wish(socket: Path | None, as_json: bool, **order: Any) -> None:
+    """Make a wish and show it; raises WrongUseError without a reason."""
     if not order["reason"]:
         raise WrongUseError("--reason is needed: everybody will see the wish and ask why")
     made = connect(socket).post("/v1/wishes", order)
@@ -124,12 +125,13 @@ def _wish(socket: Path | None, as_json: bool, **order: Any) -> None:
     console.print(styled(f"{about}{until}" if made["on"] else f"{about}: ended"))
 
 
-def _seconds(text: str) -> int:
+def seconds(text: str) -> int:
     """Read a length of time in whole seconds, rounded up; 0 for empty text."""
-    return math.ceil(_span(text)) if text else 0
+    return math.ceil(span(text)) if text else 0
 
 
-def _span(text: str) -> float:
+def span(text: str) -> float:
+    """Read a length of time in seconds; raises BadTimeError."""
     try:
         return parse_duration(text)
     except ValueError as error:

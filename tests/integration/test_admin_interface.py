@@ -126,19 +126,23 @@ async def test_what_is_not_there_is_404(house):
     assert (status, answer["error"]) == (405, "DELETE /v1/status: Method Not Allowed")
 
 
+def done(changed):
+    return {"changed": changed, "more": False, "by_node": {"n1": changed} if changed else {}, "missing": {}}
+
+
 async def test_hold_release_delete(house):
     one, other = await house.put(client="apps"), await house.put(client="hr")
     act = {"filter": {"client": "apps"}, "reason": "wait"}
-    assert await house.ask("POST", "/v1/queue/hold", json=act) == (200, {"changed": 1, "more": False})
-    assert await house.ask("POST", "/v1/queue/hold", json=act) == (200, {"changed": 0, "more": False})
+    assert await house.ask("POST", "/v1/queue/hold", json=act) == (200, done(1))
+    assert await house.ask("POST", "/v1/queue/hold", json=act) == (200, done(0))
     view = await house.control.spool.journey(one.id)
     assert view.recipients[0].state is RecipientState.HELD
     assert view.lines[-1].detail["why"] == "wait"
     act = {"filter": {"ids": [one.id]}}
-    assert await house.ask("POST", "/v1/queue/release", json=act) == (200, {"changed": 1, "more": False})
+    assert await house.ask("POST", "/v1/queue/release", json=act) == (200, done(1))
     act = {"filter": {"states": ["queued"], "limit": 1}}
-    assert await house.ask("POST", "/v1/queue/delete", json=act) == (200, {"changed": 1, "more": False})
-    assert await house.ask("POST", "/v1/queue/delete", json={"all": True}) == (200, {"changed": 1, "more": False})
+    assert await house.ask("POST", "/v1/queue/delete", json=act) == (200, done(1))
+    assert await house.ask("POST", "/v1/queue/delete", json={"all": True}) == (200, done(1))
     assert {(await house.control.spool.journey(made.id)).recipients[0].state for made in (one, other)} == {
         RecipientState.DELETED
     }
@@ -148,7 +152,7 @@ async def test_hold_release_delete(house):
 async def test_an_action_reaches_everything_the_filter_means_not_only_the_first_thousand(house):
     await asyncio.gather(*(house.put(client="apps") for _ in range(1203)))
     answer = await house.ask("POST", "/v1/queue/hold", json={"filter": {"client": "apps"}})
-    assert answer == (200, {"changed": 1203, "more": False})
+    assert answer == (200, done(1203))
 
 
 async def test_the_actor_is_noted(house):
@@ -196,6 +200,30 @@ async def test_erase(house):
     assert "bob@example.com" not in json.dumps(view)
 
 
+async def test_the_queues_of_all_are_those_of_this_node_when_it_is_alone(house):
+    made = await house.put()
+    for here in ("", "?here=true"):
+        status, found = await house.ask("GET", f"/v1/everywhere/messages{here}")
+        assert (status, found["missing"]) == (200, {})
+        (one,) = found["messages"]
+        assert (one["message"]["id"], one["node"], one["place"], one["protected"]) == (made.id, "n1", "spool", None)
+        status, found = await house.ask("GET", f"/v1/everywhere/messages/{made.id}{here}")
+        assert [line["event"] for line in found["messages"][0]["lines"]] == ["accepted"]
+    assert await house.ask("GET", "/v1/everywhere/messages/none") == (200, {"messages": [], "missing": {}})
+    act = {"filter": {"ids": made.id}}
+    assert await house.ask("POST", "/v1/everywhere/queue/hold", json=act) == (200, done(1))
+
+
+async def test_a_quarantined_spool_is_released_with_a_reason_and_no_other(house):
+    status, answer = await house.ask("POST", "/v1/disaster/release-spool", json={"reason": "x"})
+    assert (status, answer["error"]) == (409, "this node's spool is not quarantined")
+    house.control.quarantined = True
+    assert (await house.ask("POST", "/v1/disaster/release-spool", json={}))[0] == 400
+    assert house.control.quarantined
+    status, answer = await house.ask("POST", "/v1/disaster/release-spool", json={"reason": "x"})
+    assert (status, answer, house.control.quarantined) == (200, {"released": True}, False)
+
+
 # -- what it refuses
 
 BAD_QUERIES = [
@@ -211,6 +239,10 @@ BAD_QUERIES = [
     ("/v1/messages?client=a&client=b", "client: given twice"),
     ("/v1/messages?sender=" + "x" * 513, "sender"),
     ("/v1/messages?ids=" + ",".join(["a"] * 1001), "ids"),
+    ("/v1/everywhere/messages?here=yes", "here"),
+    ("/v1/everywhere/messages?limit=0", "limit"),
+    ("/v1/everywhere/messages?colour=red", "'colour'"),
+    ("/v1/everywhere/messages/x?limit=1", "'limit'"),
     ("/v1/status?verbose=1", "'verbose'"),
     ("/v1/accounts?x=1", "'x'"),
     ("/v1/budget?x=1", "'x'"),
@@ -247,6 +279,10 @@ BAD_BODIES = [
     ("/v1/queue/hold", b'{"filter": {"client": "a"}, "reason": "' + b"x" * 513 + b'"}', "reason"),
     ("/v1/queue/hold?all=true", b'{"filter": {"client": "a"}}', "'all'"),
     ("/v1/queue/burn", b'{"all": true}', "action"),
+    ("/v1/everywhere/queue/burn", b'{"all": true}', "action"),
+    ("/v1/everywhere/queue/hold", b'{"filter": {}}', "filter"),
+    ("/v1/disaster/release-spool", b'{"reason": ""}', "reason"),
+    ("/v1/disaster/release-spool", b'{"reason": "x", "node": "relay-a"}', "'node'"),
     ("/v1/accounts/burn", b'{"account": "a"}', "action"),
     ("/v1/accounts/park", b"{}", "account"),
     ("/v1/accounts/park", b'{"account": 7}', "account"),

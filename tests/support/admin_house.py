@@ -8,6 +8,8 @@ import aiohttp
 
 from node.admin.control import ClientView, Readiness, Status, WayView
 from node.admin.server import AdminServer
+from node.app.control import NothingToRelease
+from node.app.everywhere import Queues
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer, explain
 from node.policy.health import HealthBook
@@ -29,6 +31,18 @@ class SmallControl:
     parked: dict[str, tuple[str, str]] = field(default_factory=dict)
     woken: int = 0
     cluster: object = None
+    quarantined: bool = False
+
+    def __post_init__(self) -> None:
+        self.everywhere = Queues("n1", self.spool, woken=self.wake)
+
+    async def erase(self, address: str, actor: str) -> int:
+        return await self.spool.erase(address, actor, T0)
+
+    def release_spool(self) -> None:
+        if not self.quarantined:
+            raise NothingToRelease("this node's spool is not quarantined")
+        self.quarantined = False
 
     def readiness(self) -> Readiness:
         return self.ready

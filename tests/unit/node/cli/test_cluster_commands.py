@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -22,6 +23,10 @@ NODE = {
     "configuration": "cafe" * 16,
     "drift": False,
     "version": "0.2",
+    "shadow": "relay-b",
+    "alone": "",
+    "unprotected": 0,
+    "quarantined": "",
 }
 PAUSE = {
     "kind": "pause",
@@ -34,6 +39,7 @@ PAUSE = {
     "made_ms": T0,
     "until_ms": T0 + 3_600_000,
 }
+DEAD = {**PAUSE, "kind": "dead", "what": "relay-b", "until_ms": 0}
 ETCD = {
     "endpoint": "etcd-1.corp:2379",
     "healthy": True,
@@ -130,6 +136,9 @@ def test_status_shows_the_whole_cluster(hosts):
         (lambda c, o: c["nodes"][1].update(member=False), "relay-b is not in the cluster"),
         (lambda c, o: c["nodes"][1].update(answered=False, error="timed out"), "relay-b does not answer: timed out"),
         (lambda c, o: c["nodes"][1].update(ready=False, reasons=["disk"]), "relay-b is not ready: disk"),
+        (lambda c, o: c["nodes"][1].update(unprotected=7), "node relay-b: 7 messages lie on its machine alone"),
+        (lambda c, o: c["nodes"][1].update(quarantined="older", member=False), "relay-b does not use its spool: older"),
+        (lambda c, o: c["wishes"].append(DEAD), "relay-b is declared dead, but is there"),
         (lambda c, o: c["nodes"][1].update(drift=True), "relay-b has another configuration"),
         (lambda c, o: c["nodes"][1].update(clock="outlier", offset_ms=-5000), "relay-b is 5000 ms off"),
         (lambda c, o: c["nodes"][1].update(clock="no_majority"), "cannot tell whether its clock is right"),
@@ -154,6 +163,54 @@ def test_a_pause_is_loud(hosts):
     assert found.exit_code == 0
     assert "PAUSED: no takeover, no adoption until 2027-01-15 09:00:00 UTC, by alice: storage work" in found.stdout
     assert "move smtp-dc1 to relay-b" in found.stdout
+
+
+def test_a_node_declared_dead_is_loud_and_no_trouble_while_it_is_away(hosts):
+    cluster = hosts[0].answers["/v1/cluster"]
+    cluster["wishes"] = [DEAD]
+    cluster["nodes"][1].update(member=False, answered=False)
+    found = run("status")
+    assert "DECLARED DEAD: relay-b, by alice: storage work" in found.stdout
+    assert "is declared dead, but" not in found.stdout
+
+
+def test_the_page_says_where_copies_go_and_what_lies_on_one_machine(hosts):
+    nodes = hosts[0].answers["/v1/cluster"]["nodes"]
+    nodes[0].update(shadow="", alone="nobody is there", unprotected=12)
+    found = run("status")
+    assert found.exit_code == 1
+    assert "nowhere: nobody is there" in found.stdout
+    assert re.search(r"relay-a .* nowhere: nobody is there +12 ", found.stdout)
+
+
+def test_a_quarantined_spool_is_released_and_waited_for(hosts):
+    node, quarantined = hosts[0], {"quarantined": "quarantined: older", "sending": False}
+    looks = iter(
+        [quarantined, quarantined, {"quarantined": "", "sending": False}, {"quarantined": "", "sending": True}]
+    )
+
+    class Changing(dict):
+        def get(self, path, default=None):
+            return {**STATUS, "copies": next(looks)} if path == "/v1/status" else {"released": True}
+
+    node.answers = Changing()
+    found = run("disaster", "release-spool", "--reason", "the copy is the better one")
+    assert (found.exit_code, "the spool is in use again" in found.stdout) == (0, True), found.stderr
+    assert node.asked[0][1:4:2] == ("/v1/disaster/release-spool", {"reason": "the copy is the better one"})
+    assert next(looks, None) is None
+
+
+def test_a_spool_that_is_not_in_use_in_time_is_exit_1(hosts):
+    node = hosts[0]
+    node.answers["/v1/disaster/release-spool"] = {"released": True}
+    copies, reasons = {"quarantined": "older", "sending": False}, ["door shut: older"]
+    node.answers["/v1/status"] = {**STATUS, "readiness": {"ready": False, "reasons": reasons}, "copies": copies}
+    found = run("disaster", "release-spool", "--reason", "x", "--wait", "300ms")
+    assert (found.exit_code, "not in use yet: door shut: older" in found.stderr) == (1, True)
+    assert run("disaster", "release-spool", "--reason", "x", "--wait", "0s").exit_code == 0
+    node.answers["/v1/disaster/release-spool"] = (409, {"error": "this node's spool is not quarantined"})
+    found = run("disaster", "release-spool", "--reason", "x")
+    assert (found.exit_code, "not quarantined" in found.stderr) == (1, True)
 
 
 def test_a_coordinator_that_is_silent_is_said_and_the_rest_shown(hosts, tmp_path):
@@ -191,6 +248,15 @@ def test_budget_shows_what_is_left_and_who_holds_what(hosts):
         (["hold", "client/apps", "--for", "30m"], {"kind": "hold", "what": "client/apps", "on": True, "for_s": 1800}),
         (["hold", "--end"], {"kind": "hold", "what": "all", "on": False, "for_s": 0}),
         (["drain"], {"kind": "drain", "what": "n1", "on": True}),
+        (["disaster", "declare-dead", "relay-b"], {"kind": "dead", "what": "relay-b", "on": True, "for_s": 0}),
+        (
+            ["disaster", "declare-dead", "relay-b", "--for", "12h"],
+            {"kind": "dead", "what": "relay-b", "on": True, "for_s": 43_200},
+        ),
+        (
+            ["disaster", "declare-dead", "relay-b", "--end"],
+            {"kind": "dead", "what": "relay-b", "on": False, "for_s": 0},
+        ),
         (["drain", "relay-b", "--end"], {"kind": "drain", "what": "relay-b", "on": False}),
         (
             ["vip", "move", "smtp-dc1", "--to", "relay-a"],
@@ -231,6 +297,11 @@ def test_a_move_that_does_not_happen_is_exit_1(hosts):
         ["vip", "move", "smtp-dc1", "--reason", "x"],
         ["vip", "move", "smtp-dc1", "--to", "a", "--end", "--reason", "x"],
         ["vip"],
+        ["disaster"],
+        ["disaster", "declare-dead", "--reason", "x"],
+        ["disaster", "declare-dead", "relay-b"],
+        ["disaster", "release-spool"],
+        ["disaster", "release-spool", "--reason", "x", "--wait", "long"],
         ["top", "--once", "--every", "1ms"],
         ["top", "--every", "often"],
     ],

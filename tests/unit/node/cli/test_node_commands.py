@@ -15,8 +15,17 @@ CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 T0 = 1_800_000_000_000
 
 
+def found(*messages, **missing):
+    """What a node answers about the queues of all."""
+    return {"messages": list(messages), "missing": missing}
+
+
 def view(**more):
     return {
+        "node": "n1",
+        "place": "spool",
+        "protected": True,
+        "finished_ms": 0,
         "message": {
             "id": "019ab3c2-0000",
             "mail_from": "app@contoso.com",
@@ -45,6 +54,7 @@ def view(**more):
     }
 
 
+ONE = {**view(), "elsewhere": []}
 WAY = {
     "path": "submission",
     "account": "contoso/relay1@contoso.com",
@@ -106,10 +116,14 @@ def node(tmp_path, monkeypatch):
             "/v1/budget": BUDGET,
             "/v1/shares": {},
             "/v1/clients": CLIENTS,
-            "/v1/messages": [view()],
-            "/v1/messages/019ab3c2-0000": view(),
+            "/v1/everywhere/messages": found(view()),
+            "/v1/everywhere/messages/019ab3c2-0000": found(view()),
             "/v1/route": ROUTE,
-            **{f"/v1/queue/{action}": {"changed": 2, "more": False} for action in ("hold", "release", "delete")},
+            **{
+                f"{place}/queue/{action}": {"changed": 2, "more": False, "missing": {}}
+                for action in ("hold", "release", "delete")
+                for place in ("/v1", "/v1/everywhere")
+            },
             **{f"/v1/accounts/{action}": {"changed": 1} for action in ("park", "resume")},
         }
         monkeypatch.setenv("RELAY_SOCKET", str(made.path))
@@ -133,10 +147,14 @@ LISTINGS = [
     ),
     (["client", "seen"], CLIENTS, ["apps", "old_tls 2", "10.1.2.3"]),
     (["account", "list"], [WAY], ["contoso/relay1@contoso.com", "resting", "2027-01-15 08:00:00"]),
-    (["queue", "list"], [view()], ["019ab3c2-0000", "deferred", "mailbox_full", "08:01:00"]),
-    (["queue", "show", "019ab3c2-0000"], view(), ["bob@example.com", "452 4.2.2 full", "a" * 32, "0.4s"]),
-    (["trace", "019ab3c2-0000"], view(), ["bob@example.com", "next try 2027-01-15 08:01:00 UTC"]),
-    (["trace", "--to", "bob@example.com"], [view()], ["019ab3c2-0000", "deferred"]),
+    (["queue", "list"], [view()], ["019ab3c2-0000", "n1", "twice", "deferred", "mailbox_full", "08:01:00"]),
+    (["queue", "show", "019ab3c2-0000"], ONE, ["bob@example.com", "452 4.2.2 full", "a" * 32, "0.4s"]),
+    (
+        ["trace", "019ab3c2-0000"],
+        ONE,
+        ["bob@example.com", "next try 2027-01-15 08:01:00 UTC", "n1, kept on two machines"],
+    ),
+    (["trace", "--to", "bob@example.com"], [view()], ["019ab3c2-0000", "n1", "deferred"]),
     (["route", "explain", "--from", "a@contoso.com", "--to", "b@example.com", "--live"], ROUTE, ["ready", "sent now"]),
 ]
 
@@ -173,7 +191,7 @@ def test_no_foreign_text_drives_the_terminal(node, command):
 
 
 def test_hostile_json_stays_json(node):
-    node.answers["/v1/messages"] = [spoiled(view())]
+    node.answers["/v1/everywhere/messages"] = found(spoiled(view()))
     assert json.loads(run("queue", "list", "--json").stdout) == [spoiled(view())]
 
 
@@ -193,7 +211,8 @@ def test_not_ready_is_exit_1_with_the_reasons(node):
 
 
 def test_empty_listings_say_so(node):
-    for path in ("/v1/messages", "/v1/accounts", "/v1/budget", "/v1/clients"):
+    node.answers["/v1/everywhere/messages"] = found()
+    for path in ("/v1/accounts", "/v1/budget", "/v1/clients"):
         node.answers[path] = []
     shown = [
         run(*command).stdout for command in (["queue", "list"], ["account", "list"], ["budget"], ["client", "seen"])
@@ -218,14 +237,16 @@ def test_queue_list_asks_for_what_waits(node):
 )
 def test_queue_actions(node, command, path):
     found = run("queue", command, "id1", "id2", "--reason", "because", "--json")
-    assert (found.exit_code, json.loads(found.stdout)) == (0, {"changed": 2})
+    assert (found.exit_code, json.loads(found.stdout)) == (0, {"changed": 2, "missing": {}})
     method, asked, _, body, _ = node.asked[0]
-    assert (method, asked) == ("POST", f"/v1/queue/{path}")
+    assert (method, asked) == ("POST", f"/v1/everywhere/queue/{path}")
     assert body == {"filter": {"ids": "id1,id2"}, "all": False, "reason": "because"}
+    run("queue", command, "id1", "--here")
+    assert node.asked[1][1] == f"/v1/queue/{path}"
 
 
 def test_queue_actions_go_on_while_the_node_says_there_is_more(node):
-    answers = iter([{"changed": 20_000, "more": True}, {"changed": 3, "more": False}])
+    answers = iter([{"changed": 20_000, "more": True, "missing": {}}, {"changed": 3, "more": False, "missing": {}}])
 
     class Next(dict):
         def get(self, path, default=None):
@@ -238,13 +259,16 @@ def test_queue_actions_go_on_while_the_node_says_there_is_more(node):
 
 
 def test_ids_that_change_nothing_are_exit_1(node):
-    node.answers["/v1/queue/hold"] = {"changed": 0, "more": False}
+    node.answers["/v1/everywhere/queue/hold"] = {"changed": 0, "more": False, "missing": {}}
     assert run("queue", "hold", "none").exit_code == 1
     assert run("queue", "hold", "--client", "apps").exit_code == 0
 
 
 def test_everything_only_on_purpose(node):
-    node.answers["/v1/queue/delete"] = (400, {"error": "filter: names nothing; say all: true to mean every message"})
+    node.answers["/v1/everywhere/queue/delete"] = (
+        400,
+        {"error": "filter: names nothing; say all: true to mean every message"},
+    )
     found = run("queue", "delete")
     assert (found.exit_code, "names nothing" in found.stderr) == (2, True)
     run("queue", "delete", "--all")
@@ -272,6 +296,73 @@ def test_a_failed_export_leaves_no_file(node, tmp_path):
     node.answers["/v1/messages/cut/body"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
     assert run("queue", "export", "cut", "-o", place).exit_code == 3
     assert not place.exists()
+
+
+MINE = {**view(), "node": "n2"}
+
+
+@pytest.mark.parametrize(
+    ("views", "says"),
+    [
+        ([{**MINE, "protected": False}], "n2, on this machine alone"),
+        ([{**MINE, "protected": None}], "n2\n"),
+        ([MINE, {**MINE, "node": "n3", "place": "copy"}], "n2, kept on two machines; also a copy at n3"),
+        ([{**MINE, "place": "copy", "protected": None}], "a copy at n2"),
+        ([{**MINE, "place": "past", "protected": None}], "history of another node's mail at n2"),
+        ([{**MINE, "place": "shut", "protected": None}], "a spool not in use at n2"),
+    ],
+)
+def test_trace_says_which_machines_have_a_message(node, views, says):
+    node.answers["/v1/everywhere/messages/019ab3c2-0000"] = found(*views)
+    shown = run("trace", "019ab3c2-0000")
+    assert (shown.exit_code, says in shown.stdout) == (0, True), shown.stdout
+    whole = json.loads(run("trace", "019ab3c2-0000", "--json").stdout)
+    assert whole == {**views[0], "elsewhere": [{"node": each["node"], "place": each["place"]} for each in views[1:]]}
+
+
+def test_a_message_nobody_has_is_exit_1(node):
+    node.answers["/v1/everywhere/messages/none"] = found()
+    said = run("trace", "none")
+    assert (said.exit_code, "no message of that id" in said.stderr) == (1, True)
+    node.answers["/v1/everywhere/messages/none"] = found(n3="timed out")
+    said = run("queue", "show", "none")
+    assert said.exit_code == 1
+    assert "not asked: n3: timed out" in said.stderr
+    assert "no message of that id at those that answer" in said.stderr
+
+
+@pytest.mark.parametrize("command", [["queue", "list"], ["trace", "--to", "bob@example.com"]], ids=" ".join)
+def test_a_listing_that_is_not_whole_names_who_is_missing_and_is_exit_1(node, command):
+    node.answers["/v1/everywhere/messages"] = found(view(), n3=EVIL)
+    for more in ((), ("--json",)):
+        said = run(*command, *more)
+        assert (said.exit_code, "019ab3c2-0000" in said.stdout) == (1, True)
+        assert "not asked: n3: " in said.stderr
+        assert not CONTROLS.search(said.stderr.replace("\n", ""))
+
+
+def test_an_action_one_node_has_not_heard_of_is_exit_1(node):
+    node.answers["/v1/everywhere/queue/hold"] = {"changed": 2, "more": False, "missing": {"n3": "timed out"}}
+    said = run("queue", "hold", "--client", "apps")
+    assert (said.exit_code, "2 recipient(s) changed" in said.stdout) == (1, True)
+    assert "not asked: n3: timed out" in said.stderr
+
+
+@pytest.mark.parametrize("command", [["queue", "list"], ["queue", "show", "019ab3c2-0000"], ["trace", "019ab3c2-0000"]])
+def test_here_asks_for_this_node_only(node, command):
+    run(*command, "--here")
+    assert node.asked[0][2]["here"] == "true"
+    run(*command)
+    assert "here" not in node.asked[1][2]
+
+
+def test_export_says_which_node_has_a_message(node):
+    node.answers["/v1/everywhere/messages"] = found({**view(), "node": "n2"})
+    said = run("queue", "export", "019ab3c2-0000")
+    assert (said.exit_code, "it is at n2, export it there" in said.stderr) == (1, True)
+    assert node.asked[1][2] == {"ids": "019ab3c2-0000"}
+    node.answers["/v1/everywhere/messages"] = found({**view(), "finished_ms": T0})
+    assert "export it there" not in run("queue", "export", "019ab3c2-0000").stderr
 
 
 @pytest.mark.parametrize(
