@@ -20,12 +20,12 @@ SLOW = {"latency": "400ms", "latency_longest": "2s"}
 
 
 @contextmanager
-def three_nodes(home: Path, *, timing=SLOW, copies: str = "preferred", accounts=ACCOUNTS):
+def three_nodes(home: Path, *, timing=SLOW, copies: str = "preferred", accounts=ACCOUNTS, **more):
     limits = {"rate": "1000000/min", "sessions": 3, "recipients": "1000000/24h"}
     changes = {"plans": {"quick": {"retry": QUICK}}, "clients": {"apps": client("127.0.0.0/8", plan="quick")}}
     with Simulated(home / "sim", directory(accounts, limits=WIDE, timing=timing)) as cloud:
         options = {name: {"limits": limits} for name in accounts}
-        with RelayCluster(home, cloud, options, copies=copies, **changes) as cluster:
+        with RelayCluster(home, cloud, options, copies=copies, **changes, **more) as cluster:
             yield cluster, cloud
 
 

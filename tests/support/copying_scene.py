@@ -183,6 +183,9 @@ class FixedPairs:
 class Scene:
     """The store before the door, running."""
 
+    measures = None
+    """Who is told numbers and spans."""
+
     def __init__(self, peer: ScriptedPeer | None = None, spool: PlainSpool | None = None, **pace) -> None:
         self.peer, self.spool, self.pairs = peer or ScriptedPeer(), spool or PlainSpool(), FixedPairs()
         self.stored, self.unprotected, self.shunnings = [], [], 0
@@ -193,6 +196,7 @@ class Scene:
             cluster=CLUSTER,
             now_ms=lambda: T0,
             pace=Pace(**pace),
+            measures=self.measures,
             on_stored=lambda made: self.stored.append(made.id),
             on_unprotected=lambda made: self.unprotected.append(made.id),
             on_shunned=self._shunned,

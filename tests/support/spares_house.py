@@ -9,6 +9,7 @@ import msgspec
 from coordinator.ownership.views import Me
 from node.policy.envelope import RecipientState
 from node.shadow import questions, receiver
+from node.shadow.measures import Measures
 from node.shadow.receiver import Here, Receiver
 from node.shadow.spares import Spares
 from node.shadow.sqlite import SqliteCopies
@@ -16,6 +17,7 @@ from node.spool.contract import Filter
 from node.spool.rows import facts_of
 from node.spool.sqlite import SqliteSpool
 from tests.support.copies import CLUSTER, ME, OWNER, SHADOW, SPOOL, attached, batch, copy, view
+from tests.support.heard import Heard
 from tests.support.peers import PeerHouse
 from tests.support.spool_mail import BODY, T0, accepted
 
@@ -64,15 +66,17 @@ class SparesNode:
         more = {"connect": connect_copies} if connect_copies else {}
         self.copies = SqliteCopies(directory / "copies", **more)
         self.keeper, self.taking, self.arrived = ToldKeeper(name), set(), 0
+        self.heard = Heard()
+        self.measures = Measures(self.heard, node=name)
         self.spares = Spares(
             self.copies, self.spool, peers, self.keeper, now_ms=lambda: NOW, arrived=self._arrived,
-            taking=self.taking.__contains__,
+            taking=self.taking.__contains__, measures=self.measures,
         )  # fmt: skip
         self.receiver = Receiver(
             self.copies,
             Here(
                 cluster=CLUSTER, me=lambda: self.keeper.me, view=self.keeper.view, owned=self.spares.owned,
-                begun=self.spares.begun, judged=lambda: self.keeper.judged,
+                begun=self.spares.begun, judged=lambda: self.keeper.judged, refused=self.measures.turned_away,
             ),
         )  # fmt: skip
 

@@ -27,6 +27,7 @@ def message(
     expires_ms: int = 0,
     mail_from: str | None = None,
     rcpts: tuple[Recipient, ...] = (),
+    traceparent: str = "",
 ) -> NewMessage:
     name = message_id or f"0190-{next(_numbers):08d}"
     return NewMessage(
@@ -45,6 +46,7 @@ def message(
         on_unknown=on_unknown,
         held=held,
         source="192.0.2.1:4711",
+        traceparent=traceparent,
     )
 
 
