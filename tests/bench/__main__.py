@@ -1,4 +1,4 @@
-"""``make bench``: the first rows of the design's table, against Postfix in the same run; text, JSON, exit code.
+"""``make bench``: the rows of the design's table, against Postfix in the same run; text, JSON, exit code.
 
 Postfix and the relay take turns round by round; the ratio of their medians is compared with the goal.
 The relay runs durable (``synchronous=FULL``) with every trace exported to a real OTLP endpoint.
@@ -15,8 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import copies
+from tests.bench.config import relay_config
 from tests.bench.postfix import Postfix
-from tests.bench.sinks import OtlpSink, SmtpSink, free_port, send
+from tests.bench.sinks import OtlpSink, SmtpSink, free_port, send, settle_disk
 from tests.support.relay import RelayProcess
 
 ROWS = (
@@ -27,31 +29,7 @@ ROWS = (
     ("accept 1 MB messages", 1.5, 400, 1 << 20, 10, True),
 )
 DELIVERY_ROW = 2
-SETTLE_S = 0.5
-
-
-def relay_config(otlp: str, sink_port: int) -> dict:
-    return {
-        "hostname": "bench.example",
-        "tenant": {
-            "id": "bench",
-            "domains": ["contoso.com"],
-            "smarthost": {"host": "127.0.0.1", "port": sink_port, "tls": "none", "connections": 20},
-        },
-        "routes": {"internal": ["smarthost"], "external": ["smarthost"]},
-        "listeners": {"smtp": {"port": 0, "address": "127.0.0.1", "tls": "none", "auth": "none"}},
-        "clients": {
-            "bench": {
-                "networks": ["127.0.0.0/8"],
-                "senders": ["*@contoso.com"],
-                "outside_tenant": True,
-                "plan": "bench",
-            }
-        },
-        "plans": {"bench": {"size": "100MiB"}},
-        "limits": {"messages_per_session": 1_000_000, "commands_per_session": 10_000_000},
-        "telemetry": {"otlp": otlp},
-    }
+COPIES_ROW = 5
 
 
 def need_postfix() -> None:
@@ -62,12 +40,6 @@ def need_postfix() -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-q"], check=True, env=environment, stdout=subprocess.DEVNULL)
     subprocess.run(["apt-get", "install", "-yq", "postfix"], check=True, env=environment, stdout=subprocess.DEVNULL)
-
-
-def settle_disk() -> None:
-    """Have everything written that anybody left to be written, so that a turn pays for its own mail only."""
-    os.sync()
-    time.sleep(SETTLE_S)
 
 
 def one_round(port: int, row, wait_empty) -> float:
@@ -98,7 +70,7 @@ def measure(home: Path, row, rounds: int, sink: SmtpSink) -> dict:
     upstream = sink.port if deliver else None
     with (
         OtlpSink() as otlp,
-        RelayProcess(home / "relay", relay_config(otlp.url, sink.port)) as relay,
+        RelayProcess(home / "relay", relay_config(sink.port, otlp.url)) as relay,
         Postfix(home / "postfix", postfix_port, upstream) as postfix,
         Postfix(home / "postfix-logging", logging_port, upstream, log=True) as logging_postfix,
     ):
@@ -130,11 +102,25 @@ def measure(home: Path, row, rounds: int, sink: SmtpSink) -> dict:
     }
 
 
+def three_against_one(rounds: int) -> dict:
+    """Three nodes with second copies against one without (``copies.py``)."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        result = copies.measure(Path(directory), rounds)
+    for row in result["rows"]:
+        one, three = (statistics.median(row[which]) for which in ("one_node_msg_s", "three_nodes_msg_s"))
+        print(f"{row['work']:34} {one:5.0f} /s one {three:5.0f} /s three {row['ratio']:5.2f}x {row['goal']:5.1f}x")
+    for row in result["added"]:
+        print(
+            f"a copy adds, {row['clients']} clients {row['added_ms']:6.2f} ms, at most {row['goal_ms']:.1f}", flush=True
+        )
+    return result
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
-    parser.add_argument("--row", type=int, action="append", help="only these rows (1-4)")
+    parser.add_argument("--row", type=int, action="append", help="only these rows (1-4 against Postfix, 5: copies)")
     options = parser.parse_args()
     need_postfix()
     results, missed = [], 0
@@ -157,8 +143,10 @@ def main() -> int:
                 flush=True,
             )
             print(f"{'':34} {spread(result['postfix_msg_s']):>12} {spread(result['relay_msg_s']):>12}", flush=True)
+    result = three_against_one(options.rounds) if not options.row or COPIES_ROW in options.row else {}
+    missed += copies.missed(result) if result else 0
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"rows": results, "cores": os.cpu_count()}, indent=2) + "\n")
+    options.json.write_text(json.dumps({"rows": results, "copies": result, "cores": os.cpu_count()}, indent=2) + "\n")
     return 1 if missed else 0
 
 

@@ -1,13 +1,17 @@
-"""Cheap receivers for the bench: an OTLP endpoint that keeps raw bytes, and Postfix's smtp-sink."""
+"""Cheap receivers for the bench: an OTLP endpoint that keeps raw bytes, Postfix's smtp-sink, one that notes times."""
 
+import os
 import socket
 import subprocess
+import threading
 import time
 from concurrent import futures
+from typing import Self
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+SETTLE_S = 0.5
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
@@ -78,15 +82,59 @@ class SmtpSink:
         self.process.wait(10)
 
 
-def send(port: int, *, count: int, size: int, sessions: int, keep: bool) -> float:
+def send(port: int, *, count: int, size: int, sessions: int, keep: bool, host: str = "127.0.0.1") -> float:
     """Seconds smtp-source took for ``count`` messages."""
     keeping = ["-d"] if keep else []
     started = time.perf_counter()
     subprocess.run(
         ["smtp-source", *keeping, "-s", str(sessions), "-l", str(size), "-m", str(count),
-         "-f", "app@contoso.com", "-t", "someone@example.com", f"127.0.0.1:{port}"],
+         "-f", "app@contoso.com", "-t", "someone@example.com", f"{host}:{port}"],
         check=True,
         capture_output=True,
         timeout=300,
     )  # fmt: skip
     return time.perf_counter() - started
+
+
+def settle_disk() -> None:
+    """Have everything written that anybody left to be written, so that a turn pays for its own mail only."""
+    os.sync()
+    time.sleep(SETTLE_S)
+
+
+class FirstSink:
+    """An upstream that takes whatever comes and notes when each message had come."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            connection.sendall(b"220 sink\r\n")
+            for line in lines:
+                verb = line[:4].upper()
+                if verb == b"DATA":
+                    connection.sendall(b"354 go on\r\n")
+                    while lines.readline() not in (b".\r\n", b""):
+                        pass
+                    self.times.append(time.time())
+                connection.sendall(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
+                if verb == b"QUIT":
+                    return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self._listening.close()
