@@ -76,7 +76,7 @@ class Measures:
             telemetry.observe("relay_copy_seconds", max(0, ended_ns - began_ns) / _NS)
         elif outcome is Outcome.REFUSED:
             telemetry.count("relay_copies_refused", client=message.client)
-        if self._traced:
+        if self._traced and (outcome is Outcome.REFUSED or not message.traceparent.endswith("-00")):
             self._shadow_span(telemetry, message, outcome, to, (began_ns, ended_ns))
 
     def _shadow_span(

@@ -73,7 +73,9 @@ LOG_FIELDS = {
     "changed": "number of recipients or messages changed",
     "clocks": "number of other clocks heard",
     "disk_free": "bytes free where the spool lies",
+    "missing": "nodes that did not answer",
     "node": "name of the node",
+    "nodes": "how many messages changed, by node",
     "offset_ms": "the other clocks minus this node's, by their median",
     "path": "HTTP path of the administration request",
     "permanent": "whether a person must act before it works again",
@@ -265,10 +267,17 @@ def log_fields() -> set[str]:
                 if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("_log."):
                     for keyword in call.keywords:
                         if keyword.arg == "extra":
-                            value = dicts.get(getattr(keyword.value, "id", ""), keyword.value)
-                            assert isinstance(value, ast.Dict), ast.unparse(call)
-                            found |= {key.value for key in value.keys if isinstance(key, ast.Constant)}
+                            found |= _keys_given(keyword.value, dicts)
     return {str(name) for name in found}
+
+
+def _keys_given(value: ast.expr, dicts: dict[str, ast.Dict]) -> set[object]:
+    """Keys of a dictionary, of one named in the same function, or of two made one by ``|``."""
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
+        return _keys_given(value.left, dicts) | _keys_given(value.right, dicts)
+    given = dicts.get(getattr(value, "id", ""), value)
+    assert isinstance(given, ast.Dict), ast.unparse(value)
+    return {key.value for key in given.keys if isinstance(key, ast.Constant)}
 
 
 def _trees() -> Iterator[ast.Module]:
