@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from coordinator.keys import Keys, Role, decode
 from coordinator.members import MemberRecord
@@ -17,7 +18,7 @@ def candidates(
     sites: Mapping[str, str],
     resting: Callable[[str], bool],
 ) -> Iterator[Candidate]:
-    """Give every member of the list in force; ``resting``: it takes no copies now (it drains, or had no room)."""
+    """Give every member of the list in force; ``resting``: it takes no copies now (it drains)."""
     load = loads(items.values(), keys)
     for node in sorted(nodes):
         item = items.get(keys.member(Role.NODE, node))
@@ -30,6 +31,21 @@ def candidates(
                 load=load[node],
                 healthy=not resting(node),
             )
+
+
+def others_first(found: Iterable[Candidate], me: str, until_s: Callable[[str], float]) -> list[Candidate]:
+    """Let others come before nodes that took no copies lately; where there are no others, the one shunned first stays.
+
+    ``until_s``: when a node is to be asked again, 0 for one that is not shunned. What it was shunned for may be over
+    long before, and to have no copies at all is worse than to ask in vain.
+    """
+    everybody = list(found)
+    there = [each for each in everybody if each.healthy and each.node != me]
+    first = min(there, key=lambda each: until_s(each.node), default=None)
+    return [
+        replace(each, healthy=False) if each in there and each is not first and until_s(each.node) else each
+        for each in everybody
+    ]
 
 
 def loads(items: Iterable[Item], keys: Keys) -> Counter[str]:

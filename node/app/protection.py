@@ -23,7 +23,7 @@ from coordinator.store.contract import StoreError
 from node.admin.control import CopiesView
 from node.app import owning
 from node.app.around import Around
-from node.app.candidates import candidates
+from node.app.candidates import candidates, others_first
 from node.app.gate import Gate
 from node.delivery.clock import wall_ms
 from node.delivery.second import Intention
@@ -120,13 +120,14 @@ class Protection:
         around, now_ms = self._around, wall_ms()
         sites = {name: about.site for name, about in around.cluster.nodes.items()}
         draining = around.wishes.book.drain
-        return candidates(
+        found = candidates(
             around.joined.feed.items,
             around.joined.keys,
             frozenset(around.nodes()),
             sites,
-            lambda node: draining(node, now_ms) is not None or self.copying.takes_none(node),
+            lambda node: draining(node, now_ms) is not None,
         )
+        return others_first(found, around.node, self.copying.shunned_until_s)
 
     def _changed(self) -> None:
         self.copying.look()

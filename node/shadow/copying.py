@@ -87,9 +87,9 @@ class Copying:
         """Whether a message is copied, while the spool is still to hear of it."""
         return message_id in self._notes
 
-    def takes_none(self, node: str) -> bool:
-        """Whether a node is there and took no copies for a while."""
-        return node in self._sending.shunned
+    def shunned_until_s(self, node: str) -> float:
+        """Say until when others come before a node that is there and took no copies; 0 when they do not."""
+        return self._sending.shunned.until_s(node)
 
     # ---- the door ----------------------------------------------------------------------------------------------------
 

@@ -26,10 +26,15 @@ class Shunned:
         """Copies go there."""
         self._since_s.pop(node, None)
 
+    def until_s(self, node: str) -> float:
+        """Say when that is over for a node; 0 when it is not shunned."""
+        return self._until_s[node] if node in self else 0.0
+
     def failed(self, node: str) -> bool:
-        """Note that none went there; whether others come first from now on."""
+        """Note that none went there; whether others come first from now on, or for longer than was said before."""
         now_s = self._clock()
-        if now_s - self._since_s.setdefault(node, now_s) < AFTER_S or node in self:
+        if now_s - self._since_s.setdefault(node, now_s) < AFTER_S:
             return False
+        del self._since_s[node]
         self._until_s[node] = now_s + FOR_S
         return True

@@ -235,7 +235,7 @@ def test_another_node_comes_first_when_a_shadow_is_there_and_takes_nothing():
         name, answer = scene.take()
         await answer
         await until(lambda: scene.shunnings, 10)
-        assert scene.copying.takes_none(SHADOW)
+        assert scene.copying.shunned_until_s(SHADOW)
         assert not scene.pairs.lost, "there is nobody else yet"
         scene.peer.dead = False
         # What it was sent counts no more once copies go elsewhere: only then its pairing may become void.
@@ -244,7 +244,7 @@ def test_another_node_comes_first_when_a_shadow_is_there_and_takes_nothing():
         assert scene.pairs.lost == [(first.key, first.epoch)]
         assert not scene.spool.rows[name].confirmed
         await asyncio.sleep(61)
-        assert not scene.copying.takes_none(SHADOW)
+        assert not scene.copying.shunned_until_s(SHADOW)
         assert scene.shunnings == 1
 
     played(play)
