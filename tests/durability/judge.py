@@ -1,0 +1,176 @@
+"""What the receipts say of promises and repetitions. Pure.
+
+A repetition is *explained* when a journey calls an attempt unknown, or when the first delivery's node was lost so soon
+afterwards that the other end could not hear of it (``SOON_MS`` to gather and tell, and the answer's own time), or while
+the other end could not be told at all, which takes a second fault.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from tests.durability.plan import Act
+from tests.durability.watch import Receipt, Seen, accepted_ms
+from tests.durability.world import LONGEST_S
+
+SOON_MS: Final = 300
+"""What is settled is gathered for 100 ms and answered when it is durable there: 0.2 s, and a busy machine."""
+ENDS: Final = frozenset({Act.DESTROY, Act.POWER, Act.KILL, Act.FREEZE, Act.PUT_BACK, Act.WIPE})
+"""Acts after which a node tells nothing any more."""
+LOSES: Final = frozenset({Act.DESTROY, Act.POWER, Act.WIPE})
+STALE_MS: Final = 1_500
+"""A node's word on its copies is so old at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A step as it was done: between two moments of the clock."""
+
+    round: int
+    node: str
+    act: Act
+    what: str
+    began_ms: int
+    ended_ms: int
+
+
+class Why(StrEnum):
+    """Why somebody got a message twice."""
+
+    UNKNOWN = "unknown"
+    UNDISCARDED = "undiscarded"
+    AWAY = "undiscarded, other end away"
+    UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """One delivery too many."""
+
+    queue_id: str
+    recipient: str
+    first_by: str
+    first_ms: int
+    again_by: str
+    again_ms: int
+    why: Why
+    before_loss_ms: int | None = None
+    """How long before its node's loss the first was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A promise nobody kept."""
+
+    id: str
+    queue_id: str
+    recipient: str
+    kind: str
+    accepted_ms: int
+    allowed: bool
+    """It was accepted unprotected, as its client let it be, on a machine that was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """Every delivery of each (queue id, recipient), in order."""
+
+    of: dict[tuple[str, str], list[Receipt]] = field(default_factory=dict)
+
+    def add(self, receipts: Iterable[Receipt]) -> list[tuple[str, Receipt, Receipt]]:
+        """Take receipts; give what they repeat: recipient, the one before, the one again."""
+        again = []
+        for receipt in receipts:
+            for recipient in receipt.recipients:
+                had = self.of.setdefault((receipt.queue_id, recipient), [])
+                if had:
+                    again.append((recipient, had[-1], receipt))
+                had.append(receipt)
+        return again
+
+
+def repetition(recipient: str, first: Receipt, again: Receipt, *, unknown: bool, done: Sequence[Done]) -> Repetition:
+    """Say why a message was delivered once more; ``unknown``: a journey calls an attempt unknown."""
+    before_ms = before_loss_ms(first, again, done)
+    within = before_ms is not None and before_ms <= LONGEST_S * 1000 + SOON_MS
+    if unknown:
+        why = Why.UNKNOWN
+    elif within:
+        why = Why.UNDISCARDED
+    else:
+        why = Why.AWAY if untold(first, again, done) else Why.UNEXPLAINED
+    return Repetition(
+        queue_id=first.queue_id, recipient=recipient, first_by=first.sent_by, first_ms=first.at_ms,
+        again_by=again.sent_by, again_ms=again.at_ms, why=why, before_loss_ms=before_ms,
+    )  # fmt: skip
+
+
+def before_loss_ms(first: Receipt, again: Receipt, done: Sequence[Done]) -> int | None:
+    """Give the time from a delivery to the loss of its node, the first one before it was repeated."""
+    own = (each for each in done if each.act in ENDS and each.node == first.sent_by)
+    losses = [
+        each.began_ms - first.at_ms for each in own if first.at_ms <= each.ended_ms and each.began_ms < again.at_ms
+    ]
+    return max(0, min(losses)) if losses else None
+
+
+def untold(first: Receipt, again: Receipt, done: Sequence[Done]) -> bool:
+    """Whether another fault kept the other end from hearing of a delivery before its node was lost."""
+    if before_loss_ms(first, again, done) is None and not _cut(first.sent_by, "etcd", first, again, done):
+        return False
+    away = [
+        each
+        for each in done
+        if (each.act in ENDS and each.node != first.sent_by) or (each.act is Act.CUT and each.what == "peers")
+    ]
+    return any(_near(each, first, again) for each in away)
+
+
+def _cut(node: str, what: str, first: Receipt, again: Receipt, done: Sequence[Done]) -> bool:
+    return any(
+        each.act is Act.CUT and each.node == node and each.what == what and _near(each, first, again) for each in done
+    )
+
+
+def _near(each: Done, first: Receipt, again: Receipt) -> bool:
+    return first.at_ms - 30_000 <= each.began_ms <= again.at_ms
+
+
+def lost(
+    promises: Mapping[str, Iterable[tuple[str, str, Sequence[str]]]],
+    deliveries: Deliveries,
+    done: Sequence[Done],
+    seen: Sequence[Seen],
+) -> list[Lost]:
+    """Compare promises, by kind (id, queue id, recipients), with what was delivered."""
+    return [
+        Lost(
+            id=name, queue_id=queue_id, recipient=recipient, kind=kind, accepted_ms=accepted_ms(queue_id),
+            allowed=kind == "preferred" and alone(accepted_ms(queue_id), done, seen),
+        )
+        for kind, entries in promises.items()
+        for name, queue_id, recipients in entries
+        for recipient in recipients
+        if (queue_id, recipient) not in deliveries.of
+    ]  # fmt: skip
+
+
+def alone(at_ms: int, done: Sequence[Done], seen: Sequence[Seen]) -> bool:
+    """Whether a node that lost its disk within a minute of a moment had said then that mail lay on it alone."""
+    losers = {each.node for each in done if each.act in LOSES and 0 <= each.ended_ms - at_ms <= 60_000}
+    near = [one for one in seen if one.node in losers and abs(one.at_ms - at_ms) <= STALE_MS]
+    return any(one.unprotected or not one.shadow for one in near)
+
+
+def reasons(found: Iterable[Repetition]) -> dict[str, int]:
+    counts = Counter(str(one.why) for one in found)
+    return {str(why): counts.get(str(why), 0) for why in Why}
+
+
+def resumed_s(node: str, at_ms: int, receipts: Iterable[Receipt]) -> float | None:
+    """Give the time from a node's loss to the first delivery, by another, of a message it had accepted."""
+    its = (one for one in receipts if one.accepted_by == node and at_ms - 60_000 < one.accepted_ms < at_ms)
+    found = [one.at_ms for one in its if one.sent_by != node and one.at_ms > at_ms]
+    return (min(found) - at_ms) / 1000 if found else None

@@ -1,0 +1,104 @@
+"""What a run showed: a line for each round, a summary, JSON, and the table of docs/durability.md."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.durability import judge
+from tests.durability.judge import Lost, Repetition
+from tests.durability.plan import Fault
+from tests.durability.rounds import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Everything that is judged, in figures."""
+
+    seed: int
+    rounds: int
+    took_s: float
+    accepted: dict[str, int]
+    delivered: int
+    lost: list[Lost]
+    repeated: list[Repetition]
+    violations: int
+    sessions_peak: int
+    worst_window: int
+    problems: list[str]
+    outcomes: list[Outcome]
+
+    @property
+    def forbidden(self) -> list[Lost]:
+        return [one for one in self.lost if not one.allowed]
+
+    @property
+    def unexplained(self) -> list[Repetition]:
+        return [one for one in self.repeated if one.why is judge.Why.UNEXPLAINED]
+
+    @property
+    def good(self) -> bool:
+        return not (self.forbidden or self.unexplained or self.violations or self.problems)
+
+
+def line(outcome: Outcome) -> str:
+    """Give a round as one line."""
+    resumed = ", ".join(f"{node} {_seconds(took_s)}" for node, took_s in outcome.resumed_s.items())
+    parts = [f"{outcome.number:4} {outcome.title:48}", f"whole {outcome.whole_s:5.1f} s"]
+    parts += [f"({outcome.after_s:.1f} s after the last step)", f"resumed {resumed}" if resumed else ""]
+    return " ".join([*parts, *outcome.notes, *(f"PROBLEM {text[:600]}" for text in outcome.problems)])
+
+
+def text(summary: Summary) -> str:
+    """Give the summary for a person."""
+    reasons = ", ".join(f"{count} {why}" for why, count in judge.reasons(summary.repeated).items())
+    allowed = len(summary.lost) - len(summary.forbidden)
+    lines = [
+        f"{summary.rounds} rounds of seed {summary.seed} in {summary.took_s:.0f} s",
+        f"accepted    {summary.accepted}, delivered {summary.delivered}",
+        f"lost        {len(summary.forbidden)}; besides {allowed} that were accepted unprotected",
+        f"repeated    {len(summary.repeated)}: {reasons}",
+        f"violations  {summary.violations}; at most {summary.sessions_peak} sessions, {summary.worst_window} a minute",
+        f"problems    {len(summary.problems)}",
+        *(f"  {text[:1500]}" for text in summary.problems),
+        *(f"  lost {one}" for one in summary.forbidden[:50]),
+        *(f"  unexplained {one}" for one in summary.unexplained[:50]),
+        "",
+        table(summary.outcomes),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Give the figures of single faults, median (worst), as the document has them."""
+    lines = ["| Fault | Rounds | Its mail goes on at another after | Full protection after |", "|---|---|---|---|"]
+    for fault in Fault:
+        alone = [one for one in outcomes if one.title.rpartition(" ")[0] == fault and " and " not in one.title]
+        if alone:
+            resumed = [took_s for one in alone for took_s in one.resumed_s.values() if took_s is not None]
+            lines.append(f"| {fault} | {len(alone)} | {_spread(resumed)} | {_spread(one.whole_s for one in alone)} |")
+    two = [one for one in outcomes if " and " in one.title]
+    if two:
+        lines.append(f"| two at once | {len(two)} | | {_spread(one.whole_s for one in two)} |")
+    return "\n".join(lines)
+
+
+def write(summary: Summary, file: Path) -> None:
+    """Keep everything as JSON."""
+    machine = {"cores": os.cpu_count(), "kernel": platform.release()}
+    plain = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, **asdict(summary)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(plain | {"reasons": judge.reasons(summary.repeated)}, indent=1) + "\n")
+
+
+def _spread(values: Iterable[float]) -> str:
+    found = list(values)
+    return f"{statistics.median(found):.1f} s ({max(found):.1f})" if found else "–"
+
+
+def _seconds(took_s: float | None) -> str:
+    return "nothing left" if took_s is None else f"{took_s:.1f} s"

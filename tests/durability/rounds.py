@@ -1,0 +1,215 @@
+"""Rounds on a living cluster: each does its faults, waits until all is whole again, and says what came of it."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from node.rehearsal.load.client import Result
+from node.rehearsal.load.ledger import read_ledger
+from tests.durability import judge
+from tests.durability.judge import Deliveries, Done, Lost, Repetition
+from tests.durability.machine import Machine
+from tests.durability.plan import Act, Round, Step
+from tests.durability.watch import Seen, Watch, now_ms, whole
+from tests.durability.world import CLIENTS, World
+
+WHOLE_S: Final = 60.0
+HOPELESS_S: Final = 180.0
+"""A cluster that is not whole by then is given up."""
+QUARANTINE_S: Final = 25.0
+QUIET_S: Final = 3.0
+EMPTY_S: Final = 200.0
+"""An outcome that is unknown is tried again after a minute."""
+FALLS: Final = 20
+"""Nodes that end by themselves are started again so often in a run."""
+PAUSE_S: Final = 0.05
+TAKEN_OVER: Final = frozenset({Act.DESTROY, Act.POWER, Act.KILL, Act.PUT_BACK, Act.FREEZE})
+
+
+class HopelessError(Exception):
+    """The cluster did not become whole; the text says what stands in the way."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of a round."""
+
+    number: int
+    title: str
+    began_ms: int
+    resumed_s: dict[str, float | None] = field(default_factory=dict)
+    """By node that was lost: to the first delivery by another of what it had accepted."""
+    whole_s: float = 0.0
+    """From the first step to full protection."""
+    after_s: float = 0.0
+    """From the last step."""
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Runner:
+    """Does rounds one after the other."""
+
+    def __init__(self, world: World):
+        self.world, self.watch = world, Watch(world)
+        self.deliveries = Deliveries()
+        self.done: list[Done] = []
+        self.repeated: list[Repetition] = []
+        self.results: list[Outcome] = []
+        self._copies: dict[str, Path] = {}
+        self._judged = self._falls = 0
+        self._result = Outcome(number=0, title="start", began_ms=now_ms())
+        self._acts = {
+            Act.DESTROY: Machine.destroy, Act.POWER: Machine.lose_power, Act.KILL: Machine.kill, Act.BOOT: Machine.boot,
+            Act.FREEZE: Machine.freeze, Act.THAW: Machine.thaw, Act.STOP: Machine.ask_to_stop,
+            Act.STOPPED: Machine.stopped, Act.WIPE: Machine.destroy,
+            Act.FILL: lambda machine: machine.disk.fill(), Act.CLEAR: lambda machine: machine.disk.clear(),
+            Act.PUT_BACK: lambda machine: machine.put_back(self._copies.pop(machine.name)),
+            Act.SNAPSHOT: self._snapshot, Act.QUARANTINED: self._quarantined,
+        }  # fmt: skip
+
+    # -- one round
+
+    def start(self) -> None:
+        """Wait until the new cluster is whole, and begin to send."""
+        self._until_whole(120.0)
+        self.world.start_loads()
+        self._pass(5.0)
+        self._until_whole(WHOLE_S)
+
+    def run(self, plan: Round) -> Outcome:
+        """Do one round; raises HopelessError."""
+        self._result = result = Outcome(number=plan.number, title=plan.title, began_ms=now_ms())
+        self.results.append(result)
+        began_s, before = time.monotonic(), len(self.done)
+        for step in plan.steps:
+            self._pass(began_s + step.at_s - time.monotonic())
+            self._do(plan.number, step)
+        last_ms = now_ms()
+        self._recover()
+        mine = self.done[before:]
+        result.whole_s = (now_ms() - mine[0].began_ms) / 1000
+        result.after_s = (now_ms() - last_ms) / 1000
+        self._judge()
+        for each in mine:
+            if each.act in TAKEN_OVER:
+                result.resumed_s[each.node] = judge.resumed_s(each.node, each.began_ms, self.watch.receipts)
+        return result
+
+    def _do(self, number: int, step: Step) -> None:
+        machine, began_ms = self.world.machines[step.node], now_ms()
+        if step.act in (Act.CUT, Act.MEND):
+            for line in self.world.lines(step.node, step.what):
+                self.world.star.cut(line, off=step.act is Act.CUT)
+        else:
+            try:
+                self._acts[step.act](machine)
+            except AssertionError as error:
+                self._problem(str(error))
+        self.done.append(
+            Done(round=number, node=step.node, act=step.act, what=step.what, began_ms=began_ms, ended_ms=now_ms())
+        )
+
+    def _recover(self) -> None:
+        try:
+            self._until_whole(WHOLE_S)
+        except HopelessError as error:
+            self._problem(f"not whole {WHOLE_S:.0f} s after the last step: {error}")
+            self._until_whole(HOPELESS_S)
+
+    def _snapshot(self, machine: Machine) -> None:
+        self._copies[machine.name] = machine.disk.snapshot()
+
+    def _quarantined(self, machine: Machine) -> None:
+        """Look whether a node on an older disk keeps still, and whether its shadow takes over meanwhile."""
+        since_ms, end = now_ms(), time.monotonic() + QUARANTINE_S
+        seen: Seen | None = None
+        while not (seen and any("quarantined" in reason for reason in seen.reasons)):
+            if time.monotonic() > end:
+                self._problem(f"{machine.name} on an older disk is not quarantined: {seen}")
+                return
+            self._pass(0.2)
+            seen = self.watch.state(machine)
+        self._result.notes.append(f"quarantined {(now_ms() - since_ms) / 1000:.1f} s after its start")
+        self._pass(QUIET_S)
+        self._judge()
+        by_it = sum(one.sent_by == machine.name and one.at_ms > since_ms for one in self.watch.receipts)
+        over = judge.resumed_s(machine.name, since_ms, self.watch.receipts)
+        if by_it:
+            self._problem(f"{machine.name} sent {by_it} messages from an older disk")
+        self._result.notes.append("its mail waits" if over is None else f"taken over {over:.1f} s after its start")
+
+    # -- waiting
+
+    def _pass(self, duration_s: float) -> None:
+        """Let time pass, looking."""
+        end = time.monotonic() + duration_s
+        while True:
+            self.watch.look()
+            self._fallen()
+            if (left_s := end - time.monotonic()) <= 0:
+                return
+            time.sleep(min(PAUSE_S, left_s))
+
+    def _fallen(self) -> None:
+        """A node that ended by itself is told, and started again as systemd would."""
+        for machine in self.world.machines.values():
+            if said := machine.ended():
+                self._problem(said)
+                self._falls += 1
+                if self._falls > FALLS:
+                    raise HopelessError(f"nodes ended by themselves {self._falls} times; {said}")
+                machine.boot()
+
+    def _until_whole(self, bound_s: float) -> None:
+        end = time.monotonic() + bound_s
+        while not whole(states := self.watch.states()):
+            if time.monotonic() > end:
+                raise HopelessError(f"{states}")
+            self._pass(0.1)
+
+    def _problem(self, text: str) -> None:
+        self._result.problems.append(text)
+
+    # -- judging
+
+    def _judge(self) -> None:
+        """Look at what was delivered since; repetitions are explained while journeys are still there."""
+        self.watch.take()
+        fresh = self.watch.receipts[self._judged :]
+        self._judged = len(self.watch.receipts)
+        for recipient, first, again in self.deliveries.add(fresh):
+            unknown = self._unknown(first.queue_id)
+            self.repeated.append(judge.repetition(recipient, first, again, unknown=unknown, done=self.done))
+
+    def _unknown(self, queue_id: str) -> bool:
+        """Whether any node's journey calls an attempt of a message unknown."""
+        told = [machine.ask(f"/v1/messages/{queue_id}") for machine in self.world.machines.values()]
+        return any(line["event"] == "unknown" for one in told if one for line in one["lines"])
+
+    # -- the end
+
+    def finish(self) -> list[Lost]:
+        """Stop the load, wait until everything is delivered, and compare with what was promised."""
+        self._result = Outcome(number=-1, title="end", began_ms=now_ms())
+        self.results.append(self._result)
+        self.world.stop_loads()
+        end = time.monotonic() + EMPTY_S
+        while any(one is None or one.waiting for one in self.watch.states()):
+            if time.monotonic() > end:
+                self._problem(f"queues are not empty after {EMPTY_S:.0f} s: {self.watch.states()}")
+                break
+            self._pass(0.5)
+        self._judge()
+        return judge.lost(self.promises(), self.deliveries, self.done, self.watch.seen)
+
+    def promises(self) -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
+        return {
+            kind: [
+                (entry.id, entry.queue_id, entry.recipients)
+                for entry in read_ledger(self.world.ledger(kind))
+                if entry.result is Result.ACCEPTED
+            ]
+            for kind in CLIENTS
+        }

@@ -1,0 +1,92 @@
+"""What counts as lost, and which repetitions are explained."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from tests.durability import judge
+from tests.durability.judge import Deliveries, Done, Why
+from tests.durability.plan import Act
+from tests.durability.watch import Receipt, Seen
+
+T = 1_800_000_000_000
+TO = "someone@example.com"
+
+
+def queue_id(ms: int, n: int = 0) -> str:
+    return str(UUID(f"{ms:012x}70008000{n:012x}"))
+
+
+def receipt(at_ms: int, by: str = "relay-a", accepted_ms: int = T - 500, accepted_by: str = "relay-a") -> Receipt:
+    return Receipt(
+        at_ms=at_ms, id="one", queue_id=queue_id(accepted_ms), accepted_by=accepted_by, sent_by=by, recipients=(TO,)
+    )
+
+
+def done(act: Act, at_ms: int = T, node: str = "relay-a", what: str = "") -> Done:
+    return Done(round=0, node=node, act=act, what=what, began_ms=at_ms, ended_ms=at_ms + 10)
+
+
+def why(first: Receipt, again: Receipt, *acts: Done, unknown: bool = False) -> Why:
+    return judge.repetition(TO, first, again, unknown=unknown, done=acts).why
+
+
+AGAIN = receipt(T + 6_000, by="relay-b")
+
+
+def test_a_repetition_nothing_accounts_for_is_unexplained():
+    assert why(receipt(T - 100), AGAIN) is Why.UNEXPLAINED
+    assert why(receipt(T - 100), AGAIN, done(Act.CUT, what="upstream")) is Why.UNEXPLAINED
+    assert why(receipt(T - 100), AGAIN, done(Act.KILL, node="relay-c")) is Why.UNEXPLAINED
+    assert why(receipt(T - 100), AGAIN, done(Act.KILL, at_ms=T + 7_000)) is Why.UNEXPLAINED
+
+
+def test_a_journey_that_calls_an_attempt_unknown_explains_it():
+    assert why(receipt(T - 100), AGAIN, unknown=True) is Why.UNKNOWN
+
+
+@pytest.mark.parametrize("act", sorted(judge.ENDS))
+def test_a_delivery_just_before_its_nodes_loss_could_not_be_told(act):
+    assert why(receipt(T - 1_200), AGAIN, done(act)) is Why.UNDISCARDED
+    assert why(receipt(T - 1_400), AGAIN, done(act)) is Why.UNEXPLAINED
+
+
+def test_a_delivery_whose_other_end_was_away_is_told_apart():
+    lost, away = done(Act.DESTROY), done(Act.FREEZE, at_ms=T - 9_000, node="relay-b")
+    assert why(receipt(T - 5_000), AGAIN, lost, away) is Why.AWAY
+    assert why(receipt(T - 5_000), AGAIN, lost, replace(away, act=Act.CUT, what="peers")) is Why.AWAY
+    assert why(receipt(T - 5_000), AGAIN, away) is Why.UNEXPLAINED
+
+
+def test_what_was_promised_and_not_delivered_is_lost():
+    found = Deliveries()
+    assert found.add([receipt(T)]) == []
+    assert [again for _, _, again in found.add([receipt(T + 1)])] == [receipt(T + 1)]
+    promises = {"strict": [("one", queue_id(T - 500), [TO]), ("two", queue_id(T, 2), [TO])]}
+    assert [(one.id, one.allowed) for one in judge.lost(promises, found, [], [])] == [("two", False)]
+
+
+def seen(at_ms: int, shadow: str = "relay-b", unprotected: int = 0) -> Seen:
+    return Seen(at_ms=at_ms, node="relay-a", ready=True, reasons=(), shadow=shadow, unprotected=unprotected, waiting=0)
+
+
+def test_only_a_client_that_may_be_alone_may_lose_what_was_flagged_on_a_lost_machine():
+    destroyed = [done(Act.DESTROY, at_ms=T + 3_000)]
+    flagged = [seen(T - 400, unprotected=2)]
+    missing = {"preferred": [("two", queue_id(T), [TO])], "strict": [("three", queue_id(T, 3), [TO])]}
+    found = judge.lost(missing, Deliveries(), destroyed, flagged)
+    assert {one.id: one.allowed for one in found} == {"two": True, "three": False}
+    for acts, words in (([], flagged), (destroyed, [seen(T)]), (destroyed, [seen(T - 9_000, shadow="")])):
+        assert not any(one.allowed for one in judge.lost(missing, Deliveries(), acts, words))
+
+
+def test_mail_goes_on_when_another_node_delivers_what_the_lost_one_had_accepted():
+    receipts = [
+        receipt(T + 100),
+        receipt(T + 200, by="relay-b", accepted_by="relay-b"),
+        receipt(T + 300, by="relay-b", accepted_ms=T + 50),
+        receipt(T + 7_000, by="relay-b"),
+    ]
+    assert judge.resumed_s("relay-a", T, receipts) == 7.0
+    assert judge.resumed_s("relay-c", T, receipts) is None

@@ -1,0 +1,119 @@
+"""What is seen from outside: every receipt of the simulator, and each node's status twice a second."""
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.durability.machine import Machine
+from tests.durability.world import NODES, World
+
+LOOK_S: Final = 0.4
+_RECEIVED = re.compile(r"by (relay-[abc])\.test .*?\tid ([0-9a-f-]{36});", re.DOTALL)
+_BY_ADDRESS: Final = {address: name for name, address in NODES.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One message as the simulator took it."""
+
+    at_ms: int
+    id: str
+    queue_id: str
+    accepted_by: str
+    sent_by: str
+    recipients: tuple[str, ...]
+
+    @property
+    def accepted_ms(self) -> int:
+        """When the node gave it its id (UUIDv7)."""
+        return accepted_ms(self.queue_id)
+
+
+def accepted_ms(queue_id: str) -> int:
+    """Read the moment out of a queue id."""
+    return int(queue_id.replace("-", "")[:12], 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A node's word on its copies at a moment."""
+
+    at_ms: int
+    node: str
+    ready: bool
+    reasons: tuple[str, ...]
+    shadow: str
+    unprotected: int
+    waiting: int
+    verdict: str = ""
+
+
+@dataclass
+class Watch:
+    """Looks when it is told to; keeps everything."""
+
+    world: World
+    receipts: list[Receipt] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    _number: int = 0
+    _looked_s: float = 0.0
+
+    def look(self) -> None:
+        """Look, unless that was done a moment ago."""
+        if time.monotonic() - self._looked_s >= LOOK_S:
+            self._looked_s = time.monotonic()
+            self.take()
+            for machine in self.world.machines.values():
+                self.state(machine)
+
+    def take(self) -> list[Receipt]:
+        """Fetch the receipts that came since."""
+        fresh = []
+        while more := self.world.cloud.ask(f"/receipts?limit=2000&after={self._number}"):
+            self._number = more[-1]["number"]
+            fresh += [receipt for one in more if (receipt := _read(one)) is not None]
+        self.receipts += fresh
+        return fresh
+
+    def state(self, machine: Machine) -> Seen | None:
+        """Ask one node how it stands; None without an answer."""
+        status = machine.status()
+        if status is None:
+            return None
+        copies = status["copies"] or {}
+        found = Seen(
+            at_ms=now_ms(), node=machine.name, ready=status["readiness"]["ready"],
+            reasons=tuple(status["readiness"]["reasons"]), shadow=copies.get("shadow", ""),
+            unprotected=copies.get("unprotected", 0), waiting=waiting(status["by_state"]),
+        )  # fmt: skip
+        self.seen.append(found)
+        return found
+
+    def states(self) -> list[Seen | None]:
+        return [self.state(machine) for machine in self.world.machines.values()]
+
+
+def whole(states: Iterable[Seen | None]) -> bool:
+    """Whether all nodes are ready, each copies to another, and nothing lies on one machine alone."""
+    return all(one is not None and one.ready and one.shadow and not one.unprotected for one in states)
+
+
+def waiting(by_state: dict[str, int]) -> int:
+    return sum(by_state.get(state, 0) for state in ("queued", "deferred", "in_flight", "unknown"))
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _read(one: dict) -> Receipt | None:
+    found = _RECEIVED.search(one["headers"])
+    if found is None:  # a report of the relay's own
+        return None
+    return Receipt(
+        at_ms=one["at_ms"], id=one["id"], queue_id=found[2], accepted_by=found[1],
+        sent_by=_BY_ADDRESS.get(one["peer"].rpartition(":")[0].strip("[]"), one["peer"]),
+        recipients=tuple(one["recipients"]),
+    )  # fmt: skip
