@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.durability import judge
-from tests.durability.judge import Lost, Repetition
+from tests.durability.judge import Done, Lost, Repetition
 from tests.durability.plan import Fault
 from tests.durability.rounds import Outcome
 
@@ -31,6 +31,8 @@ class Summary:
     worst_window: int
     problems: list[str]
     outcomes: list[Outcome]
+    done: list[Done]
+    """Every step with its time, to be laid beside the logs."""
 
     @property
     def forbidden(self) -> list[Lost]:
@@ -48,7 +50,8 @@ class Summary:
 def line(outcome: Outcome) -> str:
     """Give a round as one line."""
     resumed = ", ".join(f"{node} {_seconds(took_s)}" for node, took_s in outcome.resumed_s.items())
-    parts = [f"{outcome.number:4} {outcome.title:48}", f"whole {outcome.whole_s:5.1f} s"]
+    began = datetime.fromtimestamp(outcome.began_ms / 1000, UTC)
+    parts = [f"{began:%H:%M:%S} {outcome.number:4} {outcome.title:48}", f"whole {outcome.whole_s:5.1f} s"]
     parts += [f"({outcome.after_s:.1f} s after the last step)", f"resumed {resumed}" if resumed else ""]
     return " ".join([*parts, *outcome.notes, *(f"PROBLEM {text[:600]}" for text in outcome.problems)])
 

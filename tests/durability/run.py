@@ -47,4 +47,5 @@ def _summary(runner: Runner, seed: int, lost: list, took_s: float) -> Summary:
         worst_window=max((one["worst_window"] for one in accounts), default=0),
         problems=[f"round {one.number}: {text}" for one in runner.results for text in one.problems],
         outcomes=[one for one in runner.results if one.number >= 0],
+        done=runner.done,
     )

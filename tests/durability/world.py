@@ -38,8 +38,8 @@ ENDLESS: Final = 10_000_000
 class Load:
     """How much is sent: messages a second of each client, and accounts at 30 a minute each."""
 
-    preferred: float = 10.0
-    strict: float = 8.0
+    preferred: float = 16.0
+    strict: float = 14.0
     accounts: int = 120
     sessions: int = 12
 
