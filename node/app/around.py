@@ -1,4 +1,4 @@
-"""What second copies need of the cluster and the node around them."""
+"""What the parts a node shares with others need of the node, and second copies of the cluster around them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from coordinator.joining import Joined
 from coordinator.peers.contract import Peers
 from coordinator.settings.cluster import Cluster
+from node.admin.control import Readiness
+from node.cluster.clocks import Date
 from node.cluster.wishes import Wishes
 from node.policy.envelope import NewMessage
+from node.policy.health import Change
+from node.settings.reader import Loaded
 from node.shadow.measures import Measures
 
 
@@ -30,7 +34,43 @@ class Around:
     """Whether mail may be taken in may have changed."""
     unprotected: Callable[[NewMessage], None]
     """A 250 rests on this machine alone."""
+    copies_max_bytes: int
+    """What copies of other nodes' mail may take; 0: no bound but the disk's."""
+    disk_full: Callable[[], bool]
+    """The disk has no room for what is not this node's own."""
     measures: Measures
     """What telemetry hears."""
     on_open: Callable[[], None]
     on_shut: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What the node hands in."""
+
+    on_free: Callable[[str], None]
+    on_slot_wanted: Callable[[str, bool], None]
+    report: Callable[[Change], None]
+    """A standing changed on another's word."""
+    wake: Callable[[], None]
+    resumed: Callable[[str, str, str, str], None]
+    """A scope was resumed by a wish: scope, what it rested for, actor, reason."""
+    fence: Callable[[], None]
+    part: Callable[[], None]
+    unfence: Callable[[], None]
+    drained: Callable[[bool], None]
+    """Whether an operator wishes this node drained."""
+    owned: Callable[[], None]
+    """Whether mail may be taken in, or what there is to say of copies, may have changed."""
+    arrived: Callable[[], None]
+    """There is mail to deliver that came in by no door."""
+    disk_full: Callable[[], bool]
+    """Whether the disk has no room for what is not this node's own."""
+    unprotected: Callable[[NewMessage], None]
+    """A 250 rests on this machine alone."""
+    measures: Measures
+    """What telemetry hears of second copies."""
+    date: Date
+    """What time it is at the upstream."""
+    readiness: Callable[[], Readiness]
+    loaded: Callable[[], Loaded]

@@ -158,6 +158,8 @@ class NodeControl:
             waiting = Filter(states=(RecipientState.DEFERRED,), reason=rested_for, limit=RELEASE_BATCH)
             while await self.spool.release(waiting, actor, why or f"{scope} resumed", wall_ms()):
                 pass
+        if self._node.delivery is not None:
+            self._node.delivery.stir()  # lanes may rest for a minute because of it
         self.wake()
 
     async def erase(self, address: str, actor: str) -> int:

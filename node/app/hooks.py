@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from node.app.around import Hooks
 from node.app.dates import UpstreamDate
-from node.app.member import Hooks
 from node.app.parts import apps_of
 from node.delivery.service import Delivery
+from node.policy.levels import Shut
 from node.shadow.measures import Measures
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def hooks_of(node: "Node") -> Hooks:
         drained=node.drain_wished,
         owned=node.owned,
         arrived=lambda: delivery(Delivery.wake),
+        disk_full=lambda: node.shut_by is Shut.DISK,
         unprotected=lambda message: node.telemetry.count("relay_unprotected_accepted", client=message.client),
         measures=Measures(node.telemetry, node=node.loaded.node, traced=node.settings.telemetry.otlp is not None),
         date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),

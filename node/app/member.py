@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from coordinator.clocks import Standing
@@ -20,13 +19,12 @@ from coordinator.peers.channel import PeerClient, PeerServer, Target
 from coordinator.pki import Pki
 from coordinator.runner import boottime_ms
 from coordinator.signing import Signer
-from node.admin.control import Readiness
 from node.app.answers import ANSWER_MAX
-from node.app.around import Around
+from node.app.around import Around, Hooks
 from node.app.clustered import ClusterSide, Membership
 from node.app.protection import BODY_MAX, Protection
 from node.cluster import clocks
-from node.cluster.clocks import ClockHooks, Clocks, Date
+from node.cluster.clocks import ClockHooks, Clocks
 from node.cluster.limits import BudgetLimits
 from node.cluster.place import Place
 from node.cluster.probe_rights import Surroundings
@@ -35,10 +33,8 @@ from node.cluster.together import ClusterBudgets
 from node.cluster.wished_parks import ParkHooks, WishedParks
 from node.cluster.wishes import Wishes
 from node.delivery.clock import steady_ms, wall_ms
-from node.policy.envelope import NewMessage
-from node.policy.health import Change, HealthBook
+from node.policy.health import HealthBook
 from node.settings.reader import Loaded
-from node.shadow.measures import Measures
 from node.spool.sqlite import SqliteSpool
 
 DRAIN_LOOK_S: Final = 0.2
@@ -46,36 +42,6 @@ CLOSE_S: Final = 2.0
 RELEASE_S: Final = 2.0
 RELEASE_LOOK_S: Final = 0.02
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """What the node hands in."""
-
-    on_free: Callable[[str], None]
-    on_slot_wanted: Callable[[str, bool], None]
-    report: Callable[[Change], None]
-    """A standing changed on another's word."""
-    wake: Callable[[], None]
-    resumed: Callable[[str, str, str, str], None]
-    """A scope was resumed by a wish: scope, what it rested for, actor, reason."""
-    fence: Callable[[], None]
-    part: Callable[[], None]
-    unfence: Callable[[], None]
-    drained: Callable[[bool], None]
-    """Whether an operator wishes this node drained."""
-    owned: Callable[[], None]
-    """Whether mail may be taken in, or what there is to say of copies, may have changed."""
-    arrived: Callable[[], None]
-    """There is mail to deliver that came in by no door."""
-    unprotected: Callable[[NewMessage], None]
-    """A 250 rests on this machine alone."""
-    measures: Measures
-    """What telemetry hears of second copies."""
-    date: Date
-    """What time it is at the upstream."""
-    readiness: Callable[[], Readiness]
-    loaded: Callable[[], Loaded]
 
 
 class Member:
@@ -181,6 +147,8 @@ class Member:
             arrived=hooks.arrived,
             changed=hooks.owned,
             unprotected=hooks.unprotected,
+            copies_max_bytes=hooks.loaded().settings.limits.copies,
+            disk_full=hooks.disk_full,
             measures=hooks.measures,
             on_open=hooks.unfence,
             on_shut=hooks.fence,

@@ -80,7 +80,7 @@ class Node:
         self.draining = False
         self.drained = False
         """An operator wishes this node drained: it takes no mail and is not ready, but delivers what it has."""
-        self._shut_by = Shut.NO
+        self.shut_by = Shut.NO
         self._stop_by_s = 0.0
         self._stop = asyncio.Event()
 
@@ -229,19 +229,19 @@ class Node:
         return protection is not None and member is not None and protection.gate.open and member.budgets.may_send()
 
     def _shut(self, shut: Shut) -> None:
-        self._shut_by = shut
+        self.shut_by = shut
         reason = shut.value or (self.protection.obstacle if self.protection is not None else "")
         self.door.set_state(DoorState(accepting=not reason, reason=reason, draining=self.drained))
 
     def owned(self) -> None:
         """Hear that what may be taken in, or what there is to say of copies, may have changed."""
-        self._shut(self._shut_by)
+        self._shut(self.shut_by)
 
     def drain_wished(self, wished: bool) -> None:
         """Take no new mail while an operator wishes this node drained."""
         if wished != self.drained:
             self.drained = wished
-            self._shut(self._shut_by)
+            self._shut(self.shut_by)
             if self.protection is not None:
                 self.protection.leave(wished)
 

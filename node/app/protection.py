@@ -5,6 +5,7 @@ Ownership (``coordinator/ownership``) says whose mail is whose, ``Copying`` stan
 """
 
 import asyncio
+import logging
 from asyncio import Future
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -39,6 +40,7 @@ from node.spool.sqlite import SqliteSpool
 COPIES: Final = "copies"
 """Directory inside the spool's."""
 LOOK_S: Final = 0.02
+_log = logging.getLogger(__name__)
 QUARANTINED: Final = "quarantined"
 BODY_MAX: Final[Mapping[str, int]] = {**receiver.BODY_MAX, **questions.BODY_MAX}
 """For the peer server."""
@@ -49,12 +51,12 @@ class Protection:
 
     def __init__(self, around: Around, spool: SqliteSpool) -> None:
         """Build everything on an open spool; ``open`` opens the copy store."""
-        self._around, self._measures = around, around.measures
+        self._around, self._spool, self._measures = around, spool, around.measures
         self._refused: Future[None] = asyncio.get_running_loop().create_future()
         self._soon: set[asyncio.Task[None]] = set()
         joined, cluster = around.joined, around.cluster
         me = Me(node=around.node, spool=spool.spool_id)
-        self.copies = SqliteCopies(spool.directory / COPIES)
+        self.copies = SqliteCopies(spool.directory / COPIES, max_bytes=around.copies_max_bytes)
         self.keeper = keeper = Keeper(
             me,
             self,
@@ -92,6 +94,7 @@ class Protection:
             owned=self.spares.owned,
             begun=self.spares.begun,
             refused=around.measures.turned_away,
+            full=around.disk_full,
             judged=lambda: keeper.judged,
         )
         self._receiver = Receiver(self.copies, here)
@@ -262,7 +265,13 @@ class Protection:
         self.gate.look()
 
     async def give(self, within_s: float) -> bool:
-        """Give everything away that another node has too; False when that took too long."""
+        """Give everything away that another node has too, or can have at once; False when that took too long."""
+        try:
+            async with asyncio.timeout(within_s / 2):
+                while await self._could_be_protected():  # noqa: ASYNC110 - changed from many sides
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            _log.info("not all mail is on a second machine yet")
         self.leave(True)
         try:
             async with asyncio.timeout(within_s):
@@ -271,6 +280,10 @@ class Protection:
         except TimeoutError:
             return False
         return self.keeper.given
+
+    async def _could_be_protected(self) -> bool:
+        alone = bool(self.copying.shadow) and self.keeper.live()
+        return alone and (await self._spool.here(0)).unconfirmed
 
     async def close(self) -> None:
         """Let the other end hear what waits; close the copy store. ``run`` has ended."""
