@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from tests.durability.plan import Act
-from tests.durability.watch import Receipt, Seen, accepted_ms
+from tests.durability.watch import Receipt, Seen, Takeover, accepted_ms
 from tests.durability.world import LONGEST_S
 
 SOON_MS: Final = 300
@@ -167,6 +167,12 @@ def alone(at_ms: int, done: Sequence[Done], seen: Sequence[Seen]) -> bool:
 def reasons(found: Iterable[Repetition]) -> dict[str, int]:
     counts = Counter(str(one.why) for one in found)
     return {str(why): counts.get(str(why), 0) for why in Why}
+
+
+def taken_over_s(node: str, at_ms: int, found: Iterable[Takeover]) -> float | None:
+    """Give the time from a node's loss until another said that it has its mail, at most a minute."""
+    times = [one.at_ms - at_ms for one in found if one.of == node and one.messages]
+    return min((ms / 1000 for ms in times if 0 < ms <= 60_000), default=None)
 
 
 def resumed_s(node: str, at_ms: int, receipts: Iterable[Receipt]) -> float | None:

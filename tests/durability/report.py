@@ -49,10 +49,13 @@ class Summary:
 
 def line(outcome: Outcome) -> str:
     """Give a round as one line."""
-    resumed = ", ".join(f"{node} {_seconds(took_s)}" for node, took_s in outcome.resumed_s.items())
+    resumed = ", ".join(
+        f"{node} {_seconds(outcome.taken_over_s[node])}, {_seconds(took_s)}"
+        for node, took_s in outcome.resumed_s.items()
+    )
     began = datetime.fromtimestamp(outcome.began_ms / 1000, UTC)
     parts = [f"{began:%H:%M:%S} {outcome.number:4} {outcome.title:48}", f"whole {outcome.whole_s:5.1f} s"]
-    parts += [f"({outcome.after_s:.1f} s after the last step)", f"resumed {resumed}" if resumed else ""]
+    parts += [f"({outcome.after_s:.1f} s after the last step)", f"taken over, sent: {resumed}" if resumed else ""]
     return " ".join([*parts, *outcome.notes, *(f"PROBLEM {text[:600]}" for text in outcome.problems)])
 
 
@@ -78,15 +81,17 @@ def text(summary: Summary) -> str:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Give the figures of single faults, median (worst), as the document has them."""
-    lines = ["| Fault | Rounds | Its mail goes on at another after | Full protection after |", "|---|---|---|---|"]
+    lines = ["| Fault | Rounds | Mail taken over | First of it sent | Full protection |", "|---|---|---|---|---|"]
     for fault in Fault:
         alone = [one for one in outcomes if one.title.rpartition(" ")[0] == fault and " and " not in one.title]
         if alone:
-            resumed = [took_s for one in alone for took_s in one.resumed_s.values() if took_s is not None]
-            lines.append(f"| {fault} | {len(alone)} | {_spread(resumed)} | {_spread(one.whole_s for one in alone)} |")
+            taken = (took_s for one in alone for took_s in one.taken_over_s.values())
+            sent = (took_s for one in alone for took_s in one.resumed_s.values())
+            whole = _spread(one.whole_s for one in alone)
+            lines.append(f"| {fault} | {len(alone)} | {_spread(taken)} | {_spread(sent)} | {whole} |")
     two = [one for one in outcomes if " and " in one.title]
     if two:
-        lines.append(f"| two at once | {len(two)} | | {_spread(one.whole_s for one in two)} |")
+        lines.append(f"| two at once | {len(two)} | | | {_spread(one.whole_s for one in two)} |")
     return "\n".join(lines)
 
 
@@ -98,10 +103,13 @@ def write(summary: Summary, file: Path) -> None:
     file.write_text(json.dumps(plain | {"reasons": judge.reasons(summary.repeated)}, indent=1) + "\n")
 
 
-def _spread(values: Iterable[float]) -> str:
-    found = list(values)
-    return f"{statistics.median(found):.1f} s ({max(found):.1f})" if found else "–"
+def _spread(values: Iterable[float | None]) -> str:
+    """Median (worst) of those there are, and how many they are if not all."""
+    every = list(values)
+    found = [value for value in every if value is not None]
+    some = f", {len(found)} times" if 0 < len(found) < len(every) else ""
+    return f"{statistics.median(found):.1f} s ({max(found):.1f}){some}" if found else "–"
 
 
 def _seconds(took_s: float | None) -> str:
-    return "nothing left" if took_s is None else f"{took_s:.1f} s"
+    return "–" if took_s is None else f"{took_s:.1f} s"

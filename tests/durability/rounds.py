@@ -40,6 +40,8 @@ class Outcome:
     began_ms: int
     resumed_s: dict[str, float | None] = field(default_factory=dict)
     """By node that was lost: to the first delivery by another of what it had accepted."""
+    taken_over_s: dict[str, float | None] = field(default_factory=dict)
+    """By node that was lost: until another had its mail; None: it had none, or was back before."""
     whole_s: float = 0.0
     """From the first step to full protection."""
     after_s: float = 0.0
@@ -92,8 +94,10 @@ class Runner:
         result.whole_s = (now_ms() - mine[0].began_ms) / 1000
         result.after_s = (now_ms() - last_ms) / 1000
         self._judge()
+        takeovers = self.watch.takeovers()
         for each in mine:
             if each.act in TAKEN_OVER:
+                result.taken_over_s[each.node] = judge.taken_over_s(each.node, each.began_ms, takeovers)
                 result.resumed_s[each.node] = judge.resumed_s(each.node, each.began_ms, self.watch.receipts)
         return result
 

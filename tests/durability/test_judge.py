@@ -8,7 +8,7 @@ import pytest
 from tests.durability import judge
 from tests.durability.judge import Deliveries, Done, Why
 from tests.durability.plan import Act
-from tests.durability.watch import Receipt, Seen
+from tests.durability.watch import Receipt, Seen, takeovers
 
 T = 1_800_000_000_000
 TO = "someone@example.com"
@@ -90,3 +90,16 @@ def test_mail_goes_on_when_another_node_delivers_what_the_lost_one_had_accepted(
     ]
     assert judge.resumed_s("relay-a", T, receipts) == 7.0
     assert judge.resumed_s("relay-c", T, receipts) is None
+
+
+def test_mail_is_taken_over_when_the_other_says_so():
+    log = [
+        '{"event": "took over 0 messages of relay-a", "timestamp": "2027-01-15T08:00:06Z"}\n',
+        '{"event": "took over 4 messages of relay-a", "timestamp": "2027-01-15T08:00:07Z"}\n',
+        '{"event": "took over 4 messages of relay-c", "timestamp": "2027-01-15T08:00:01Z"}\n',
+        "no JSON\n",
+    ]
+    found = list(takeovers("relay-b", log))
+    assert judge.taken_over_s("relay-a", T, found) == 7.0
+    assert judge.taken_over_s("relay-a", T + 8_000, found) is None
+    assert judge.taken_over_s("relay-b", T, found) is None

@@ -1,9 +1,11 @@
 """What is seen from outside: every receipt of the simulator, and each node's status twice a second."""
 
+import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from tests.durability.machine import Machine
@@ -11,6 +13,7 @@ from tests.durability.world import NODES, World
 
 LOOK_S: Final = 0.4
 _RECEIVED = re.compile(r"by (relay-[abc])\.test .*?\tid ([0-9a-f-]{36});", re.DOTALL)
+_TOOK_OVER = re.compile(r'"took over (\d+) messages of (relay-[abc])"')
 _BY_ADDRESS: Final = {address: name for name, address in NODES.items()}
 
 
@@ -48,6 +51,25 @@ class Seen:
     unprotected: int
     waiting: int
     verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """What a node said when it had taken over another's mail."""
+
+    at_ms: int
+    by: str
+    of: str
+    messages: int
+
+
+def takeovers(by: str, log: Iterable[str]) -> Iterator[Takeover]:
+    """Read a node's log."""
+    for line in log:
+        found = _TOOK_OVER.search(line)
+        if found:
+            at = datetime.fromisoformat(json.loads(line)["timestamp"])
+            yield Takeover(at_ms=int(at.timestamp() * 1000), by=by, of=found[2], messages=int(found[1]))
 
 
 @dataclass
@@ -90,6 +112,14 @@ class Watch:
         )  # fmt: skip
         self.seen.append(found)
         return found
+
+    def takeovers(self) -> list[Takeover]:
+        """Give what all logs say of mail taken over, in order."""
+        found = []
+        for machine in self.world.machines.values():
+            with machine.node.log.open(errors="replace") as log:
+                found += takeovers(machine.name, log)
+        return sorted(found, key=lambda one: one.at_ms)
 
     def states(self) -> list[Seen | None]:
         return [self.state(machine) for machine in self.world.machines.values()]
