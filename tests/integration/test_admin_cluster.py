@@ -12,7 +12,7 @@ from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import Cluster, VirtualAddress
 from coordinator.store.contract import Indefinite, Put
 from coordinator.store.memory import MemoryStore
-from node.admin.control import Readiness
+from node.admin.control import CopiesView, Readiness
 from node.admin.server import AdminServer
 from node.app import clustered
 from node.app.clustered import ClusterSide, Membership
@@ -181,6 +181,35 @@ async def test_a_wish_is_signed_told_and_in_force_everywhere(houses):
     assert view["wishes"] == []
 
 
+async def test_a_node_that_does_not_answer_can_be_declared_dead_and_alive_again(houses):
+    a, _, c = houses
+    a.wire.cut.add("node-b")
+    status, made = await a.wish(kind="dead", what="node-b", reason="burnt down")
+    assert (status, made["until_ms"]) == (200, 0)
+    await until(lambda: c.shared.wishes.book.dead(c.shared.wall_ms()) == {"node-b"})
+    assert (await c.wish(kind="dead", what="node-b", on=False, reason="a mistake"))[0] == 200
+    await until(lambda: a.shared.wishes.book.dead(a.shared.wall_ms()) == frozenset())
+
+
+async def test_how_each_nodes_mail_is_kept_twice_is_told_to_the_others(houses):
+    a, b, c = houses
+    facts = {"spool": "s", "pairings": {}, "sending": True}
+    b.side.kept = lambda: CopiesView(shadow="node-c", why="", unprotected=3, **facts)
+    c.side.kept = lambda: CopiesView(shadow="", why="nobody", unprotected=0, quarantined="quarantined: old", **facts)
+    _, view = await a.ask("GET", "/v1/cluster")
+    told = [(each["shadow"], each["alone"], each["unprotected"], each["quarantined"]) for each in view["nodes"]]
+    assert told == [("", "", 0, ""), ("node-c", "", 3, ""), ("", "nobody", 0, "quarantined: old")]
+
+
+async def test_a_glance_of_an_older_version_is_understood(houses):
+    a, *_ = houses
+    a.wire.garbage = (
+        b'{"margin_ms":1,"ready":true,"reasons":[],"clock":"fine","offset_ms":0,"configuration":"cafe","later":1}'
+    )
+    _, view = await a.ask("GET", "/v1/cluster")
+    assert [(each["answered"], each["shadow"]) for each in view["nodes"]] == [(True, "")] * 3
+
+
 async def test_what_is_no_wish_is_shown_as_ignored(houses):
     a = houses[0]
     await a.shared.store.txn([], [Put(key=KEYS.control("pause"), value=b'{"form": 1}')], timeout_s=1)
@@ -204,6 +233,10 @@ async def test_what_is_no_wish_is_shown_as_ignored(houses):
         ({"kind": "pause", "reason": "x", "for_s": 8 * 86_400}, 409, "needs an end"),
         ({"kind": "pause", "reason": "x\x1b", "for_s": 60}, 409, "control characters"),
         ({"kind": "drain", "what": "node-z", "reason": "x"}, 400, "no node 'node-z'"),
+        ({"kind": "dead", "what": "node-z", "reason": "x"}, 400, "no node 'node-z'"),
+        ({"kind": "dead", "what": "node-b", "reason": "x"}, 400, "node-b answers, so it is not dead"),
+        ({"kind": "dead", "what": "node-a", "reason": "x"}, 400, "node-a answers, so it is not dead"),
+        ({"kind": "dead", "what": "node-b"}, 400, "reason"),
         ({"kind": "move", "what": "nothing", "to": "node-a", "reason": "x", "for_s": 60}, 400, "no virtual address"),
         ({"kind": "move", "what": "smtp-dc1", "to": "node-z", "reason": "x", "for_s": 60}, 400, "no node 'node-z'"),
         ({"kind": "move", "what": "smtp-dc1", "to": "node-c", "reason": "x", "for_s": 60}, 400, "another site"),

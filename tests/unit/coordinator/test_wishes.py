@@ -90,6 +90,8 @@ def test_what_each_daemon_asks():
             item(wish(Kind.PAUSE)),
             item(wish(Kind.MOVE, what="smtp-dc1")),
             item(wish(Kind.DRAIN, what="node-b")),
+            item(wish(Kind.DEAD, what="node-c")),
+            item(wish(Kind.DEAD, what="node-d", until_ms=NOW_MS + 60_000)),
             item(wish(Kind.PARK, what="account/t/a@x")),
             item(wish(Kind.HOLD, what="client/billing")),
         )
@@ -100,11 +102,16 @@ def test_what_each_daemon_asks():
     assert move.to == "node-b"
     assert book.drain("node-b", NOW_MS)
     assert book.drain("node-a", NOW_MS) is None
+    assert book.dead(NOW_MS) == {"node-c", "node-d"}
+    assert book.dead(NOW_MS + 60_000) == {"node-c"}
     assert book.park("account/t/a@x", NOW_MS)
     assert book.hold("client/billing", NOW_MS)
     assert book.hold("client/other", NOW_MS) is None
-    assert len(book.in_force(NOW_MS)) == 5
-    assert [each.kind for each in book.in_force(NOW_MS + 120_000)] == [Kind.DRAIN, Kind.HOLD, Kind.PARK]
+    assert len(book.in_force(NOW_MS)) == 7
+    later = [each.kind for each in book.in_force(NOW_MS + 120_000)]
+    assert later == [Kind.DEAD, Kind.DRAIN, Kind.HOLD, Kind.PARK]
+    book.feed(seen(item(wish(Kind.DEAD, what="node-c", on=False, sequence=2), 2)))
+    assert book.dead(NOW_MS) == {"node-d"}
     book.feed(seen(item(wish(Kind.HOLD, what=ALL))))
     assert book.hold("client/other", NOW_MS)
 
