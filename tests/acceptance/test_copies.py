@@ -155,6 +155,7 @@ def test_a_disk_put_back_to_an_older_copy_is_quarantined_and_its_mail_taken_over
         until(lambda: cloud.stats()["messages"]["accepted"] >= 270, 60)
         until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES[1:]), 30)
         assert "quarantined" in str(readiness(node))
+        until(lambda: node.metric("relay_quarantined") == 1, 10, 0.1)
         results = [reconciled(cloud, tmp_path / name)[1] for name in ("first", "second")]
     print(f"\nduplicated {[len(result['duplicated']) for result in results]}")
     assert [result["lost"] for result in results] == [[], []]

@@ -1,6 +1,5 @@
 """A takeover as a collector sees it: one graph from the acceptance on the node that is gone to the final reply (I6)."""
 
-import re
 import shutil
 from contextlib import ExitStack
 
@@ -14,15 +13,6 @@ from tests.support.world import until
 
 COUNT = 60
 CHAIN = {"relay.receive", "relay.shadow", "relay.adopt", "relay.queue", "relay.attempt"}
-
-
-def metric(of, name: str, **labels: str) -> float:
-    """One number of the exposition; 0 if it is not there."""
-    text = bytearray()
-    of._remote().download("/metrics", text.extend)
-    wanted = {f'{label}="{value}"' for label, value in labels.items()}
-    lines = re.findall(rf"^{name}(?:\{{(.*?)\}})? (\S+)$", text.decode(), re.MULTILINE)
-    return sum(float(value) for found, value in lines if wanted <= set(found.split(",")))
 
 
 def by_id(received, name: str, key: str = "relay.queue_id") -> dict:
@@ -49,14 +39,14 @@ def test_a_takeover_is_one_connected_trace_from_the_dead_node_to_its_shadow(tmp_
         told_before(received, dead, heir, shadow)
         dead.kill()
         shutil.rmtree(dead.home / "spool")
-        until(lambda: metric(heir, "relay_copies_adopted_total", node=NAMES[0]) == COUNT, 30, 0.1)
+        until(lambda: heir.metric("relay_copies_adopted_total", node=NAMES[0]) == COUNT, 30, 0.1)
         # It was put off for a while there, which goes with it.
         heir.post("/v1/queue/release", filter={"states": ["queued", "deferred"]}, all=True)
         until(lambda: cloud.stats()["messages"]["accepted"] >= COUNT and not heir.waiting(), 60)
-        until(lambda: by_id(received, "relay.adopt").keys() <= delivered_by(received, shadow).keys(), 10)
+        until(lambda: len(by_id(received, "relay.adopt")) == len(delivered_by(received, shadow)) == COUNT, 10)
         adopted = by_id(received, "relay.adopt")
-        assert len(adopted) == COUNT == metric(heir, "relay_copies_adopted_total", node=NAMES[0])
-        until(lambda: metric(heir, "relay_ownership_moves_total", move="adopt") == 1, 10, 0.1)
+        assert len(adopted) == heir.metric("relay_copies_adopted_total", node=NAMES[0])
+        until(lambda: heir.metric("relay_ownership_moves_total", move="adopt") == 1, 10, 0.1)
     for name, adopt in adopted.items():
         whole(received, name, adopt, shadow)
 
@@ -64,13 +54,13 @@ def test_a_takeover_is_one_connected_trace_from_the_dead_node_to_its_shadow(tmp_
 def told_before(received, dead, heir, shadow: str) -> None:
     """The numbers of a pairing at work, at both its ends."""
     outcomes = [attributes(span)["relay.outcome"] for span in by_id(received, "relay.shadow").values()]
-    assert metric(dead, "relay_copy_seconds_count") == outcomes.count("copied") > 0
-    assert metric(dead, "relay_copies_sent_total", node=shadow) >= COUNT
-    assert metric(dead, "relay_copies_sent_batches_total", node=shadow) > 0
-    assert metric(dead, "relay_copies_sent_bytes_total", node=shadow) > 500 * COUNT
-    assert metric(dead, "relay_quarantined") == 0
-    until(lambda: metric(dead, "relay_pairings", state="held") == 1, 10, 0.1)
-    until(lambda: metric(heir, "relay_copies_kept", node=NAMES[0]) == COUNT, 10, 0.1)
+    assert dead.metric("relay_copy_seconds_count") == outcomes.count("copied") > 0
+    assert dead.metric("relay_copies_sent_total", node=shadow) >= COUNT
+    assert dead.metric("relay_copies_sent_batches_total", node=shadow) > 0
+    assert dead.metric("relay_copies_sent_bytes_total", node=shadow) > 500 * COUNT
+    assert dead.metric("relay_quarantined") == 0
+    until(lambda: dead.metric("relay_pairings", state="held") == 1, 10, 0.1)
+    until(lambda: heir.metric("relay_copies_kept", node=NAMES[0]) == COUNT, 10, 0.1)
 
 
 def delivered_by(received, node: str) -> dict:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,14 @@ class RelayProcess:
 
     def status(self) -> dict:
         return self.get("/v1/status")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum the numbers of that name and those labels in the exposition; 0 if there is none."""
+        text = bytearray()
+        self._remote().download("/metrics", text.extend)
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        lines = re.findall(rf"^{name}(?:\{{(.*?)\}})? (\S+)$", text.decode(), re.MULTILINE)
+        return sum(float(value) for found, value in lines if wanted <= set(found.split(",")))
 
     def port(self, listener: str = "smtp") -> int:
         return int(self.status()["listeners"][listener].rpartition(":")[2])
