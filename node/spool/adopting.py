@@ -42,6 +42,8 @@ def _entry(message: NewMessage, told: Progress, sent: frozenset[int], now_ms: in
         unsent = state is _S.IN_FLIGHT and told.index not in sent
         again = unsent or message.on_unknown is OnUnknown.RESEND
         state, due_ms, reason = (_S.QUEUED if again else _S.UNKNOWN), now_ms, INTERRUPTED
+    elif state is _S.DEFERRED and not told.attempts:
+        due_ms = min(due_ms, now_ms)  # no answer of the upstream's put it off: what it waited for was there, not here
     return Entry(
         index=told.index,
         state=state,

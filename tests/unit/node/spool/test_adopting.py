@@ -113,3 +113,13 @@ def test_it_is_attached_and_unconfirmed_or_settled_and_to_be_told():
     take(past, work, progress=(Progress(index=0, state=S.DELIVERED),), pairing=2)
     found = [(work.records[each.id].pairing, work.records[each.id].copy) for each in (live, past)]
     assert found == [(2, CopyState.UNCONFIRMED), (2, CopyState.SETTLED)]
+
+
+@pytest.mark.parametrize(("attempts", "due_ms"), [(0, NOW), (1, NOW + 50_000)])
+def test_what_was_put_off_without_an_answer_is_tried_at_once(attempts, due_ms):
+    """An account parked there, a connection that failed there: nothing that holds here too."""
+    told = Progress(
+        index=0, state=S.DEFERRED, attempts=attempts, next_attempt_ms=NOW + 50_000, reason="connection", reply="450"
+    )
+    (entry,) = entries_of(standing(message(), (told,)), NONE, NOW)
+    assert (entry.state, entry.due_ms) == (S.DEFERRED, due_ms)
