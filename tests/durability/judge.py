@@ -175,8 +175,16 @@ def taken_over_s(node: str, at_ms: int, found: Iterable[Takeover]) -> float | No
     return min((ms / 1000 for ms in times if 0 < ms <= 60_000), default=None)
 
 
-def resumed_s(node: str, at_ms: int, receipts: Iterable[Receipt]) -> float | None:
+def begun_ms(node: str, at_ms: int, done: Iterable[Done]) -> int:
+    """Say when the life began in which a node was lost; what it had accepted before may be another's already."""
+    return max(
+        (each.began_ms for each in done if each.node == node and each.act is Act.BOOT and each.began_ms < at_ms),
+        default=0,
+    )
+
+
+def resumed_s(node: str, at_ms: int, receipts: Iterable[Receipt], since_ms: int = 0) -> float | None:
     """Give the time from a node's loss to the first delivery, by another, of a message it had accepted."""
-    its = (one for one in receipts if one.accepted_by == node and at_ms - 60_000 < one.accepted_ms < at_ms)
+    its = (one for one in receipts if one.accepted_by == node and since_ms <= one.accepted_ms < at_ms)
     found = [one.at_ms for one in its if one.sent_by != node and one.at_ms > at_ms]
     return (min(found) - at_ms) / 1000 if found else None

@@ -49,10 +49,8 @@ class Summary:
 
 def line(outcome: Outcome) -> str:
     """Give a round as one line."""
-    resumed = ", ".join(
-        f"{node} {_seconds(outcome.taken_over_s[node])}, {_seconds(took_s)}"
-        for node, took_s in outcome.resumed_s.items()
-    )
+    taken = outcome.taken_over_s
+    resumed = ", ".join(f"{node} {_seconds(taken[node])}, {_seconds(s)}" for node, s in outcome.resumed_s.items())
     began = datetime.fromtimestamp(outcome.began_ms / 1000, UTC)
     parts = [f"{began:%H:%M:%S} {outcome.number:4} {outcome.title:48}", f"whole {outcome.whole_s:5.1f} s"]
     parts += [f"({outcome.after_s:.1f} s after the last step)", f"taken over, sent: {resumed}" if resumed else ""]

@@ -58,10 +58,10 @@ class Runner:
         self.deliveries = Deliveries()
         self.done: list[Done] = []
         self.repeated: list[Repetition] = []
-        self.results: list[Outcome] = []
+        self._result = Outcome(number=-1, title="start", began_ms=now_ms())
+        self.results = [self._result]
         self._copies: dict[str, Path] = {}
         self._judged = self._falls = 0
-        self._result = Outcome(number=0, title="start", began_ms=now_ms())
         self._acts = {
             Act.DESTROY: Machine.destroy, Act.POWER: Machine.lose_power, Act.KILL: Machine.kill, Act.BOOT: Machine.boot,
             Act.FREEZE: Machine.freeze, Act.THAW: Machine.thaw, Act.STOP: Machine.ask_to_stop,
@@ -97,8 +97,9 @@ class Runner:
         takeovers = self.watch.takeovers()
         for each in mine:
             if each.act in TAKEN_OVER:
+                since_ms = judge.begun_ms(each.node, each.began_ms, self.done)
                 result.taken_over_s[each.node] = judge.taken_over_s(each.node, each.began_ms, takeovers)
-                result.resumed_s[each.node] = judge.resumed_s(each.node, each.began_ms, self.watch.receipts)
+                result.resumed_s[each.node] = judge.resumed_s(each.node, each.began_ms, self.watch.receipts, since_ms)
         return result
 
     def _do(self, number: int, step: Step) -> None:

@@ -90,6 +90,8 @@ def test_mail_goes_on_when_another_node_delivers_what_the_lost_one_had_accepted(
     ]
     assert judge.resumed_s("relay-a", T, receipts) == 7.0
     assert judge.resumed_s("relay-c", T, receipts) is None
+    assert judge.resumed_s("relay-a", T, receipts, since_ms=T - 400) is None
+    assert judge.begun_ms("relay-a", T, [done(Act.BOOT, at_ms=T - 400), done(Act.BOOT, at_ms=T + 1)]) == T - 400
 
 
 def test_mail_is_taken_over_when_the_other_says_so():

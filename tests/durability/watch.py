@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -50,7 +50,6 @@ class Seen:
     shadow: str
     unprotected: int
     waiting: int
-    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +110,8 @@ class Watch:
             unprotected=copies.get("unprotected", 0), waiting=waiting(status["by_state"]),
         )  # fmt: skip
         self.seen.append(found)
+        with (self.world.home / "seen").open("a") as notes:
+            notes.write(json.dumps(asdict(found)) + "\n")
         return found
 
     def takeovers(self) -> list[Takeover]:
