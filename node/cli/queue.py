@@ -128,7 +128,7 @@ def _act(place: str, body: dict[str, object], as_json: bool, socket: Path | None
         if not answer["more"]:
             break
     if as_json:
-        show_json({"changed": changed, "missing": missing})
+        show_json({"changed": changed, **({"missing": missing} if missing else {})})
     else:
         typer.echo(f"{changed} recipient(s) changed")
     if say_missing(missing):
