@@ -4,6 +4,7 @@
 ``stamp`` whether they changed and takes the new ones for new connections.
 """
 
+import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from coordinator.peers.identity import Identity, NotAPeer, expect
 
 FILE_BYTES_MAX: Final = 256 << 10
 """A chain with its key stays below 64 KiB."""
+_NAMES: Final = ("ca.pem", "node.pem", "node.key")
 Stamp = tuple[tuple[int, int, int], ...]
 """Inode, size and time of change of each file."""
 
@@ -47,22 +49,23 @@ class Pki:
     @property
     def ca(self) -> Path:
         """The authorities trusted, and no others."""
-        return self.directory / "ca.pem"
+        return self.directory / _NAMES[0]
 
     @property
     def certificate(self) -> Path:
         """The certificate of this node."""
-        return self.directory / "node.pem"
+        return self.directory / _NAMES[1]
 
     @property
     def key(self) -> Path:
         """Its private key."""
-        return self.directory / "node.key"
+        return self.directory / _NAMES[2]
 
     def stamp(self) -> Stamp:
         """Tell what changes whenever a file is changed or replaced. Raises PkiUnusable when one is not there."""
-        try:
-            found = [path.stat() for path in (self.ca, self.certificate, self.key)]
+        directory = str(self.directory)
+        try:  # asked at every question between nodes: making a Path costs more than looking
+            found = [os.stat(f"{directory}/{name}") for name in _NAMES]  # noqa: PTH116
         except OSError as error:
             raise PkiUnusable(f"{error.filename}: {error.strerror}") from None
         return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)

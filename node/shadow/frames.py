@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, cast
 from uuid import UUID
@@ -129,7 +130,7 @@ def encode(header: Header, entries: Sequence[Entry]) -> bytes:
     cluster = header.cluster.encode()
     fixed = _FIXED.pack(
         *(_MARK, VERSION, len(cluster), len(entries), header.epoch, header.stream, header.sequence),
-        *(UUID(header.spool).bytes, UUID(header.copy).bytes),
+        *(_octets(header.spool), _octets(header.copy)),
     )
     parts = [fixed, cluster]
     for entry in entries:
@@ -139,6 +140,16 @@ def encode(header: Header, entries: Sequence[Entry]) -> bytes:
     if len(whole) + _SEAL_BYTES > BATCH_BYTES_MAX or len(entries) > ENTRIES_MAX:
         raise TooLarge(f"{len(whole) + _SEAL_BYTES} octets and {len(entries)} entries")
     return whole + _seal(whole)
+
+
+@lru_cache(64)
+def _octets(uuid: str) -> bytes:
+    return UUID(uuid).bytes
+
+
+@lru_cache(64)
+def _text(octets: bytes) -> str:
+    return str(UUID(bytes=octets))
 
 
 def _seal(whole: bytes | memoryview) -> bytes:
@@ -193,8 +204,8 @@ def _header(data: bytes) -> tuple[Header, int, int]:
         raise Malformed("a number no store can hold")
     header = Header(
         cluster=cluster.decode("ascii"),
-        spool=str(UUID(bytes=spool)),
-        copy=str(UUID(bytes=copy)),
+        spool=_text(spool),
+        copy=_text(copy),
         epoch=epoch,
         stream=stream,
         sequence=sequence,

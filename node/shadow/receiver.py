@@ -118,14 +118,17 @@ class Receiver:
     async def _taken(self, node: str, batch: Batch) -> Answer:
         header = batch.header
         about = header.cluster, header.spool, header.epoch, header.copy
-        attached, _ = self._checked(node, *about)
+        attached, kind = self._checked(node, *about)
+        view = self._here.view(attached.key)
         if self._here.full() and any(isinstance(entry, Copy | Piece) for entry in batch.entries):
             raise QuotaReached("this node's disk is too full for copies")  # what makes room is always taken
         await self._in_turn(node, attached, batch)
         try:
             durable = await self._copies.put(attached, batch)
             # Looked at once more: it may have become void, or this node's own, while the batch was written.
-            _, kind = self._checked(node, *about)
+            same = view is not None and self._here.view(attached.key) is view and self._here.judged()
+            if not same:
+                _, kind = self._checked(node, *about)
         except BaseException:
             self._forget(attached)  # what comes after it is judged by what is kept
             raise

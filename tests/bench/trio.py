@@ -19,9 +19,10 @@ ALONE_NET = "127.0.0.2"
 class Trio(RelayCluster):
     """``with Trio(home, plain) as trio``: ``plain`` is a configuration for one node."""
 
-    def __init__(self, home: Path, plain: dict, *, copies: str = "preferred"):
+    def __init__(self, home: Path, plain: dict, *, copies: str = "preferred", rests: bool = False):
+        """``rests``: nothing is sent on from the first moment at which that can be wished."""
         super().__init__(home, None, {}, copies=copies)
-        self.plain = plain
+        self.plain, self._rests = plain, rests
 
     def config(self, name: str) -> dict:
         address = self.address
@@ -49,6 +50,8 @@ class Trio(RelayCluster):
     def __enter__(self) -> Self:
         super().__enter__()
         self.ports = {name: node.port() for name, node in self.nodes.items()}
+        if self._rests:
+            self.rest()
         for name in NAMES:
             wait_for(lambda name=name: self.shadow(name), 60, f"{name} has a shadow")
         return self
