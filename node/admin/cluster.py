@@ -93,7 +93,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     alone: str = ""
     """Why none does."""
     unprotected: int = 0
-    """Live messages there that are not known to be kept twice, though they should be."""
+    """Live messages there that are not known to be kept twice, though they should be; those being copied too."""
+    lasting: int = 0
+    """The least number of them in the last ten seconds."""
     quarantined: str = ""
     """Why its spool is not used; empty: it is."""
 

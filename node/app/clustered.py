@@ -33,6 +33,7 @@ from node.admin.cluster import (
 from node.admin.control import CopiesView, Readiness
 from node.admin.queries import BadRequestError
 from node.app.everywhere import Queues
+from node.app.lasting import Lasting
 from node.app.ordering import check, made, wish_view
 from node.app.protection import Protection
 from node.cluster.clocks import Clocks, wall_ms
@@ -57,6 +58,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     shadow: str = ""
     alone: str = ""
     unprotected: int = 0
+    lasting: int = 0
     quarantined: str = ""
 
 
@@ -89,6 +91,7 @@ class ClusterSide:
         self._of = membership
         self.kept: Callable[[], CopiesView | None] = lambda: None
         """What this node knows of second copies."""
+        self.lasting = Lasting(self._unprotected)
         self.queues: Queues | None = None
 
     def keeps(self, spool: PairedSpool, protection: Protection, woken: Callable[[], None]) -> None:
@@ -105,6 +108,10 @@ class ClusterSide:
             peers=of.peers,
             others=lambda: (node for node in of.nodes() if node != of.node),
         )
+
+    def _unprotected(self) -> int:
+        kept = self.kept()
+        return kept.unprotected if kept else 0
 
     def routes(self) -> dict[str, Handler]:
         """Give what other nodes may ask."""
@@ -181,7 +188,8 @@ class ClusterSide:
             configuration=of.configuration(),
             shadow=kept.shadow if kept else "",
             alone=kept.why if kept else "",
-            unprotected=kept.unprotected if kept else 0,
+            unprotected=self._unprotected(),
+            lasting=self.lasting.least,
             quarantined=kept.quarantined if kept else "",
         )
 

@@ -182,6 +182,7 @@ class Member:
         health.follow(joined.feed)
         await self._listen(protection)
         runs = [joined.run, self._budgets, health.run, parked.run, self.clocks.run, protection.run, self._drains]
+        runs.append(self.side.lasting.run)
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
 
     async def _listen(self, protection: Protection) -> None:

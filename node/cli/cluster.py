@@ -75,8 +75,8 @@ def _node_troubles(cluster: dict[str, Any]) -> list[str]:
         found += [f"node {name} {trouble}" for trouble in [_absence(node)] if trouble]
         if node["drift"]:
             found.append(f"node {name} has another configuration")
-        if node["unprotected"]:
-            found.append(f"node {name}: {node['unprotected']} messages lie on its machine alone")
+        if node["lasting"]:
+            found.append(f"node {name}: {node['lasting']} messages stay on its machine alone")
         if node["clock"] == "outlier":
             found.append(f"the clock of node {name} is {-node['offset_ms']} ms off: it reserves no budget of a day")
         elif node["clock"] == "no_majority":

@@ -196,7 +196,14 @@ async def test_how_each_nodes_mail_is_kept_twice_is_told_to_the_others(houses):
     facts = {"spool": "s", "pairings": {}, "sending": True}
     b.side.kept = lambda: CopiesView(shadow="node-c", why="", unprotected=3, **facts)
     c.side.kept = lambda: CopiesView(shadow="", why="nobody", unprotected=0, quarantined="quarantined: old", **facts)
+    for unprotected in range(3, 13):
+        _, view = await a.ask("GET", "/v1/cluster")
+        assert view["nodes"][1]["lasting"] == 0
+        b.side.kept = lambda count=unprotected: CopiesView(shadow="node-c", why="", unprotected=count, **facts)
+        b.side.lasting.look()
+    b.side.kept = lambda: CopiesView(shadow="node-c", why="", unprotected=3, **facts)
     _, view = await a.ask("GET", "/v1/cluster")
+    assert [each["lasting"] for each in view["nodes"]] == [0, 3, 0]
     told = [(each["shadow"], each["alone"], each["unprotected"], each["quarantined"]) for each in view["nodes"]]
     assert told == [("", "", 0, ""), ("node-c", "", 3, ""), ("", "nobody", 0, "quarantined: old")]
 

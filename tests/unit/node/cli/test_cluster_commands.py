@@ -26,6 +26,7 @@ NODE = {
     "shadow": "relay-b",
     "alone": "",
     "unprotected": 0,
+    "lasting": 0,
     "quarantined": "",
 }
 PAUSE = {
@@ -136,7 +137,7 @@ def test_status_shows_the_whole_cluster(hosts):
         (lambda c, o: c["nodes"][1].update(member=False), "relay-b is not in the cluster"),
         (lambda c, o: c["nodes"][1].update(answered=False, error="timed out"), "relay-b does not answer: timed out"),
         (lambda c, o: c["nodes"][1].update(ready=False, reasons=["disk"]), "relay-b is not ready: disk"),
-        (lambda c, o: c["nodes"][1].update(unprotected=7), "node relay-b: 7 messages lie on its machine alone"),
+        (lambda c, o: c["nodes"][1].update(lasting=7), "node relay-b: 7 messages stay on its machine alone"),
         (lambda c, o: c["nodes"][1].update(quarantined="older", member=False), "relay-b does not use its spool: older"),
         (lambda c, o: c["wishes"].append(DEAD), "relay-b is declared dead, but is there"),
         (lambda c, o: c["nodes"][1].update(drift=True), "relay-b has another configuration"),
@@ -178,7 +179,7 @@ def test_the_page_says_where_copies_go_and_what_lies_on_one_machine(hosts):
     nodes = hosts[0].answers["/v1/cluster"]["nodes"]
     nodes[0].update(shadow="", alone="nobody is there", unprotected=12)
     found = run("status")
-    assert found.exit_code == 1
+    assert found.exit_code == 0  # while it is being copied it is no trouble
     assert "nowhere: nobody is there" in found.stdout
     assert re.search(r"relay-a .* nowhere: nobody is there +12 ", found.stdout)
 
