@@ -26,6 +26,8 @@ PAUSE_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0
 WORKED_S: Final = 5.0
 """A sender that lived so long worked: the next one is begun soon."""
+LOOK_S: Final = 1.0
+"""Without a pairing it is looked for so often: one that was gone between two looks of the keeper is not told of."""
 UNTOLD: Final = 4_000
 """Discards told at once that an earlier sender left untold."""
 NOBODY: Final = "no other node keeps copies of this one"
@@ -130,7 +132,7 @@ class Sending:
             target = self._pairs.target
             if target is None:
                 self.why = NOBODY
-                await self._news()
+                await self._pause(None, LOOK_S)
                 continue
             began_s = asyncio.get_running_loop().time()
             await self._tried(target)
@@ -254,7 +256,7 @@ class Sending:
         self._looked.clear()
         await self._looked.wait()
 
-    async def _pause(self, target: View, seconds: float) -> None:
+    async def _pause(self, target: View | None, seconds: float) -> None:
         until_s = asyncio.get_running_loop().time() + seconds
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until_s):

@@ -9,6 +9,7 @@ from coordinator.ownership.views import State
 from node.policy.envelope import Copies, RecipientState
 from node.shadow.entries import Copy
 from node.shadow.protecting import parts
+from node.shadow.sending import NOBODY
 from node.spool.errors import SpoolBroken
 from node.spool.paired import Progress
 from tests.support.copies import OWNER, SHADOW, SPOOL
@@ -246,6 +247,20 @@ def test_another_node_comes_first_when_a_shadow_is_there_and_takes_nothing():
         await asyncio.sleep(61)
         assert not scene.copying.shunned_until_s(SHADOW)
         assert scene.shunnings == 1
+
+    played(play)
+
+
+def test_a_shadow_that_was_gone_between_two_looks_gets_copies_again():
+    async def play(scene, loop):
+        view = await scene.paired()
+        scene.peer.dead = True
+        await scene.take()[1]
+        await until(lambda: not scene.copying.shadow, 5)
+        scene.pairs.target = None
+        await until(lambda: scene.copying.why == NOBODY, 10)
+        scene.pairs.target, scene.peer.dead = view, False  # nobody tells: it is what it was when last told
+        await until(lambda: scene.copying.shadow, 3)
 
     played(play)
 
