@@ -18,7 +18,8 @@ WHOLE_S: Final = 60.0
 HOPELESS_S: Final = 180.0
 """A cluster that is not whole by then is given up."""
 QUARANTINE_S: Final = 25.0
-QUIET_S: Final = 3.0
+QUIET_S: Final = 15.0
+"""A node on an older disk is watched for so long, unless its mail is taken over before."""
 EMPTY_S: Final = 200.0
 """An outcome that is unknown is tried again after a minute."""
 FALLS: Final = 20
@@ -137,13 +138,21 @@ class Runner:
             self._pass(0.2)
             seen = self.watch.state(machine)
         self._result.notes.append(f"quarantined {(now_ms() - since_ms) / 1000:.1f} s after its start")
-        self._pass(QUIET_S)
+        over = self._keeps_still(machine, since_ms)
+        self._result.notes.append(f"mail taken over {over:.1f} s after its start" if over else "no mail taken over")
+
+    def _keeps_still(self, machine: Machine, since_ms: int) -> float | None:
+        """Watch a quarantined node for a while, or until its mail is another's; give when that was."""
+        end = time.monotonic() + QUIET_S
+        while (over := judge.taken_over_s(machine.name, since_ms, self.watch.takeovers())) is None:
+            self._pass(0.5)
+            if time.monotonic() > end:
+                break
         self._judge()
         by_it = sum(one.sent_by == machine.name and one.at_ms > since_ms for one in self.watch.receipts)
-        over = judge.resumed_s(machine.name, since_ms, self.watch.receipts)
         if by_it:
             self._problem(f"{machine.name} sent {by_it} messages from an older disk")
-        self._result.notes.append("its mail waits" if over is None else f"taken over {over:.1f} s after its start")
+        return over
 
     # -- waiting
 
@@ -199,7 +208,8 @@ class Runner:
         """Stop the load, wait until everything is delivered, and compare with what was promised."""
         self._result = Outcome(number=-1, title="end", began_ms=now_ms())
         self.results.append(self._result)
-        self.world.stop_loads()
+        for complaint in self.world.stop_loads():
+            self._problem(complaint)
         end = time.monotonic() + EMPTY_S
         while any(one is None or one.waiting for one in self.watch.states()):
             if time.monotonic() > end:

@@ -31,6 +31,8 @@ TIMING: Final = {"latency": "250ms", "latency_longest": "1s"}
 LONGEST_S: Final = 1.0
 """Longest time between a final dot and its answer."""
 RETRY: Final = {"delays": ["1s", "2s", "5s"], "jitter": 0.2}
+LOAD_END_S: Final = 75.0
+"""A little longer than a client waits for an answer."""
 ENDLESS: Final = 10_000_000
 
 
@@ -149,11 +151,20 @@ class World:
             self.loads[kind] = Program(self.star.space(kind), command, self.home / f"load-{kind}.log")
             self.loads[kind].start()
 
-    def stop_loads(self) -> None:
+    def stop_loads(self) -> list[str]:
+        """Let the clients end what they are at; complaints about those that cannot."""
         for load in self.loads.values():
             load.process.terminate()
+        complaints = []
         for kind, load in self.loads.items():
-            wait_for(f"the load {kind} to end", lambda load=load: not load.running, 90)
+            try:
+                wait_for(
+                    f"client {kind} has an answer for all it sends", lambda load=load: not load.running, LOAD_END_S
+                )
+            except AssertionError as error:
+                complaints.append(str(error))
+                load.kill()
+        return complaints
 
     def ledger(self, kind: str) -> Path:
         return self.home / f"ledger-{kind}"
