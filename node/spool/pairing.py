@@ -154,7 +154,10 @@ class PairedVerbs(OperatorVerbs):
         message_id = standing.message.id
         if await known(message_id, self._engine):
             return False
-        item, file = await self._engine.readers.run(partial(self._placed, standing, body))
+        if isinstance(body, bytes) and len(body) <= INLINE_BYTES:
+            item, file = Accepted(message=standing.message, body=body, pairing=standing.pairing), ""
+        else:
+            item, file = await self._engine.readers.run(partial(self._placed, standing, body))
         entries = entries_of(standing, sent, now_ms)
         lines = lines_of(standing, entries, sent, origin, now_ms)
         size_bytes = item.body.size_bytes if isinstance(item.body, BodyFile) else len(item.body)
@@ -171,12 +174,10 @@ class PairedVerbs(OperatorVerbs):
 
     def _placed(self, standing: Standing, body: bytes | Path) -> tuple[Accepted, str]:
         """Put a large body where the spool keeps them. What no row comes to name is set aside at the next start."""
-        message, pairing = standing.message, standing.pairing
-        if isinstance(body, bytes) and len(body) <= INLINE_BYTES:
-            return Accepted(message=message, body=body, pairing=pairing), ""
-        kept = share(body, self._bodies.path_for(message.id))
-        item = Accepted(message=message, body=kept, pairing=pairing)
-        return item, self._bodies.take(message.id, kept)
+        message_id = standing.message.id
+        kept = share(body, self._bodies.path_for(message_id))
+        item = Accepted(message=standing.message, body=kept, pairing=standing.pairing)
+        return item, self._bodies.take(message_id, kept)
 
     # ---- the sequence --------------------------------------------------------------------------------------------
 
