@@ -15,7 +15,7 @@ from tests.support.relay_cluster import NAMES, RelayCluster
 from tests.support.simulated import WIDE, Simulated, directory
 from tests.support.world import QUICK, client, events, until, view
 
-ACCOUNTS = [f"relay{number}" for number in range(1, 7)]
+ACCOUNTS = [f"relay{number}" for number in range(1, 13)]
 SLOW = {"latency": "400ms", "latency_longest": "2s"}
 
 
