@@ -11,7 +11,7 @@ from tests.durability import judge
 from tests.durability.judge import Deliveries, Done, Lost, Repetition
 from tests.durability.machine import Machine
 from tests.durability.plan import Act, Round, Step
-from tests.durability.watch import Seen, Watch, now_ms, whole
+from tests.durability.watch import Seen, Watch, Wholeness, now_ms
 from tests.durability.world import CLIENTS, World
 
 WHOLE_S: Final = 60.0
@@ -177,8 +177,8 @@ class Runner:
                 machine.boot()
 
     def _until_whole(self, bound_s: float) -> None:
-        end = time.monotonic() + bound_s
-        while not whole(states := self.watch.states()):
+        end, wholeness = time.monotonic() + bound_s, Wholeness()
+        while not wholeness.look(states := self.watch.states()):
             if time.monotonic() > end:
                 raise HopelessError(f"{states}")
             self._pass(0.1)

@@ -8,7 +8,7 @@ import pytest
 from tests.durability import judge
 from tests.durability.judge import Deliveries, Done, Why
 from tests.durability.plan import Act
-from tests.durability.watch import Receipt, Seen, takeovers
+from tests.durability.watch import Receipt, Seen, Wholeness, takeovers
 
 T = 1_800_000_000_000
 TO = "someone@example.com"
@@ -79,6 +79,21 @@ def test_only_a_client_that_may_be_alone_may_lose_what_was_flagged_on_a_lost_mac
     assert {one.id: one.allowed for one in found} == {"two": True, "three": False}
     for acts, words in (([], flagged), (destroyed, [seen(T)]), (destroyed, [seen(T - 9_000, shadow="")])):
         assert not any(one.allowed for one in judge.lost(missing, Deliveries(), acts, words))
+
+
+def test_a_cluster_is_whole_when_each_node_had_nothing_alone_under_the_shadow_it_has():
+    def said(node: str, *, shadow: str = "another", ready: bool = True, unprotected: int = 0) -> Seen:
+        return replace(seen(T, shadow=shadow, unprotected=unprotected), node=node, ready=ready)
+
+    whole = Wholeness()
+    assert not whole.look([said("a"), said("b", unprotected=1)])
+    assert whole.look([said("a", unprotected=5), said("b")])
+    assert not whole.look([said("a"), None])
+    assert not whole.look([said("a"), said("b", unprotected=1)])
+    assert not Wholeness().look([said("a"), said("b", ready=False)])
+    assert not Wholeness().look([said("a"), said("b", shadow="")])
+    assert not whole.look([said("a", shadow="a third", unprotected=1), said("b")])
+    assert whole.look([said("a", shadow="a third"), said("b")])
 
 
 def test_mail_goes_on_when_another_node_delivers_what_the_lost_one_had_accepted():

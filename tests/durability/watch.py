@@ -126,9 +126,23 @@ class Watch:
         return [self.state(machine) for machine in self.world.machines.values()]
 
 
-def whole(states: Iterable[Seen | None]) -> bool:
-    """Whether all nodes are ready, each copies to another, and nothing lies on one machine alone."""
-    return all(one is not None and one.ready and one.shadow and not one.unprotected for one in states)
+class Wholeness:
+    """Whether all nodes are ready, each copies to another, and nothing from before lies on one machine alone.
+
+    Mail comes in all the time, and for a moment each message is only here; so it is enough that a node has said once,
+    since its shadow is the one it has, that nothing is.
+    """
+
+    def __init__(self) -> None:
+        self._shadows: dict[str, str] = {}
+
+    def look(self, states: Iterable[Seen | None]) -> bool:
+        """Take what all nodes say now, None for one that does not answer; whether all is well."""
+        every = list(states)
+        there = {one.node: one for one in every if one is not None and one.ready and one.shadow}
+        self._shadows = {name: to for name, to in self._shadows.items() if name in there and there[name].shadow == to}
+        self._shadows |= {name: one.shadow for name, one in there.items() if not one.unprotected}
+        return len(self._shadows) == len(every)
 
 
 def waiting(by_state: dict[str, int]) -> int:

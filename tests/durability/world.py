@@ -33,6 +33,12 @@ LONGEST_S: Final = 1.0
 RETRY: Final = {"delays": ["1s", "2s", "5s"], "jitter": 0.2}
 LOAD_END_S: Final = 75.0
 """A little longer than a client waits for an answer."""
+PUT_OFF: Final = {
+    "at": "dot",
+    "when": {"attempt": 1, "id": "*[05]"},
+    "reply": "451 4.3.111 Temporary server error. Please try again later MRH1",
+}
+"""Every fifth message is put off for a minute, so that there is always mail that waits."""
 ENDLESS: Final = 10_000_000
 
 
@@ -40,8 +46,8 @@ ENDLESS: Final = 10_000_000
 class Load:
     """How much is sent: messages a second of each client, and accounts at 30 a minute each."""
 
-    preferred: float = 16.0
-    strict: float = 14.0
+    preferred: float = 11.0
+    strict: float = 9.0
     accounts: int = 120
     sessions: int = 12
 
@@ -139,6 +145,7 @@ class World:
 
     def start_loads(self) -> None:
         """Begin to send to all three; it goes on until ``stop_loads``."""
+        self.cloud.script(PUT_OFF)
         for kind in CLIENTS:
             rate = {"preferred": self.load.preferred, "strict": self.load.strict}[kind]
             servers = [word for address in NODES.values() for word in ("--server", f"{address}:25")]
