@@ -158,10 +158,19 @@ def lost(
 
 
 def alone(at_ms: int, done: Sequence[Done], seen: Sequence[Seen]) -> bool:
-    """Whether a node that lost its disk within a minute of a moment had said then that mail lay on it alone."""
-    losers = {each.node for each in done if each.act in LOSES and 0 <= each.ended_ms - at_ms <= 60_000}
-    near = [one for one in seen if one.node in losers and abs(one.at_ms - at_ms) <= STALE_MS]
-    return any(one.unprotected or not one.shadow for one in near)
+    """Whether a node that lost its disk said, from a moment until then, that mail lay on it alone."""
+    losses = [each for each in done if each.act in LOSES and each.ended_ms >= at_ms]
+    return any(_never_safe([one for one in seen if one.node == each.node], at_ms, each.began_ms) for each in losses)
+
+
+def _never_safe(said: Sequence[Seen], at_ms: int, until_ms: int) -> bool:
+    near = [one for one in said if abs(one.at_ms - at_ms) <= STALE_MS]
+    later = [one for one in said if at_ms + STALE_MS < one.at_ms <= until_ms]
+    return any(map(_alone, near)) and all(map(_alone, later))
+
+
+def _alone(one: Seen) -> bool:
+    return bool(one.unprotected or not one.shadow)
 
 
 def reasons(found: Iterable[Repetition]) -> dict[str, int]:

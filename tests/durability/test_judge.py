@@ -77,7 +77,12 @@ def test_only_a_client_that_may_be_alone_may_lose_what_was_flagged_on_a_lost_mac
     missing = {"preferred": [("two", queue_id(T), [TO])], "strict": [("three", queue_id(T, 3), [TO])]}
     found = judge.lost(missing, Deliveries(), destroyed, flagged)
     assert {one.id: one.allowed for one in found} == {"two": True, "three": False}
-    for acts, words in (([], flagged), (destroyed, [seen(T)]), (destroyed, [seen(T - 9_000, shadow="")])):
+    for acts, words in (
+        ([], flagged),
+        (destroyed, [seen(T)]),
+        (destroyed, [seen(T - 9_000, shadow="")]),
+        (destroyed, [*flagged, seen(T + 2_000)]),
+    ):
         assert not any(one.allowed for one in judge.lost(missing, Deliveries(), acts, words))
 
 
