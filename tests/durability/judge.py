@@ -20,6 +20,8 @@ SOON_MS: Final = 300
 ENDS: Final = frozenset({Act.DESTROY, Act.POWER, Act.KILL, Act.FREEZE, Act.PUT_BACK, Act.WIPE})
 """Acts after which a node tells nothing any more."""
 LOSES: Final = frozenset({Act.DESTROY, Act.POWER, Act.WIPE})
+FORGETS: Final = frozenset({Act.DESTROY, Act.PUT_BACK})
+"""Acts after which a node can deliver nothing of what it had."""
 STALE_MS: Final = 1_500
 """A node's word on its copies is so old at most."""
 
@@ -182,6 +184,12 @@ def taken_over_s(node: str, at_ms: int, found: Iterable[Takeover]) -> float | No
     """Give the time from a node's loss until another said that it has its mail, at most a minute."""
     times = [one.at_ms - at_ms for one in found if one.of == node and one.messages]
     return min((ms / 1000 for ms in times if 0 < ms <= 60_000), default=None)
+
+
+def waited(node: str, at_ms: int, seen: Sequence[Seen]) -> int:
+    """Say how much mail waited on a node when it was last looked at, in the few seconds before a moment."""
+    said = [one.waiting for one in seen if one.node == node and at_ms - 5_000 <= one.at_ms <= at_ms]
+    return said[-1] if said else 0
 
 
 def begun_ms(node: str, at_ms: int, done: Iterable[Done]) -> int:

@@ -22,6 +22,8 @@ QUIET_S: Final = 15.0
 """A node on an older disk is watched for so long, unless its mail is taken over before."""
 EMPTY_S: Final = 200.0
 """An outcome that is unknown is tried again after a minute."""
+SOME: Final = 5
+"""So much mail waits on a node that not all of it can be settled by the time it is lost."""
 FALLS: Final = 20
 """Nodes that end by themselves are started again so often in a run."""
 PAUSE_S: Final = 0.05
@@ -90,8 +92,9 @@ class Runner:
             self._pass(began_s + step.at_s - time.monotonic())
             self._do(plan.number, step)
         last_ms = now_ms()
-        self._recover()
         mine = self.done[before:]
+        self._taken_over(mine)
+        self._recover()
         result.whole_s = (now_ms() - mine[0].began_ms) / 1000
         result.after_s = (now_ms() - last_ms) / 1000
         self._judge()
@@ -116,6 +119,17 @@ class Runner:
         self.done.append(
             Done(round=number, node=step.node, act=step.act, what=step.what, began_ms=began_ms, ended_ms=now_ms())
         )
+
+    def _taken_over(self, mine: list[Done]) -> None:
+        """Wait until another node has the mail of each lost disk: before, it lies on one machine alone."""
+        end = time.monotonic() + WHOLE_S
+        for each in mine:
+            if each.act in judge.FORGETS and judge.waited(each.node, each.began_ms, self.watch.seen) >= SOME:
+                while judge.taken_over_s(each.node, each.began_ms, self.watch.takeovers()) is None:
+                    if time.monotonic() > end:
+                        self._problem(f"nobody took over what the lost disk of {each.node} had")
+                        break
+                    self._pass(0.5)
 
     def _recover(self) -> None:
         try:

@@ -125,3 +125,10 @@ def test_mail_is_taken_over_when_the_other_says_so():
     assert judge.taken_over_s("relay-a", T, found) == 7.0
     assert judge.taken_over_s("relay-a", T + 8_000, found) is None
     assert judge.taken_over_s("relay-b", T, found) is None
+
+
+def test_what_waited_is_what_was_last_said_of_it():
+    said = [replace(seen(T + ms), waiting=count) for ms, count in ((-6_000, 9), (-900, 4), (-100, 7), (50, 1))]
+    assert judge.waited("relay-a", T, said) == 7
+    assert judge.waited("relay-a", T - 5_000, said) == 9
+    assert judge.waited("relay-a", T + 9_000, said) == judge.waited("relay-b", T, said) == 0
