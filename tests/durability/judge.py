@@ -6,7 +6,7 @@ the other end could not be told at all, which takes a second fault.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -143,10 +143,11 @@ def _near(each: Done, first: Receipt, again: Receipt) -> bool:
 def lost(
     promises: Mapping[str, Iterable[tuple[str, str, Sequence[str]]]],
     deliveries: Deliveries,
+    kept: Collection[str],
     done: Sequence[Done],
     seen: Sequence[Seen],
 ) -> list[Lost]:
-    """Compare promises, by kind (id, queue id, recipients), with what was delivered."""
+    """Compare promises, by kind (id, queue id, recipients), with what was delivered and what still waits."""
     return [
         Lost(
             id=name, queue_id=queue_id, recipient=recipient, kind=kind, accepted_ms=accepted_ms(queue_id),
@@ -155,7 +156,7 @@ def lost(
         for kind, entries in promises.items()
         for name, queue_id, recipients in entries
         for recipient in recipients
-        if (queue_id, recipient) not in deliveries.of
+        if (queue_id, recipient) not in deliveries.of and queue_id not in kept
     ]  # fmt: skip
 
 

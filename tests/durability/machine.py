@@ -13,6 +13,8 @@ from tests.failover.local import ask
 from tests.failover.processes import wait_for
 
 STOP_S = 40.0
+WAITING = ("queued", "deferred", "in_flight", "unknown")
+"""States of recipients that are still to be delivered."""
 
 
 @dataclass
@@ -118,6 +120,11 @@ class Machine:
 
     def status(self) -> dict | None:
         return self.ask("/v1/status") if self.up else None
+
+    def queued(self) -> list[str]:
+        """Name the messages that wait here."""
+        found = self.ask(f"/v1/messages?states={','.join(WAITING)}&limit=10000")
+        return [one["message"]["id"] for one in found or []]
 
     def end(self) -> None:
         self.up = False

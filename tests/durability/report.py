@@ -24,6 +24,8 @@ class Summary:
     took_s: float
     accepted: dict[str, int]
     delivered: int
+    kept: int
+    """Messages that still waited at the end."""
     lost: list[Lost]
     repeated: list[Repetition]
     violations: int
@@ -44,7 +46,7 @@ class Summary:
 
     @property
     def good(self) -> bool:
-        return not (self.forbidden or self.unexplained or self.violations or self.problems)
+        return not (self.kept or self.forbidden or self.unexplained or self.violations or self.problems)
 
 
 def line(outcome: Outcome) -> str:
@@ -63,7 +65,7 @@ def text(summary: Summary) -> str:
     allowed = len(summary.lost) - len(summary.forbidden)
     lines = [
         f"{summary.rounds} rounds of seed {summary.seed} in {summary.took_s:.0f} s",
-        f"accepted    {summary.accepted}, delivered {summary.delivered}",
+        f"accepted    {summary.accepted}, delivered {summary.delivered}, waiting {summary.kept}",
         f"lost        {len(summary.forbidden)}; besides {allowed} that were accepted unprotected",
         f"repeated    {len(summary.repeated)}: {reasons}",
         f"violations  {summary.violations}; at most {summary.sessions_peak} sessions, {summary.worst_window} a minute",

@@ -20,8 +20,6 @@ HOPELESS_S: Final = 180.0
 QUARANTINE_S: Final = 25.0
 QUIET_S: Final = 15.0
 """A node on an older disk is watched for so long, unless its mail is taken over before."""
-EMPTY_S: Final = 200.0
-"""An outcome that is unknown is tried again after a minute."""
 SOME: Final = 5
 """So much mail waits on a node that not all of it can be settled by the time it is lost."""
 FALLS: Final = 20
@@ -63,6 +61,8 @@ class Runner:
         self.repeated: list[Repetition] = []
         self._result = Outcome(number=-1, title="start", began_ms=now_ms())
         self.results = [self._result]
+        self.kept: set[str] = set()
+        """Messages that still wait at the end."""
         self._copies: dict[str, Path] = {}
         self._judged = self._falls = 0
         self._acts = {
@@ -218,20 +218,18 @@ class Runner:
 
     # -- the end
 
-    def finish(self) -> list[Lost]:
-        """Stop the load, wait until everything is delivered, and compare with what was promised."""
+    def finish(self, empty_s: float) -> list[Lost]:
+        """Stop the load, wait at most so long until everything is delivered, and compare with what was promised."""
         self._result = Outcome(number=-1, title="end", began_ms=now_ms())
         self.results.append(self._result)
         for complaint in self.world.stop_loads():
             self._problem(complaint)
-        end = time.monotonic() + EMPTY_S
-        while any(one is None or one.waiting for one in self.watch.states()):
-            if time.monotonic() > end:
-                self._problem(f"queues are not empty after {EMPTY_S:.0f} s: {self.watch.states()}")
-                break
+        end = time.monotonic() + empty_s
+        while any(one is None or one.waiting for one in self.watch.states()) and time.monotonic() < end:
             self._pass(0.5)
+        self.kept = {name for machine in self.world.machines.values() for name in machine.queued()}
         self._judge()
-        return judge.lost(self.promises(), self.deliveries, self.done, self.watch.seen)
+        return judge.lost(self.promises(), self.deliveries, self.kept, self.done, self.watch.seen)
 
     def promises(self) -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
         return {

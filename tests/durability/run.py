@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from tests.durability import disks
 from tests.durability.plan import Round
@@ -10,11 +11,22 @@ from tests.durability.report import Summary
 from tests.durability.rounds import HopelessError, Outcome, Runner
 from tests.durability.world import Load, World
 
+EMPTY_S: Final = 200.0
+"""What is put off, or unknown, is tried again after a minute."""
+
 
 def run(
-    home: Path, rounds: Iterable[Round], seed: int, load: Load, told: Callable[[Outcome], None] = lambda _outcome: None
+    home: Path,
+    rounds: Iterable[Round],
+    seed: int,
+    load: Load,
+    told: Callable[[Outcome], None] = lambda _outcome: None,
+    empty_s: float = EMPTY_S,
 ) -> Summary:
-    """Do rounds on a new cluster below *home*; ``told`` hears of each when it is over."""
+    """Do rounds on a new cluster below *home*, then wait at most so long until all is delivered.
+
+    ``told`` hears of each round when it is over.
+    """
     began_s = time.monotonic()
     with World(home, disks.home(), load, seed) as world:
         runner = Runner(world)
@@ -26,7 +38,7 @@ def run(
                 runner.results[-1].problems.append(f"given up: {error}")
                 told(runner.results[-1])
                 break
-        lost = runner.finish()
+        lost = runner.finish(empty_s)
         told(runner.results[-1])
         return _summary(runner, seed, lost, time.monotonic() - began_s)
 
@@ -40,6 +52,7 @@ def _summary(runner: Runner, seed: int, lost: list, took_s: float) -> Summary:
         took_s=took_s,
         accepted={kind: len(entries) for kind, entries in runner.promises().items()},
         delivered=len(runner.deliveries.of),
+        kept=len(runner.kept),
         lost=lost,
         repeated=runner.repeated,
         violations=stats["violations"]["total"],

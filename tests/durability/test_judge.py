@@ -64,7 +64,8 @@ def test_what_was_promised_and_not_delivered_is_lost():
     assert found.add([receipt(T)]) == []
     assert [again for _, _, again in found.add([receipt(T + 1)])] == [receipt(T + 1)]
     promises = {"strict": [("one", queue_id(T - 500), [TO]), ("two", queue_id(T, 2), [TO])]}
-    assert [(one.id, one.allowed) for one in judge.lost(promises, found, [], [])] == [("two", False)]
+    assert [(one.id, one.allowed) for one in judge.lost(promises, found, [], [], [])] == [("two", False)]
+    assert judge.lost(promises, found, {queue_id(T, 2)}, [], []) == []
 
 
 def seen(at_ms: int, shadow: str = "relay-b", unprotected: int = 0) -> Seen:
@@ -75,7 +76,7 @@ def test_only_a_client_that_may_be_alone_may_lose_what_was_flagged_on_a_lost_mac
     destroyed = [done(Act.DESTROY, at_ms=T + 3_000)]
     flagged = [seen(T - 400, unprotected=2)]
     missing = {"preferred": [("two", queue_id(T), [TO])], "strict": [("three", queue_id(T, 3), [TO])]}
-    found = judge.lost(missing, Deliveries(), destroyed, flagged)
+    found = judge.lost(missing, Deliveries(), [], destroyed, flagged)
     assert {one.id: one.allowed for one in found} == {"two": True, "three": False}
     for acts, words in (
         ([], flagged),
@@ -83,7 +84,7 @@ def test_only_a_client_that_may_be_alone_may_lose_what_was_flagged_on_a_lost_mac
         (destroyed, [seen(T - 9_000, shadow="")]),
         (destroyed, [*flagged, seen(T + 2_000)]),
     ):
-        assert not any(one.allowed for one in judge.lost(missing, Deliveries(), acts, words))
+        assert not any(one.allowed for one in judge.lost(missing, Deliveries(), [], acts, words))
 
 
 def test_a_cluster_is_whole_when_each_node_had_nothing_alone_under_the_shadow_it_has():

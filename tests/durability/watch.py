@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Final
 
-from tests.durability.machine import Machine
+from tests.durability.machine import WAITING, Machine
 from tests.durability.world import NODES, World
 
 LOOK_S: Final = 0.4
@@ -146,7 +146,7 @@ class Wholeness:
 
 
 def waiting(by_state: dict[str, int]) -> int:
-    return sum(by_state.get(state, 0) for state in ("queued", "deferred", "in_flight", "unknown"))
+    return sum(by_state.get(state, 0) for state in WAITING)
 
 
 def now_ms() -> int:
