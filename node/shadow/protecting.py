@@ -86,6 +86,9 @@ class Protecting:
             await self._retell(current)
             if due:
                 await self._protect(current)
+        await self._count()
+
+    async def _count(self) -> None:
         self.unprotected = max(0, await self._spool.unprotected() - len(self._notes))
 
     def _is_due(self) -> bool:
@@ -113,6 +116,7 @@ class Protecting:
     # ---- live messages -----------------------------------------------------------------------------------------------
 
     async def _protect(self, current: Current) -> None:
+        await self._count()  # a million take minutes: meanwhile it must not look as if there were none
         if not await self._spool.unprotected():
             return
         for number in self._numbers.others():
@@ -134,14 +138,16 @@ class Protecting:
             self._due |= any(each.moving for each in found)
             # No wait between this look and the call: what is void may be given back, what is in force may end.
             if ids and self._numbers.movable(number) and self._sending.counts(current.number):
-                await self._copy(current, frozenset(await self._spool.reattach(ids, current.number)))
+                await self._copy(current, frozenset(await self._spool.reattach(ids, current.number)), after)
             if len(found) < CHUNK:
                 return
             after = found[-1].message.id
 
-    async def _copy(self, current: Current, new: frozenset[str] = frozenset()) -> None:
-        """Send what is attached to the pairing in force and not known to be there; of *new* ones the history too."""
-        after = ""
+    async def _copy(self, current: Current, new: frozenset[str] = frozenset(), after: str = "") -> None:
+        """Send what is attached to the pairing in force and not known to be there; of *new* ones the history too.
+
+        Of ids beyond *after*: what has just been sent and is not noted yet is not read again with each part.
+        """
         try:
             while self._goes_on(current):
                 self._touched = set()
@@ -162,7 +168,7 @@ class Protecting:
 
     async def _send(self, current: Current, part: Sequence[Standing], new: frozenset[str]) -> None:
         sent: dict[str, asyncio.Future[Kept]] = {}
-        items = [await self._whole(each) for each in part]
+        items = await asyncio.gather(*map(self._whole, part))
         for each, item in zip(part, items, strict=True):
             # A change that was told before its copy would be undone by it.
             if item is None or not self._goes_on(current) or each.message.id in (self._touched or ()):

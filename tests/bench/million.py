@@ -90,6 +90,7 @@ def in_cluster(home: Path, count: int) -> tuple[Seen, float]:
     asyncio.run(filled(home / OWNER / "spool", count, SIZE))
     with FirstSink() as sink, Trio(home, relay_config(sink.port, None, processes=1), rests=True) as trio:
         node, began_s = trio.nodes[OWNER], time.monotonic()
+        wait_for(lambda: not trio.protected(OWNER), 60, "copying begins")
         wait_for(lambda: trio.protected(OWNER), 3_000, "everything is kept twice", 0.5)
         copied_per_s, seen = count / (time.monotonic() - began_s), Seen(node, sink)
         node.kill()

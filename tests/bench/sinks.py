@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from concurrent import futures
+from contextlib import suppress
 from typing import Self
 
 import grpc
@@ -120,7 +121,7 @@ class FirstSink:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as lines:
+        with suppress(OSError), connection, connection.makefile("rb") as lines:  # its client may be killed
             connection.sendall(b"220 sink\r\n")
             for line in lines:
                 verb = line[:4].upper()
