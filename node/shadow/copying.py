@@ -15,6 +15,7 @@ from coordinator.peers.contract import Peers
 from node.policy.envelope import NewMessage
 from node.shadow.accepting import Accepting, Heard
 from node.shadow.entries import Intent
+from node.shadow.idle import Idle
 from node.shadow.measures import Measures
 from node.shadow.notes import Notes
 from node.shadow.numbers import Numbers, Pairs
@@ -61,6 +62,7 @@ class Copying:
             spool, peers, pairs, self._numbers, self, cluster=cluster, now_ms=now_ms, pace=pace, measures=measures
         )
         self._notes = Notes(spool, self._sending.counts)
+        self._idle = Idle(spool, pairs, self._numbers)
         self._protecting = Protecting(spool, self._sending, self._numbers, self._notes, self.taking, pace)
         heard = Heard(stored=on_stored, unprotected=on_unprotected, alone=self._protecting.wanted)
         self._accepting = Accepting(spool, self._sending, self._notes, heard, measures, now_ms=now_ms)
@@ -182,7 +184,7 @@ class Copying:
     async def run(self) -> None:
         """Send, note and protect until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for part in (self._sending, self._notes, self._protecting):
+            for part in (self._sending, self._notes, self._protecting, self._idle):
                 group.create_task(part.run())
 
     async def close(self) -> None:

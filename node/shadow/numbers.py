@@ -75,6 +75,20 @@ class Numbers:
         """Every number whose mail may be copied elsewhere, what is here alone first."""
         return [number for number in (0, *self._known) if self.movable(number)]
 
+    def idle(self) -> list[int]:
+        """Every number of my spool's under a pairing that is held beside the one in force now."""
+        to = self._pairs.target
+        return [] if to is None else [number for number in self._known if self._is_idle(number, to)]
+
+    def _is_idle(self, number: int, to: View) -> bool:
+        row, view = self._found(number)
+        held = view is not None and view.state is State.HELD and view.key.spool == self._pairs.me.spool
+        return held and belongs(row, view) and not same(view, to)
+
+    def view(self, number: int) -> View | None:
+        """Give the pairing of a number as it is now."""
+        return self._found(number)[1]
+
     def free_ones(self) -> list[int]:
         """Every number, beyond 0, of which nobody need know."""
         return [number for number in self._known if self.free(number)]

@@ -42,6 +42,26 @@ def test_mail_from_before_a_shadow_was_there_is_copied_with_its_progress():
     played(play)
 
 
+def test_much_mail_is_read_once_and_counts_as_unprotected_while_it_is_copied():
+    """A million take minutes: what was just sent, and is not noted yet, is not read again with every part."""
+
+    async def play(scene, loop):
+        await lone(scene, 0, *(f"m{number:04}" for number in range(1_000)))
+        shown, standing = [], scene.spool.standing
+
+        async def seen(*args, **more):
+            shown.append(scene.copying.unprotected)
+            return await standing(*args, **more)
+
+        scene.spool.standing = seen
+        await scene.paired()
+        await until(lambda: all(row.confirmed for row in scene.spool.rows.values()), 10)
+        assert shown[0] == 1_000
+        assert len(shown) <= 50
+
+    played(play)
+
+
 def test_mail_that_wants_one_copy_stays_alone():
     async def play(scene, loop):
         for _ in range(130):
@@ -261,6 +281,42 @@ def test_a_shadow_that_was_gone_between_two_looks_gets_copies_again():
         await until(lambda: scene.copying.why == NOBODY, 10)
         scene.pairs.target, scene.peer.dead = view, False  # nobody tells: it is what it was when last told
         await until(lambda: scene.copying.shadow, 3)
+
+    played(play)
+
+
+def test_mail_that_a_shadow_not_in_use_has_not_said_it_has_is_copied_elsewhere():
+    async def play(scene, loop):
+        first = await scene.paired()
+        kept, answer = scene.take("kept")
+        await answer
+        await until(lambda: scene.spool.rows[kept].confirmed, 5)
+        scene.peer.dead = True
+        await scene.take("alone")[1]
+        # It is there again before its pairing became void, but copies go elsewhere by now.
+        scene.peer.dead = False
+        await scene.paired(shadow="relay-c", epoch=9)
+        await asyncio.sleep(8)
+        assert not scene.pairs.lost, "comparing may still tell that it is there"
+        await until(lambda: scene.pairs.lost, 8)
+        assert set(scene.pairs.lost) == {(first.key, first.epoch)}
+        scene.put(State.VOID)
+        await until(lambda: all(row.confirmed and row.pairing == 2 for row in scene.spool.rows.values()), 30)
+
+    played(play)
+
+
+def test_a_pairing_not_in_use_is_left_alone_while_its_shadow_has_everything():
+    async def play(scene, loop):
+        await scene.paired()
+        name, answer = scene.take()
+        await answer
+        await until(lambda: scene.spool.rows[name].confirmed, 5)
+        await scene.take(copies=Copies.ONE)[1]
+        await scene.paired(shadow="relay-c", epoch=9)
+        await asyncio.sleep(40)
+        assert not scene.pairs.lost
+        assert scene.spool.rows[name].pairing == 1
 
     played(play)
 
