@@ -82,8 +82,9 @@ class Numbers:
 
     def _is_idle(self, number: int, to: View) -> bool:
         row, view = self._found(number)
-        held = view is not None and view.state is State.HELD and view.key.spool == self._pairs.me.spool
-        return held and belongs(row, view) and not same(view, to)
+        if view is None or view.state is not State.HELD or view.key.spool != self._pairs.me.spool:
+            return False
+        return belongs(row, view) and not same(view, to)
 
     def view(self, number: int) -> View | None:
         """Give the pairing of a number as it is now."""
