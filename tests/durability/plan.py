@@ -22,6 +22,20 @@ class Fault(StrEnum):
     STOP = "stop"
 
 
+MEANING: Final = {
+    Fault.DESTROY: "kill -9 of all on a machine, an empty disk; started after 1–10 s",
+    Fault.POWER: "what was not synced is gone; started after 0.2–10 s",
+    Fault.OLD_DISK: "a copy of 13–16 s before is put back; wiped once its mail is another's",
+    Fault.KILL: "kill -9, started after 0–15 s",
+    Fault.FREEZE: "SIGSTOP for 2–25 s",
+    Fault.CUT_ETCD: "that line is dead for 3–25 s",
+    Fault.CUT_PEERS: "both lines, as long",
+    Fault.CUT_UPSTREAM: "as long",
+    Fault.FULL: "no block left for 1–8 s",
+    Fault.STOP: "SIGTERM, started 0–3 s after its end",
+}
+
+
 class Act(StrEnum):
     """One step of a fault."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.durability import judge
 from tests.durability.judge import Done, Lost, Repetition
-from tests.durability.plan import Fault
+from tests.durability.plan import MEANING, Fault
 from tests.durability.rounds import Outcome
 
 
@@ -81,17 +81,24 @@ def text(summary: Summary) -> str:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Give the figures of single faults, median (worst), as the document has them."""
-    lines = ["| Fault | Rounds | Mail taken over | First of it sent | Full protection |", "|---|---|---|---|---|"]
+    lines = [
+        "| Fault | Is | Rounds | Mail taken over | First of it sent | Full protection |",
+        "|---|---|---|---|---|---|",
+    ]
     for fault in Fault:
         alone = [one for one in outcomes if one.title.rpartition(" ")[0] == fault and " and " not in one.title]
         if alone:
             taken = (took_s for one in alone for took_s in one.taken_over_s.values())
             sent = (took_s for one in alone for took_s in one.resumed_s.values())
             whole = _spread(one.whole_s for one in alone)
-            lines.append(f"| {fault} | {len(alone)} | {_spread(taken)} | {_spread(sent)} | {whole} |")
+            lines.append(
+                f"| {fault} | {MEANING[fault]} | {len(alone)} | {_spread(taken)} | {_spread(sent)} | {whole} |"
+            )
     two = [one for one in outcomes if " and " in one.title]
     if two:
-        lines.append(f"| two at once | {len(two)} | | | {_spread(one.whole_s for one in two)} |")
+        lines.append(
+            f"| two of them | on two nodes, within two seconds | {len(two)} | | | {_spread(one.whole_s for one in two)} |"
+        )
     return "\n".join(lines)
 
 
