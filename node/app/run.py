@@ -60,6 +60,7 @@ async def _serve(path: Path, node_name: str | None, loaded: Loaded) -> int:
             f"{name} on port {port}" for name, port in (node.intake.ports if node.intake else {}).items()
         )
         _log.info("ready: %s", places, extra={"node": loaded.node})
+        settle_collector()
         notify("READY=1")
 
     def stop() -> None:
