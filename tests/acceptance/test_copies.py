@@ -201,3 +201,37 @@ def readiness(node) -> list[str]:
         return node.status()["readiness"]["reasons"]
     except (AssertionError, OSError):
         return []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_all_nodes_are_restarted_in_turn_at_two_hundred_messages_a_second(tmp_path):
+    """The load goes to all three; whoever is cut off by a stop tries another node, as clients of an address would."""
+    ledger = tmp_path / "ledger"
+    with three_nodes(tmp_path, timing={"latency": "40ms", "latency_longest": "400ms"}) as (cluster, cloud):
+        for name in NAMES:
+            until(lambda name=name: protected(cluster, name), 30)
+            cluster.nodes[name].config["listeners"]["smtp"]["port"] = cluster.nodes[name].port()
+        servers = [
+            word for name in NAMES[1:] for word in ("--server", f"{cluster.address(name)}:{_port(cluster, name)}")
+        ]
+        sending = send(cluster, ledger, NAMES[0], 18_000, "--rate", "200", *servers)
+        for name in NAMES:
+            before = accepted(ledger)
+            until(lambda before=before: accepted(ledger) >= before + 2_000, 60)
+            assert cluster.nodes[name].stop() == 0
+            cluster.nodes[name].start()
+            until(lambda name=name: protected(cluster, name), 30)
+        sent(sending, 240)
+        until(lambda: cloud.stats()["messages"]["accepted"] >= 18_000, 120)
+        until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 60)
+        _, result = reconciled(cloud, ledger)
+    results = [json.loads(line)["result"] for line in ledger.read_text().splitlines()]
+    print(f"\n{ {word: results.count(word) for word in set(results)} }, duplicated {len(result['duplicated'])}")
+    assert results.count("accepted") == 18_000
+    assert result["lost"] == []
+    assert result["duplicated"] == []
+
+
+def _port(cluster: RelayCluster, name: str) -> int:
+    return cluster.nodes[name].config["listeners"]["smtp"]["port"]
