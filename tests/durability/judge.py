@@ -1,8 +1,9 @@
 """What the receipts say of promises and repetitions. Pure.
 
-A repetition is *explained* when a journey calls an attempt unknown, or when the first delivery's node was lost so soon
-afterwards that the other end could not hear of it (``SOON_MS`` to gather and tell, and the answer's own time), or while
-the other end could not be told at all, which takes a second fault.
+A repetition is *explained* when the first delivery's node was lost so soon afterwards that the other end could not
+hear of it (``SOON_MS`` to gather and tell, and the answer's own time), or while the other end could not be told at all,
+which takes a second fault; or when a journey calls an attempt unknown and something broke it off: such a loss, a dead
+line to the upstream, the end of the session, a full disk. Called unknown for no such reason, it explains nothing.
 """
 
 from collections import Counter
@@ -97,7 +98,7 @@ def repetition(recipient: str, first: Receipt, again: Receipt, *, unknown: bool,
     """Say why a message was delivered once more; ``unknown``: a journey calls an attempt unknown."""
     before_ms = before_loss_ms(first, again, done)
     within = before_ms is not None and before_ms <= LONGEST_S * 1000 + SOON_MS
-    if unknown:
+    if unknown and (within or broken_off(first, done)):
         why = Why.UNKNOWN
     elif within:
         why = Why.UNDISCARDED
@@ -116,6 +117,23 @@ def before_loss_ms(first: Receipt, again: Receipt, done: Sequence[Done]) -> int 
         each.began_ms - first.at_ms for each in own if first.at_ms <= each.ended_ms and each.began_ms < again.at_ms
     ]
     return max(0, min(losses)) if losses else None
+
+
+BREAKS: Final = {
+    (Act.CUT, "upstream"): (-1_000, 30_000),
+    (Act.MEND, "upstream"): (-1_000, 1_000),
+    (Act.CUT, "etcd"): (0, 6_000),
+    (Act.FILL, ""): (-1_000, 10_000),
+}
+"""Acts on a node that break attempts off without its loss: from when to when after them, in milliseconds."""
+
+
+def broken_off(first: Receipt, done: Sequence[Done]) -> bool:
+    """Whether something kept the node from hearing, or noting, what became of a delivery."""
+    own = [each for each in done if each.node == first.sent_by and (each.act, each.what) in BREAKS]
+    return any(
+        least <= first.at_ms - each.began_ms <= most for each in own for least, most in [BREAKS[each.act, each.what]]
+    )
 
 
 def untold(first: Receipt, again: Receipt, done: Sequence[Done]) -> bool:

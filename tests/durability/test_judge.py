@@ -42,8 +42,17 @@ def test_a_repetition_nothing_accounts_for_is_unexplained():
     assert why(receipt(T - 100), AGAIN, done(Act.KILL, at_ms=T + 7_000)) is Why.UNEXPLAINED
 
 
-def test_a_journey_that_calls_an_attempt_unknown_explains_it():
-    assert why(receipt(T - 100), AGAIN, unknown=True) is Why.UNKNOWN
+def test_an_attempt_broken_off_that_a_journey_calls_unknown_explains_it():
+    assert why(receipt(T - 100), AGAIN, done(Act.KILL), unknown=True) is Why.UNKNOWN
+    assert why(receipt(T + 3_000), AGAIN, done(Act.CUT, what="upstream"), unknown=True) is Why.UNKNOWN
+    assert why(receipt(T + 4_000), AGAIN, done(Act.CUT, what="etcd"), unknown=True) is Why.UNKNOWN
+
+
+def test_an_attempt_called_unknown_for_no_reason_explains_nothing():
+    assert why(receipt(T - 100), AGAIN, unknown=True) is Why.UNEXPLAINED
+    assert why(receipt(T - 4_000), AGAIN, done(Act.KILL), unknown=True) is Why.UNEXPLAINED
+    assert why(receipt(T - 4_000), AGAIN, done(Act.CUT, what="etcd"), unknown=True) is Why.UNEXPLAINED
+    assert why(receipt(T + 100), AGAIN, done(Act.CUT, node="relay-c", what="upstream"), unknown=True) is Why.UNEXPLAINED
 
 
 @pytest.mark.parametrize("act", sorted(judge.ENDS))
