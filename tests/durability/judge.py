@@ -1,8 +1,8 @@
 """What the receipts say of promises and repetitions. Pure.
 
 A repetition is *explained* when the first delivery's node was lost so soon afterwards that the other end could not
-hear of it (``SOON_MS`` to gather and tell, and the answer's own time), or while the other end could not be told at all,
-which takes a second fault; or when a journey calls an attempt unknown and something broke it off: such a loss, a dead
+hear of it (``SOON_MS`` to gather and tell, and the answer's own time; ``COMPARED_MS`` where the copy lies at a shadow
+that is not in use any more), or while the other end could not be told at all, which takes a second fault; or when a journey calls an attempt unknown and something broke it off: such a loss, a dead
 line to the upstream, the end of the session, a full disk. Called unknown for no such reason, it explains nothing.
 """
 
@@ -23,6 +23,10 @@ ENDS: Final = frozenset({Act.DESTROY, Act.POWER, Act.KILL, Act.FREEZE, Act.PUT_B
 LOSES: Final = frozenset({Act.DESTROY, Act.POWER, Act.WIPE})
 FORGETS: Final = frozenset({Act.DESTROY, Act.PUT_BACK})
 """Acts after which a node can deliver nothing of what it had."""
+COMPARED_MS: Final = 7_500
+"""A copy at a shadow that is not in use goes when the two compare, every 5 s and some."""
+BEFORE_MS: Final = 30_000
+"""No fault lasts longer."""
 STALE_MS: Final = 1_500
 """A node's word on its copies is so old at most."""
 
@@ -44,6 +48,7 @@ class Why(StrEnum):
 
     UNKNOWN = "unknown"
     UNDISCARDED = "undiscarded"
+    IDLE = "undiscarded, copy not at the shadow in use"
     AWAY = "undiscarded, other end away"
     UNEXPLAINED = "unexplained"
 
@@ -94,7 +99,9 @@ class Deliveries:
         return again
 
 
-def repetition(recipient: str, first: Receipt, again: Receipt, *, unknown: bool, done: Sequence[Done]) -> Repetition:
+def repetition(
+    recipient: str, first: Receipt, again: Receipt, *, unknown: bool, done: Sequence[Done], seen: Sequence[Seen] = ()
+) -> Repetition:
     """Say why a message was delivered once more; ``unknown``: a journey calls an attempt unknown."""
     before_ms = before_loss_ms(first, again, done)
     within = before_ms is not None and before_ms <= LONGEST_S * 1000 + SOON_MS
@@ -102,6 +109,8 @@ def repetition(recipient: str, first: Receipt, again: Receipt, *, unknown: bool,
         why = Why.UNKNOWN
     elif within:
         why = Why.UNDISCARDED
+    elif before_ms is not None and before_ms <= COMPARED_MS and idle(first, seen):
+        why = Why.IDLE
     else:
         why = Why.AWAY if untold(first, again, done) else Why.UNEXPLAINED
     return Repetition(
@@ -117,6 +126,14 @@ def before_loss_ms(first: Receipt, again: Receipt, done: Sequence[Done]) -> int 
         each.began_ms - first.at_ms for each in own if first.at_ms <= each.ended_ms and each.began_ms < again.at_ms
     ]
     return max(0, min(losses)) if losses else None
+
+
+def idle(first: Receipt, seen: Sequence[Seen]) -> bool:
+    """Whether a message came in under another shadow than its node had when it was delivered."""
+    own = [one for one in seen if one.node == first.accepted_by == first.sent_by]
+    then = [one.shadow for one in own if one.at_ms <= first.accepted_ms]
+    now = [one.shadow for one in own if one.at_ms <= first.at_ms]
+    return bool(then and now and then[-1] != now[-1])
 
 
 BREAKS: Final = {
@@ -137,25 +154,23 @@ def broken_off(first: Receipt, done: Sequence[Done]) -> bool:
 
 
 def untold(first: Receipt, again: Receipt, done: Sequence[Done]) -> bool:
-    """Whether another fault kept the other end from hearing of a delivery before its node was lost."""
-    if before_loss_ms(first, again, done) is None and not _cut(first.sent_by, "etcd", first, again, done):
-        return False
-    away = [
-        each
-        for each in done
-        if (each.act in ENDS and each.node != first.sent_by) or (each.act is Act.CUT and each.what == "peers")
-    ]
-    return any(_near(each, first, again) for each in away)
+    """Whether another fault of the round kept the other end from hearing of a delivery before its node was lost."""
+    between = [each for each in done if first.at_ms - BEFORE_MS <= each.began_ms <= again.at_ms]
+    losses = {each.round for each in between if each.node == first.sent_by and _loses(each) and _after(each, first)}
+    away = {each.round for each in between if _keeps_away(each, first.sent_by)}
+    return bool(losses & away)
 
 
-def _cut(node: str, what: str, first: Receipt, again: Receipt, done: Sequence[Done]) -> bool:
-    return any(
-        each.act is Act.CUT and each.node == node and each.what == what and _near(each, first, again) for each in done
-    )
+def _loses(act: Done) -> bool:
+    return act.act in ENDS or (act.act is Act.CUT and act.what == "etcd")
 
 
-def _near(each: Done, first: Receipt, again: Receipt) -> bool:
-    return first.at_ms - 30_000 <= each.began_ms <= again.at_ms
+def _after(act: Done, first: Receipt) -> bool:
+    return act.act not in ENDS or act.ended_ms >= first.at_ms
+
+
+def _keeps_away(act: Done, node: str) -> bool:
+    return (act.act in ENDS and act.node != node) or (act.act is Act.CUT and act.what == "peers")
 
 
 def lost(

@@ -215,7 +215,9 @@ class Runner:
         self._judged = len(self.watch.receipts)
         for recipient, first, again in self.deliveries.add(fresh):
             unknown = self._unknown(first.queue_id)
-            self.repeated.append(judge.repetition(recipient, first, again, unknown=unknown, done=self.done))
+            self.repeated.append(
+                judge.repetition(recipient, first, again, unknown=unknown, done=self.done, seen=self.watch.seen)
+            )
 
     def _unknown(self, queue_id: str) -> bool:
         """Whether any node's journey calls an attempt of a message unknown."""

@@ -66,6 +66,20 @@ def test_a_delivery_whose_other_end_was_away_is_told_apart():
     assert why(receipt(T - 5_000), AGAIN, lost, away) is Why.AWAY
     assert why(receipt(T - 5_000), AGAIN, lost, replace(away, act=Act.CUT, what="peers")) is Why.AWAY
     assert why(receipt(T - 5_000), AGAIN, away) is Why.UNEXPLAINED
+    assert why(receipt(T - 5_000), AGAIN, lost, replace(away, round=1)) is Why.UNEXPLAINED
+
+
+def test_a_copy_at_a_shadow_no_longer_in_use_goes_when_the_two_compare():
+    first, lost = receipt(T - 4_000, accepted_ms=T - 60_000), [done(Act.DESTROY)]
+    moved = [seen(T - 61_000, shadow="relay-b"), seen(T - 5_000, shadow="relay-c")]
+    stayed = [seen(T - 61_000), seen(T - 5_000)]
+
+    def judged(before: Receipt, said: list[Seen]) -> Why:
+        return judge.repetition(TO, before, AGAIN, unknown=False, done=lost, seen=said).why
+
+    assert judged(first, moved) is Why.IDLE
+    assert judged(first, stayed) is judged(first, []) is Why.UNEXPLAINED
+    assert judged(replace(first, at_ms=T - 8_000), moved) is Why.UNEXPLAINED
 
 
 def test_what_was_promised_and_not_delivered_is_lost():
