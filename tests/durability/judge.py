@@ -2,8 +2,9 @@
 
 A repetition is *explained* when the first delivery's node was lost so soon afterwards that the other end could not
 hear of it (``SOON_MS`` to gather and tell, and the answer's own time; ``COMPARED_MS`` where the copy lies at a shadow
-that is not in use any more), or while the other end could not be told at all, which takes a second fault; or when a journey calls an attempt unknown and something broke it off: such a loss, a dead
-line to the upstream, the end of the session, a full disk. Called unknown for no such reason, it explains nothing.
+that is not in use any more), or while the other end could not be told at all, which takes a second fault; or when a
+journey calls an attempt unknown and something broke it off: such a loss, a dead line to the upstream, the end of the
+session, a full disk. Called unknown for no such reason, it explains nothing.
 """
 
 from collections import Counter
@@ -129,11 +130,10 @@ def before_loss_ms(first: Receipt, again: Receipt, done: Sequence[Done]) -> int 
 
 
 def idle(first: Receipt, seen: Sequence[Seen]) -> bool:
-    """Whether a message came in under another shadow than its node had when it was delivered."""
-    own = [one for one in seen if one.node == first.accepted_by == first.sent_by]
-    then = [one.shadow for one in own if one.at_ms <= first.accepted_ms]
-    now = [one.shadow for one in own if one.at_ms <= first.at_ms]
-    return bool(then and now and then[-1] != now[-1])
+    """Whether its node copied to more than one shadow while a message waited: its copy may not be at the last one."""
+    own = [one for one in seen if one.node == first.sent_by and one.shadow and one.at_ms <= first.at_ms]
+    before = [one.shadow for one in own if one.at_ms <= first.accepted_ms][-1:]
+    return len({*before, *(one.shadow for one in own if one.at_ms > first.accepted_ms)}) > 1
 
 
 BREAKS: Final = {
