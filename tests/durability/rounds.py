@@ -180,7 +180,8 @@ class Runner:
         """Let time pass, looking."""
         end = time.monotonic() + duration_s
         while True:
-            self.watch.look()
+            if self.watch.look():
+                self._judge()
             self._fallen()
             if (left_s := end - time.monotonic()) <= 0:
                 return

@@ -81,13 +81,15 @@ class Watch:
     _number: int = 0
     _looked_s: float = 0.0
 
-    def look(self) -> None:
-        """Look, unless that was done a moment ago."""
-        if time.monotonic() - self._looked_s >= LOOK_S:
-            self._looked_s = time.monotonic()
-            self.take()
-            for machine in self.world.machines.values():
-                self.state(machine)
+    def look(self) -> bool:
+        """Look, unless that was done a moment ago; whether it was not."""
+        if time.monotonic() - self._looked_s < LOOK_S:
+            return False
+        self._looked_s = time.monotonic()
+        self.take()
+        for machine in self.world.machines.values():
+            self.state(machine)
+        return True
 
     def take(self) -> list[Receipt]:
         """Fetch the receipts that came since."""
