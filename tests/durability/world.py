@@ -89,6 +89,7 @@ class World:
         with ExitStack() as stack:
             self.runtime = Path(tempfile.mkdtemp(prefix="du-"))
             stack.callback(shutil.rmtree, self.runtime, ignore_errors=True)
+            stack.callback(shutil.rmtree, self.images, ignore_errors=True)
             self.star = stack.enter_context(Star(ADDRESSES))
             self._etcd(stack)
             accounts = [f"relay{number}" for number in range(self.load.accounts)]
