@@ -16,35 +16,6 @@ from node.shadow.measures import Measures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What of the cluster and the node the parts need."""
-
-    node: str
-    cluster: Cluster
-    joined: Joined
-    peers: Peers
-    wishes: Wishes
-    nodes: Callable[[], Iterable[str]]
-    """The list in force."""
-    freely: Callable[[], bool]
-    """Whether everybody's word stands in for a session."""
-    arrived: Callable[[], None]
-    """There is mail to deliver that came in by no door."""
-    changed: Callable[[], None]
-    """Whether mail may be taken in may have changed."""
-    unprotected: Callable[[NewMessage], None]
-    """A 250 rests on this machine alone."""
-    copies_max_bytes: int
-    """What copies of other nodes' mail may take; 0: no bound but the disk's."""
-    disk_full: Callable[[], bool]
-    """The disk has no room for what is not this node's own."""
-    measures: Measures
-    """What telemetry hears."""
-    on_open: Callable[[], None]
-    on_shut: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
     """What the node hands in."""
 
@@ -74,3 +45,19 @@ class Hooks:
     """What time it is at the upstream."""
     readiness: Callable[[], Readiness]
     loaded: Callable[[], Loaded]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What second copies need of the cluster, and the node's hooks."""
+
+    node: str
+    cluster: Cluster
+    joined: Joined
+    peers: Peers
+    wishes: Wishes
+    nodes: Callable[[], Iterable[str]]
+    """The list in force."""
+    freely: Callable[[], bool]
+    """Whether everybody's word stands in for a session."""
+    hooks: Hooks

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from node.app.gauges import CopiesGauges, refresh
-from node.app.protection import QUARANTINED
 from node.delivery.clock import steady_ms, wall_ms
 from node.tls.expiry import expiries
 
@@ -67,8 +66,8 @@ class Chores:
         uses = node.budgets.use(steady_ms())
         refresh(node.telemetry, uses, node.tokens.states(), wall_ms(), unprotected=alone)
         if node.protection is not None:
-            keeper, quarantined = node.protection.keeper, node.protection.obstacle.startswith(QUARANTINED)
-            self._copies.ownership(keeper.views(), keeper.made, quarantined=quarantined)
+            keeper, quarantined = node.protection.keeper, node.protection.quarantined
+            self._copies.ownership(keeper.views(), keeper.made, quarantined=bool(quarantined))
             self._copies.kept(await node.protection.copies.held())
 
 

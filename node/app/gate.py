@@ -70,13 +70,13 @@ class Gate:
             self._asking = asyncio.get_running_loop().create_task(self._ask())
         if wanted != self.open:
             self.open = wanted
-            _log.info("delivery %s", "goes on" if wanted else "rests: " + self._why(mine=mine, giving=giving))
+            _log.info("delivery %s", "goes on" if wanted else f"rests: {self._why(mine=mine)}")
             (self._on_open if wanted else self._on_shut)()
 
-    def _why(self, *, mine: bool, giving: bool) -> str:
+    def _why(self, *, mine: bool) -> str:
         if not self._session:
             return "no session, and not everybody's word"
-        return "mail here may be another node's" if not mine else "mail is given away" if giving else ""
+        return "mail is given away" if mine else "mail here may be another node's"
 
     async def _ask(self) -> None:
         try:

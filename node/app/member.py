@@ -135,7 +135,6 @@ class Member:
 
     def protect(self, spool: SqliteSpool) -> Protection:
         """Build what keeps second copies, on an open spool; before ``start``."""
-        hooks = self._hooks
         around = Around(
             node=self.node,
             cluster=self._cluster,
@@ -144,17 +143,10 @@ class Member:
             wishes=self.wishes,
             nodes=self.nodes,
             freely=self.together.silence.active,
-            arrived=hooks.arrived,
-            changed=hooks.owned,
-            unprotected=hooks.unprotected,
-            copies_max_bytes=hooks.loaded().settings.limits.copies,
-            disk_full=hooks.disk_full,
-            measures=hooks.measures,
-            on_open=hooks.unfence,
-            on_shut=hooks.fence,
+            hooks=self._hooks,
         )
         self._protection = Protection(around, spool)
-        self.side.keeps(spool, self._protection, hooks.arrived)
+        self.side.keeps(spool, self._protection, self._hooks.arrived)
         return self._protection
 
     async def start(self, book: HealthBook, tenants: Callable[[], Collection[str]]) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from coordinator.errors import CoordinatorError
 from coordinator.keeping.keeper import Keeper, Word
 from coordinator.keeping.words import Ask
+from coordinator.keys import decode, encode
 from coordinator.ownership.records import PairKey
 from coordinator.peers.contract import Handler, PeerError, Peers
 
@@ -44,12 +45,12 @@ def asks(peers: Peers) -> Ask:
     """Make what asks a node; no answer, or one that cannot be read, is None."""
 
     async def ask(node: str, key: PairKey, epoch: int) -> Word | None:
-        question = msgspec.json.encode(Question(spool=key.spool, shadow=key.shadow, epoch=epoch))
+        question = encode(Question(spool=key.spool, shadow=key.shadow, epoch=epoch))
         try:
-            answer = await peers.ask(node, ROUTE, question, timeout_s=ANSWER_S)
-            return Word(owned=msgspec.json.decode(answer, type=Reply).owned)
-        except (PeerError, msgspec.DecodeError, UnicodeDecodeError):
+            reply = decode(await peers.ask(node, ROUTE, question, timeout_s=ANSWER_S), Reply)
+        except PeerError:
             return None
+        return Word(owned=reply.owned) if reply is not None else None
 
     return ask
 
@@ -58,11 +59,10 @@ def answers(keeper: Keeper) -> Handler:
     """Make what answers; a question that cannot be read is answered so that nobody goes on because of it."""
 
     async def answer(node: str, body: bytes) -> bytes:  # noqa: ARG001 - all may ask
-        try:
-            asked = msgspec.json.decode(body, type=Question)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.encode(Reply(owned=True))
+        asked = decode(body, Question)
+        if asked is None:
+            return encode(Reply(owned=True))
         word = keeper.word(PairKey(spool=asked.spool, shadow=asked.shadow), asked.epoch)
-        return msgspec.json.encode(Reply(owned=word.owned))
+        return encode(Reply(owned=word.owned))
 
     return answer

@@ -41,7 +41,6 @@ COPIES: Final = "copies"
 """Directory inside the spool's."""
 LOOK_S: Final = 0.02
 _log = logging.getLogger(__name__)
-QUARANTINED: Final = "quarantined"
 BODY_MAX: Final[Mapping[str, int]] = {**receiver.BODY_MAX, **questions.BODY_MAX}
 """For the peer server."""
 
@@ -51,12 +50,12 @@ class Protection:
 
     def __init__(self, around: Around, spool: SqliteSpool) -> None:
         """Build everything on an open spool; ``open`` opens the copy store."""
-        self._around, self._spool, self._measures = around, spool, around.measures
+        self._around, self._spool, self._measures = around, spool, around.hooks.measures
         self._refused: Future[None] = asyncio.get_running_loop().create_future()
         self._soon: set[asyncio.Task[None]] = set()
-        joined, cluster = around.joined, around.cluster
+        joined, cluster, hooks = around.joined, around.cluster, around.hooks
         me = Me(node=around.node, spool=spool.spool_id)
-        self.copies = SqliteCopies(spool.directory / COPIES, max_bytes=around.copies_max_bytes)
+        self.copies = SqliteCopies(spool.directory / COPIES, max_bytes=hooks.loaded().settings.limits.copies)
         self.keeper = keeper = Keeper(
             me,
             self,
@@ -73,8 +72,8 @@ class Protection:
             keeper,
             cluster=cluster.name,
             now_ms=wall_ms,
-            measures=around.measures,
-            on_unprotected=around.unprotected,
+            measures=hooks.measures,
+            on_unprotected=hooks.unprotected,
             on_shunned=keeper.wake,
         )
         self.spares = Spares(
@@ -83,9 +82,9 @@ class Protection:
             around.peers,
             keeper,
             now_ms=wall_ms,
-            arrived=around.arrived,
+            arrived=hooks.arrived,
             taking=self.taking,
-            measures=around.measures,
+            measures=hooks.measures,
         )
         here = receiver.Here(
             cluster=cluster.name,
@@ -93,8 +92,8 @@ class Protection:
             view=keeper.view,
             owned=self.spares.owned,
             begun=self.spares.begun,
-            refused=around.measures.turned_away,
-            full=around.disk_full,
+            refused=hooks.measures.turned_away,
+            full=hooks.disk_full,
             judged=lambda: keeper.judged,
         )
         self._receiver = Receiver(self.copies, here)
@@ -102,8 +101,8 @@ class Protection:
             keeper,
             freely=around.freely,
             agreed=lambda: keeper.agreed(owning.asks(around.peers)),
-            on_open=around.on_open,
-            on_shut=around.on_shut,
+            on_open=hooks.unfence,
+            on_shut=hooks.fence,
         )
         spool.on_changed = self.copying.changed
         joined.session.publish(spool=me.spool)
@@ -135,7 +134,7 @@ class Protection:
     def _changed(self) -> None:
         self.copying.look()
         self.gate.look()
-        self._around.changed()
+        self._around.hooks.owned()
 
     def _stay_out(self, text: str) -> None:
         work = asyncio.get_running_loop().create_task(self._stayed_out(text))
@@ -144,11 +143,11 @@ class Protection:
 
     async def _stayed_out(self, text: str) -> None:
         with suppress(StoreError):  # then the lease ends by itself
-            await self._around.joined.session.stay_out(f"{QUARANTINED}: {text}")
+            await self._around.joined.session.stay_out(_quarantined(text))
 
     def release(self) -> None:
         """Use a quarantined spool after all: an operator's word. Raises NotQuarantined."""
-        if not self.obstacle.startswith(QUARANTINED):
+        if not self.quarantined:
             raise owning.NotQuarantined("this node's spool is not quarantined")
         self.keeper.release_quarantine()
         self._around.joined.session.come_back()
@@ -162,13 +161,14 @@ class Protection:
     @property
     def obstacle(self) -> str:
         """Say why no mail is taken in: the spool was not judged yet, or is an older copy; empty: it may be."""
-        keeper = self.keeper
-        if keeper.judged:
-            return ""
-        verdict = keeper.verdict
-        if verdict is not None and verdict.verdict is Verdict.BEHIND:
-            return f"{QUARANTINED}: {verdict.text}"
-        return "joining"
+        return "" if self.keeper.judged else self.quarantined or "joining"
+
+    @property
+    def quarantined(self) -> str:
+        """Say that and why this spool is an older copy that is not used; empty when it is none."""
+        verdict = self.keeper.verdict
+        behind = not self.keeper.judged and verdict is not None and verdict.verdict is Verdict.BEHIND
+        return _quarantined(verdict.text) if behind and verdict is not None else ""
 
     def shown(self) -> CopiesView:
         """Give what there is to see."""
@@ -180,7 +180,7 @@ class Protection:
             why=copying.why,
             unprotected=copying.unprotected,
             sending=self.gate.open,
-            quarantined=self.obstacle if self.obstacle.startswith(QUARANTINED) else "",
+            quarantined=self.quarantined,
             pairings=views,
         )
 
@@ -266,15 +266,16 @@ class Protection:
 
     async def give(self, within_s: float) -> bool:
         """Give everything away that another node has too, or can have at once; False when that took too long."""
+        until_s = asyncio.get_running_loop().time() + within_s
         try:
-            async with asyncio.timeout(within_s / 2):
+            async with asyncio.timeout_at(until_s - within_s / 2):
                 while await self._could_be_protected():  # noqa: ASYNC110 - changed from many sides
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             _log.info("not all mail is on a second machine yet")
         self.leave(True)
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout_at(until_s):
                 while self.keeper.live() and not self.keeper.given:  # noqa: ASYNC110 - changed from many sides
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
@@ -290,3 +291,7 @@ class Protection:
         await self.gate.close()
         await self.copying.close()
         await self.copies.close()
+
+
+def _quarantined(why: str) -> str:
+    return f"quarantined: {why}"
