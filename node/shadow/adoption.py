@@ -14,6 +14,7 @@ from typing import Final
 from coordinator.ownership.rows import Attached
 from node.shadow.contract import Copies, KeptCopy
 from node.shadow.measures import Measures
+from node.shadow.questions import Brought
 from node.spool.errors import MessageGone, WrongRequest
 from node.spool.paired import PairedSpool, Standing
 from node.spool.rows import Unreadable, message_of
@@ -116,17 +117,17 @@ class Adoption:
         return taken
 
 
-def standing_of(row: KeptCopy, number: int) -> Standing:
-    """Give a copy as the spool takes it over; raises Unreadable."""
+def standing_of(told: KeptCopy | Brought, number: int) -> Standing:
+    """Give what was told of a message as the spool takes it over; raises Unreadable."""
     return Standing(
-        message=message_of(row.facts),
-        facts=row.facts,
-        size_bytes=row.size_bytes,
+        message=message_of(told.facts),
+        facts=told.facts,
+        size_bytes=told.size_bytes,
         pairing=number,
         confirmed=False,
         moving=False,
-        progress=row.progress,
-        lines=row.lines,
+        progress=told.progress,
+        lines=told.lines,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from coordinator.ownership.answers import brought
 from coordinator.ownership.rows import Kind, Row
 from node.shadow import ownership as owners
+from node.shadow.adoption import standing_of
 from node.shadow.contract import Copies
 from node.shadow.errors import Damaged, Malformed
 from node.shadow.frames import FACTS_BYTES_MAX
@@ -21,7 +22,7 @@ from node.shadow.questions import Brought
 from node.spool.bodies import mapped
 from node.spool.errors import WrongRequest
 from node.spool.paired import PairedSpool, Standing
-from node.spool.rows import Unreadable, message_of
+from node.spool.rows import Unreadable
 
 MORE, TAKEN, REFUSED = "m", "t", "r"
 """Answers to a part: go on; the message is mine now; it is not, or is known."""
@@ -138,19 +139,10 @@ def _standing(part: Brought, number: int) -> Standing:
     """Give it as the spool takes it over; raises Unreadable, Malformed."""
     if len(part.facts) > FACTS_BYTES_MAX:
         raise Malformed("facts that are too large")
-    message = message_of(part.facts)
-    if message.id != part.message_id:
+    standing = standing_of(part, number)
+    if standing.message.id != part.message_id:
         raise Malformed("facts of another message")
-    return Standing(
-        message=message,
-        facts=part.facts,
-        size_bytes=part.size_bytes,
-        pairing=number,
-        confirmed=False,
-        moving=False,
-        progress=part.progress,
-        lines=part.lines,
-    )
+    return standing
 
 
 def _write(path: Path, start: int, data: bytes) -> None:

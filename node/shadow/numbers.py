@@ -6,6 +6,7 @@ from typing import Protocol
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached, Row, alone, belongs, may_attach
 from coordinator.ownership.views import Me, State, View
+from node.shadow.ownership import attached_of
 from node.spool.paired import Pair, PairedSpool
 
 
@@ -98,8 +99,8 @@ class Numbers:
         pair = self._known.get(number)
         if pair is None:
             return Row(attached=None if number == 0 else _NOWHERE), None
-        key = PairKey(spool=pair.spool, shadow=pair.shadow)
-        return Row(attached=Attached(key=key, epoch=pair.epoch)), self._pairs.view(key)
+        attached = attached_of(pair)
+        return Row(attached=attached), self._pairs.view(attached.key)
 
 
 _NOWHERE = Attached(key=PairKey(spool="", shadow=""), epoch=0)

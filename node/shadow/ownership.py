@@ -6,7 +6,7 @@ from typing import Protocol
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached, Row, kept_twice
 from coordinator.ownership.views import Me, View
-from node.spool.paired import Looked, PairedSpool
+from node.spool.paired import Looked, Pair, PairedSpool
 
 
 class Ownership(Protocol):
@@ -49,10 +49,12 @@ class Ownership(Protocol):
 
 async def numbers(spool: PairedSpool) -> dict[int, Attached]:
     """Every pairing the spool has given a number."""
-    return {
-        pair.number: Attached(key=PairKey(spool=pair.spool, shadow=pair.shadow), epoch=pair.epoch)
-        for pair in await spool.pairs()
-    }
+    return {pair.number: attached_of(pair) for pair in await spool.pairs()}
+
+
+def attached_of(pair: Pair) -> Attached:
+    """Give a pairing's epoch as ownership names it."""
+    return Attached(key=PairKey(spool=pair.spool, shadow=pair.shadow), epoch=pair.epoch)
 
 
 async def number_of(spool: PairedSpool, attached: Attached) -> int:
