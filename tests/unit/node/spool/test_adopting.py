@@ -5,8 +5,9 @@ import pytest
 
 from node.policy.envelope import FINAL_STATES, OnUnknown, RecipientState
 from node.policy.lifecycle import WAITING_STATES
+from node.policy.verdict import Scope
 from node.spool.adopting import entries_of, lines_of, take_over
-from node.spool.contract import Accepted
+from node.spool.contract import Accepted, JourneyLine
 from node.spool.errors import WrongRequest
 from node.spool.journal import arrival_of
 from node.spool.paired import Progress, Standing
@@ -115,11 +116,50 @@ def test_it_is_attached_and_unconfirmed_or_settled_and_to_be_told():
     assert found == [(2, CopyState.UNCONFIRMED), (2, CopyState.SETTLED)]
 
 
-@pytest.mark.parametrize(("attempts", "due_ms"), [(0, NOW), (1, NOW + 50_000)])
-def test_what_was_put_off_without_an_answer_is_tried_at_once(attempts, due_ms):
-    """An account parked there, a connection that failed there: nothing that holds here too."""
+LATER = NOW + 50_000
+
+
+def put_off(event, scope="", index=0, **detail):
+    return JourneyLine(at_ms=T0, event=event, indexes=(index,), detail=detail | ({"scope": scope} if scope else {}))
+
+
+def due_of(attempts, lines):
     told = Progress(
-        index=0, state=S.DEFERRED, attempts=attempts, next_attempt_ms=NOW + 50_000, reason="connection", reply="450"
+        index=0, state=S.DEFERRED, attempts=attempts, next_attempt_ms=LATER, reason="path_broken", reply="450"
     )
-    (entry,) = entries_of(standing(message(), (told,)), NONE, NOW)
-    assert (entry.state, entry.due_ms) == (S.DEFERRED, due_ms)
+    (entry,) = entries_of(standing(message(), (told,), lines), NONE, NOW)
+    assert (entry.state, entry.attempts) == (S.DEFERRED, attempts)
+    return entry.due_ms
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_what_the_upstream_said_of_the_mail_keeps_its_time_what_it_said_of_the_way_does_not(scope):
+    of_the_mail = scope in (Scope.RECIPIENT, Scope.MESSAGE, Scope.ACCOUNT_FROM)
+    assert due_of(3, (put_off("deferred", scope.value),)) == (LATER if of_the_mail else NOW)
+
+
+@pytest.mark.parametrize("reason", ["path_broken", "no_permit", "no_slot", "parked", "connection"])
+def test_what_was_put_off_there_is_tried_at_once_also_after_an_answer_of_the_upstream(reason):
+    """A path broken there, an account parked there, a connection that failed there: nothing that holds here too."""
+    lines = (put_off("deferred", "recipient"), put_off("claimed"), put_off("postponed", reason=reason))
+    assert due_of(3, lines) == NOW
+    assert due_of(0, lines[2:]) == NOW
+
+
+def test_the_last_step_that_put_it_off_counts():
+    assert due_of(3, (put_off("postponed"), put_off("claimed"), put_off("deferred", "message"))) == LATER
+
+
+def test_what_put_off_another_recipient_says_nothing():
+    assert due_of(3, (put_off("deferred", "recipient"), put_off("postponed", index=1))) == LATER
+
+
+@pytest.mark.parametrize(("attempts", "due_ms"), [(0, NOW), (1, LATER)])
+def test_where_no_step_is_known_what_was_tried_keeps_its_time(attempts, due_ms):
+    assert due_of(attempts, ()) == due_ms
+
+
+def test_what_is_due_already_keeps_its_place():
+    told = Progress(index=0, state=S.DEFERRED, attempts=1, next_attempt_ms=T0 + 3)
+    (entry,) = entries_of(standing(message(), (told,), (put_off("postponed"),)), NONE, NOW)
+    assert entry.due_ms == T0 + 3
