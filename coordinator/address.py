@@ -139,13 +139,19 @@ def may_take(address: Address, facts: Facts) -> bool:
     in_turn_ms = now_ms - facts.rank * RANK_MS
     if in_turn_ms - facts.started_ms < facts.timing.ttl_ms or (facts.paused and not address.clean):
         return False
-    wait_ms = 0 if address.clean or keeps(address, facts) else takeover_wait_ms(facts)
+    wait_ms = 0 if address.clean or keeps(address, facts) else takeover_wait_ms(address, facts)
     return delay_over(address.gone_ms, session.began_ms, wait_ms, in_turn_ms)
 
 
-def takeover_wait_ms(facts: Facts) -> int:
-    """After an unclean end: promises between others may still run."""
-    return facts.timing.takeover_wait_ms
+def takeover_wait_ms(address: Address, facts: Facts) -> int:
+    """How long to wait after an unclean end.
+
+    No round of promises is complete without those of the whole list, so who is on it knows whether one may still run:
+    its own bars it (``promising``), and one forgotten by a restart has lapsed before it may take anything. Only who is
+    not on the list has to wait for others'.
+    """
+    timing = facts.timing
+    return timing.settled_ms if facts.me in address.nodes else max(timing.settled_ms, timing.takeover_wait_ms)
 
 
 def keeps(address: Address, facts: Facts) -> bool:

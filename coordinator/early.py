@@ -21,7 +21,7 @@ The rules (they replace those of coordination-review §2, see Verdict):
    have answered: the words, our own answers, the learning of the leash and of the end of any session named in it.
    Nor is the key given back before; no probe is made (a frozen host's kernel would answer).
 7. Not under ``pause``; not by a process or session younger than T; no leash for ``REST_MS`` after an early takeover.
-   Where this is on, ``takeover_wait_ms`` is at least ``settled_ms``: a taker's own end must not cut the wait short.
+   Where this is on, ``Timing.settled_ms`` is set: a taker's own end must not cut the wait short.
 
 The runtime's part: one heartbeat per host for all its addresses (``answered_ms`` and ``heard_ms`` then count for the
 host, and one host's lifetimes are set together); an answer wakes the decision at once; LEASH and LOOSEN run beside the

@@ -30,7 +30,10 @@ class Timing:
     timeout_ms: int
     margin_ms: int
     takeover_wait_ms: int = 3_000
-    """After an unclean end, as promises between peers may still run; 0 when fallback is off."""
+    """After an unclean end, for who is not on the address's list, as promises between others may still run; 0 when
+    fallback is off."""
+    settled_ms: int = 0
+    """After an unclean end, for everybody, where addresses may be taken early: a taker's end must not cut its wait."""
     hold_ms: int = 60_000
     """No address goes home by itself before it has stayed this long."""
 
@@ -40,8 +43,8 @@ class Timing:
             raise UnsafeTiming(f"ttl {self.ttl_ms} ms: at least {TTL_MIN_MS} ms and whole seconds")
         if self.margin_ms < MARGIN_MIN_MS:
             raise UnsafeTiming(f"margin {self.margin_ms} ms: at least {MARGIN_MIN_MS} ms")
-        if self.renew_ms <= 0 or self.timeout_ms <= 0 or self.takeover_wait_ms < 0:
-            raise UnsafeTiming("renew and timeout must be positive, takeover wait not negative")
+        if self.renew_ms <= 0 or self.timeout_ms <= 0 or min(self.takeover_wait_ms, self.settled_ms) < 0:
+            raise UnsafeTiming("renew and timeout must be positive, waits not negative")
         needed = 2 * self.renew_ms + self.timeout_ms + self.margin_ms
         if needed > self.ttl_ms:
             raise UnsafeTiming(f"2 x renew + timeout + margin = {needed} ms must fit into the ttl of {self.ttl_ms} ms")

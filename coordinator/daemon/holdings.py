@@ -122,7 +122,7 @@ def durations(shape: Shape, name: str) -> Timing:
     timing = timing_of(shape.cluster, shape.addresses[name])
     late_ms = LATE_V6_MS if isinstance(shape.addresses[name].address, IPv6Address) else LATE_V4_MS
     wait_ms = settled_ms(late_ms) if shape.cluster.early_takeover else 0
-    return replace(timing, takeover_wait_ms=max(timing.takeover_wait_ms, wait_ms))
+    return replace(timing, settled_ms=wait_ms)
 
 
 def field_of(name: str, around: Surroundings) -> Field:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tests.failover.etcd import ELECTION_MS
 from tests.failover.rig import Rig
 
 FREEZE_S: Final = 60.0
 CUT_S: Final = 25.0
+ELECTION_S: Final = 3 * ELECTION_MS / 1_000
+"""etcd's members elect within two election timeouts, and the new leader lengthens every lease by one."""
 RESTART_S: Final = 0.2
 """What systemd waits before it starts a unit again (RestartSec)."""
 
@@ -31,6 +34,8 @@ class Case:
     """The goal counts from the end of the lease: ttl + goal."""
     early: bool = False
     """The goal holds where addresses may be taken early; else it is ttl + 1 s."""
+    election_s: float = 0.0
+    """What etcd's own election adds to a lease that has to end (coordination-review §1, peers §4.10)."""
 
 
 def _nothing(rig: Rig) -> None:
@@ -110,7 +115,7 @@ CASES: Final = (
     Case(name="host-gone", title="host gone with all it ran", act=_host_gone, watch_s=20, goal_s=2.0, early=True),
     Case(
         name="leader-gone", title="host gone, etcd's leader with it", act=_host_gone, watch_s=25, leader="holder",
-        only="relay", goal_s=2.0, early=True,
+        only="relay", goal_s=2.0, early=True, election_s=ELECTION_S,
     ),
     Case(name="moved", title="planned move", act=_moved, watch_s=6, goal_s=0.1),
     Case(name="lowered", title="planned move by priority", act=_lowered, watch_s=6, only="keepalived"),

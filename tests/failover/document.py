@@ -19,7 +19,7 @@ def goal_s(case: Case, variant: Variant) -> float | None:
     if case.goal_s is None or variant.kind != "relay":
         return None
     if case.early and not variant.early:
-        return variant.ttl_s + 1.0
+        return variant.ttl_s + 1.0 + case.election_s
     return case.goal_s + (variant.ttl_s if case.after_lease else 0.0)
 
 
@@ -88,7 +88,8 @@ def _goal(case: Case) -> str:
         return ""
     if case.after_lease:
         return f"ttl + {case.goal_s:g}"
-    return f"{case.goal_s:g}" + (", else ttl + 1" if case.early else "")
+    late = f", else ttl + {1 + case.election_s:g}" if case.early else ""
+    return f"{case.goal_s:g}{late}"
 
 
 def table(runs: Runs, cell: Cell, *, goals: bool) -> str:

@@ -79,6 +79,7 @@ def test_the_goals_of_the_design_are_asked_of_the_relay_alone(name, goal):
 def test_without_early_takeover_the_lease_is_part_of_the_goal():
     assert document.goal_s(CASE["host-gone"], SUBJECT["relay-fast"]) == 2
     assert document.goal_s(CASE["host-gone"], SUBJECT["relay-fast-late"]) == 6
+    assert document.goal_s(CASE["leader-gone"], SUBJECT["relay-fast-late"]) == 7.5
 
 
 def test_only_what_lies_between_the_marks_is_written(tmp_path):

@@ -1,6 +1,6 @@
 """Runs of the address world: what is checked after every step, and what a run amounted to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coordinator import early_facts
 from coordinator.timing import FAST, STEADY, Timing
@@ -19,7 +19,7 @@ HOURLY = Weather(
            "split", "sever", "etcd_leader", "etcd_leader", "etcd_down", "compact", "slow_fsync", "machine_pause",
            "unready"),
 )  # fmt: skip
-PLAIN_EARLY_WAIT_MS = early_facts.settled_ms(early_facts.LATE_V6_MS)
+SETTLED_MS = early_facts.settled_ms(early_facts.LATE_V6_MS)
 
 
 @dataclass
@@ -83,15 +83,14 @@ def hour(seed, hours=1.0):
     plain = seed % 2 == 1
     host = EarlyHost if seed % 20 == 9 else Host
     if plain:
-        timing = without_fallback(timing, takeover_wait_ms=PLAIN_EARLY_WAIT_MS if host is EarlyHost else 0)
+        timing = without_fallback(timing)
+    if host is EarlyHost:
+        timing = replace(timing, settled_ms=SETTLED_MS)
     return simulate(seed, host=host, timing=timing, weather=HOURLY, seconds=HOUR_S * hours, unanimity=not plain)
 
 
-def without_fallback(timing=FAST, *, takeover_wait_ms=0):
-    return Timing(
-        ttl_ms=timing.ttl_ms, renew_ms=timing.renew_ms, timeout_ms=timing.timeout_ms, margin_ms=timing.margin_ms,
-        takeover_wait_ms=takeover_wait_ms,
-    )  # fmt: skip
+def without_fallback(timing=FAST):
+    return replace(timing, takeover_wait_ms=0)
 
 
 def first_caught(seeds, **options):

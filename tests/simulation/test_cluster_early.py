@@ -6,6 +6,7 @@ import pytest
 
 from coordinator import early, early_bids, early_facts
 from coordinator.early_facts import Act, Step
+from coordinator.timing import FAST
 from tests.simulation.cluster_early import EarlyHost
 from tests.simulation.cluster_runs import first_caught, simulate, without_fallback
 from tests.simulation.cluster_world import Weather
@@ -36,11 +37,12 @@ TORN = Weather(
 )  # fmt: skip
 WEATHERS = {"hunt": HUNT, "late": LATE, "late_v6": LATE_V6, "churn": CHURN, "laggy": LAGGY, "severed": SEVERED,
             "torn": TORN}  # fmt: skip
-PLAIN = without_fallback(takeover_wait_ms=early_facts.settled_ms(early_facts.LATE_V6_MS))
+EARLY = replace(FAST, settled_ms=early_facts.settled_ms(early_facts.LATE_V6_MS))
+PLAIN = without_fallback(EARLY)
 
 
 def options(*, fallback):
-    return {"host": EarlyHost} | ({} if fallback else {"timing": PLAIN, "unanimity": False})
+    return {"host": EarlyHost, "timing": EARLY} | ({} if fallback else {"timing": PLAIN, "unanimity": False})
 
 
 @pytest.mark.parametrize("fallback", [True, False], ids=["fallback", "plain"])

@@ -151,9 +151,8 @@ def promise_counted_from_the_answer(patch):
     patch.setattr(promises, "on_promise", on_promise)
 
 
-def no_wait_after_an_unclean_end(patch):
+def promises_forgotten_at_once(patch):
     patch.setattr(promises, "on_asked", _promise_without_memory)
-    patch.setattr(addresses, "takeover_wait_ms", lambda facts: 0)
 
 
 def _promise_without_memory(address, facts, asker):
@@ -163,7 +162,6 @@ def _promise_without_memory(address, facts, asker):
 def the_young_may_take(patch):
     real = Host.facts
     patch.setattr(Host, "facts", lambda self, at=None: cluster_host.replace(real(self, at), started_ms=-(10**9)))
-    patch.setattr(addresses, "takeover_wait_ms", lambda facts: 0)
 
 
 def a_foreign_key_is_no_reason_to_leave(patch):
@@ -188,7 +186,7 @@ MUTATIONS = [
     (promises_not_kept, SILENCE, True),
     (promise_while_the_store_answers, SILENCE, True),
     (promise_counted_from_the_answer, SILENCE, True),
-    (no_wait_after_an_unclean_end, SILENCE, True),
+    (promises_forgotten_at_once, SILENCE, True),
     (the_young_may_take, RESTARTS, True),
     (a_foreign_key_is_no_reason_to_leave, SILENCE, True),
 ]

@@ -15,6 +15,8 @@ NOW = 100_000
 JOINING = session_step(Session(timing=FAST), Event.BEGIN, 0)
 LIVE = session_step(JOINING, Event.JOINED, NOW - 100, sent_ms=NOW - 150, lease=7, inc=3)
 LIVE = replace(LIVE, began_ms=0)
+EARLY = replace(LIVE, timing=replace(FAST, settled_ms=1_600))
+"""Where addresses may be taken early."""
 MINE = Key(holder="a", lease=7, revision=20)
 NODES = ("a", "b", "c")
 FREE = Address(gone_ms=NOW - 10_000, revision=9, nodes=NODES)
@@ -42,7 +44,11 @@ def silent(now_ms=NOW + 4_000):
         (FREE, {"now_ms": NOW + 4_400}, Todo.NOTHING),
         (FREE, {"me": "stranger"}, Todo.NOTHING),
         (replace(FREE, taking=True), {}, Todo.NOTHING),
-        (replace(FREE, gone_ms=NOW - 2_999), {}, Todo.NOTHING),
+        (replace(FREE, gone_ms=NOW), {}, Todo.TAKE),
+        (replace(FREE, gone_ms=NOW - 2_999), {"me": "stranger", "replaces": True}, Todo.NOTHING),
+        (replace(FREE, gone_ms=NOW - 3_000), {"me": "stranger", "replaces": True}, Todo.TAKE),
+        (replace(FREE, gone_ms=NOW - 1_599), {"session": EARLY}, Todo.NOTHING),
+        (replace(FREE, gone_ms=NOW - 1_600), {"session": EARLY}, Todo.TAKE),
         (replace(FREE, gone_ms=NOW - 2_999, clean=True), {}, Todo.TAKE),
         (replace(FREE, gone_ms=NOW, clean=True), {"rank": 2}, Todo.NOTHING),
         (replace(FREE, clean=True), {"paused": True}, Todo.TAKE),
