@@ -210,5 +210,4 @@ class Runner:
 
 def _sender(job: Job) -> str:
     """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""
-    report = job.message.client == BOUNCE_CLIENT and job.way.path == "smarthost"
-    return "" if report else job.message.mail_from
+    return "" if job.message.client == BOUNCE_CLIENT and job.way.null_sender else job.message.mail_from

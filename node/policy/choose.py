@@ -25,7 +25,16 @@ PATIENCE_MS: Final = 5_000
 LOOK_AGAIN_MS: Final = 900_000
 """When nothing says when a way comes free (parked by a person), look again after this."""
 
-_CAUSES: Final = (Cause.SIZE, Cause.RESERVED, Cause.SENDER, Cause.OUTSIDE, Cause.NOT_SET_UP, Cause.KIND, Cause.TENANT)
+_CAUSES: Final = (
+    Cause.SIZE,
+    Cause.RESERVED,
+    Cause.SENDER,
+    Cause.OUTSIDE,
+    Cause.INTERNAL_ONLY,
+    Cause.NOT_SET_UP,
+    Cause.KIND,
+    Cause.TENANT,
+)
 """Which cause names the failure when every way has one: the one nearest to working first."""
 
 

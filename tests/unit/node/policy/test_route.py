@@ -40,7 +40,7 @@ def directory(**change):
                 smarthost=SmartHost(scope="contoso/smarthost", size_bytes=50 * MIB, recipients_per_message=10),
             )
         },
-        "routes": {INTERNAL: ("hve", "submission"), EXTERNAL: ("connector", "submission", "smarthost")},
+        "routes": {INTERNAL: ("graph", "submission"), EXTERNAL: ("connector", "submission", "smarthost")},
         "outside_plans": frozenset({"anywhere"}),
         "outside_clients": {"strict": False, "free": True},
     }
@@ -63,11 +63,13 @@ def causes(found):
     return {item.way.name: item.cause for item in found if not item.ok}
 
 
-def test_paths_in_the_order_of_the_route_and_kinds_not_built_are_named():
+def test_paths_in_the_order_of_the_route_and_what_is_not_there_is_named():
     found = candidates(directory(), message(), EXTERNAL)
     assert [item.way.path for item in found] == ["connector", *["submission"] * 3, "smarthost"]
     assert [item.way.rank for item in found] == [0, 1, 1, 1, 2]
-    assert found[0].why_not == "path kind not available in this version"
+    assert found[0].why_not == "the tenant has no connector"
+    unknown = candidates(directory(routes={EXTERNAL: ("pigeon",)}), message(), EXTERNAL)
+    assert [(item.why_not, item.cause) for item in unknown] == [("path kind not available in this version", Cause.KIND)]
     assert usable(found) == ["submission:contoso/relay1@contoso.com", "submission:contoso/relay2@contoso.com"]
 
 
@@ -121,7 +123,7 @@ def test_a_message_goes_only_where_it_fits(size, accounts):
 def test_no_tenant_no_account_no_smart_host_are_said():
     assert set(causes(candidates(directory(), message(tenant=""), EXTERNAL)).values()) == {Cause.TENANT}
     bare = directory(tenants={"contoso": TenantWays(name="contoso", domains=frozenset({"contoso.com"}))})
-    assert set(causes(candidates(bare, message(), EXTERNAL)).values()) == {Cause.KIND, Cause.NOT_SET_UP}
+    assert set(causes(candidates(bare, message(), EXTERNAL)).values()) == {Cause.NOT_SET_UP}
     assert candidates(directory(routes={}), message(), EXTERNAL) == ()
 
 
