@@ -25,6 +25,7 @@ class Event(StrEnum):
     RELEASE = "release"  # an operator makes it due now
     KILL = "kill"  # undeliverable bounce, or its body cannot be read
     DELETE = "delete"  # an operator removes it
+    RETURN = "return"  # Microsoft had taken it and reported afterwards that it failed
 
 
 class IllegalMove(ValueError):  # noqa: N818 - says what happened, as the table does
@@ -49,6 +50,9 @@ TARGET = {
     Event.RELEASE: _S.QUEUED,
     Event.KILL: _S.DEAD,
     Event.DELETE: _S.DELETED,
+    # No state of its own: an older version reads what this one wrote, and for people it is a bounce; the journey
+    # tells that it was delivered before.
+    Event.RETURN: _S.BOUNCED,
 }
 """Where each event leads, whatever state it found."""
 
@@ -68,7 +72,8 @@ MOVES: dict[RecipientState, frozenset[Event]] = {
     _S.UNKNOWN: frozenset({Event.DELIVER, Event.REQUEUE, Event.BOUNCE, Event.BLOCK, Event.KILL, Event.DELETE}),
     _S.HELD: frozenset({Event.RELEASE, Event.BOUNCE, Event.KILL, Event.DELETE}),
     _S.DEAD: frozenset({Event.RELEASE, Event.DELETE}),
-    _S.DELIVERED: frozenset(),
+    # A 250 of Microsoft's is no delivery (facts m365 §1.4): the report that contradicts it may come a day later.
+    _S.DELIVERED: frozenset({Event.RETURN}),
     _S.BOUNCED: frozenset(),
     _S.DELETED: frozenset(),
 }

@@ -136,7 +136,8 @@ class JourneyLine(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     event: str
     """``accepted``, ``claimed``, ``delivered``, ``deferred``, ``postponed``, ``bounced``, ``held``, ``released``,
-    ``unknown``, ``resent``, ``dead``, ``replayed``, ``deleted``, ``recovered``, ``adopted``, ``withdrawn``."""
+    ``unknown``, ``resent``, ``dead``, ``replayed``, ``deleted``, ``recovered``, ``adopted``, ``withdrawn``,
+    ``bounced_later``."""
     indexes: tuple[int, ...] = ()
     detail: dict[str, str | int] = msgspec.field(default_factory=dict)
 
@@ -242,7 +243,11 @@ class Spool(Protocol):
         ...
 
     async def finish(self, message_id: str, results: Sequence[RecipientResult], now_ms: int, event: str) -> None:
-        """Durable. Outcome without an attempt: expired, bounced by policy, dead."""
+        """Durable. Outcome without an attempt: expired, bounced by policy, dead.
+
+        The event ``bounced_later`` is for delivered recipients that a report says failed after all: the only way out
+        of *delivered*, and it leads to *bounced* only.
+        """
         ...
 
     async def body(self, message_id: str) -> bytes | Path:

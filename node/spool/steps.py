@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from node.policy.envelope import NewMessage, OnUnknown, RecipientState, lane_of
-from node.policy.lifecycle import WAITING_STATES, Event, allows, event_towards, step
+from node.policy.lifecycle import WAITING_STATES, Event, allows, step
 from node.spool.contract import (
     Accepted,
     AttemptStart,
@@ -20,6 +20,7 @@ from node.spool.contract import (
     Settlement,
 )
 from node.spool.errors import WrongRequest
+from node.spool.outcomes import towards
 from node.spool.search import picks_state
 from node.spool.work import Arrival, Attempt, Change, Entry, Record, Work
 
@@ -130,12 +131,12 @@ def _check_results(start: AttemptStart, done: Settlement, record: Record) -> Non
     _check_moves(record, done.results)
 
 
-def _check_moves(record: Record, results: Sequence[RecipientResult]) -> None:
+def _check_moves(record: Record, results: Sequence[RecipientResult], event: str = "") -> None:
     for result in results:
         entry = record.entries.get(result.index)
         if entry is None:
             raise WrongRequest(f"message {record.id} has no recipient {result.index}")
-        step(entry.state, event_towards(result.state))
+        step(entry.state, towards(result, event))
 
 
 def _apply(
@@ -148,7 +149,7 @@ def _apply(
         reply = result.reply[:MAX_REPLY_CHARS]
         due_ms = result.next_attempt_ms or now_ms
         change = Change(due_ms=due_ms, reason=result.reason, reply=reply, tries=int(counted))
-        work.move(record, result.index, event_towards(result.state), change)
+        work.move(record, result.index, towards(result, event), change)
         told = _TOLD_AS[result.state]
         if result.state in _UNCOUNTED and not result.counts_as_attempt:
             told = "postponed"
@@ -166,7 +167,7 @@ def finish(message_id: str, results: Sequence[RecipientResult], now_ms: int, eve
     record = work.record(message_id)
     if len({result.index for result in results}) < len(results):
         raise WrongRequest(f"finish of {message_id} names a recipient twice")
-    _check_moves(record, results)
+    _check_moves(record, results, event)
     _apply(work, record, results, now_ms, {}, event)
 
 

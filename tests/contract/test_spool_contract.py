@@ -4,7 +4,7 @@ import pytest
 
 from node.policy.envelope import Direction, OnUnknown, Recipient, RecipientState
 from node.policy.lifecycle import IllegalMove
-from node.spool.contract import BodyFile, Filter
+from node.spool.contract import BodyFile, Filter, RecipientResult
 from node.spool.errors import AttemptUnknown, MessageGone, SpoolClosed, WrongRequest
 from node.spool.memory import MemorySpool
 from node.spool.sqlite import SqliteSpool
@@ -81,6 +81,38 @@ async def test_a_full_life(spool):
         await spool.body(made.id)
     counts = await spool.count()
     assert (counts.by_state, counts.body_bytes, counts.oldest_received_ms) == ({"delivered": 1}, 0, {})
+
+
+async def test_delivered_and_bounced_later(spool):
+    made = await put(spool, to=("a@x.example", "b@x.example"))
+    start = attempt(made, 0, 1)
+    await spool.claim(start)
+    await spool.settle(settlement(start))
+    late = RecipientResult(index=1, state=S.BOUNCED, reason="recipient_unknown", reply="550 5.1.10 no", stage="ndr")
+    with pytest.raises(IllegalMove):
+        await spool.finish(made.id, [late], T0 + 9_000, "bounced")
+    with pytest.raises(WrongRequest, match="only be bounced"):
+        await spool.finish(made.id, [outcome(1, S.DEAD)], T0 + 9_000, "bounced_later")
+    await spool.finish(made.id, [late], T0 + 9_000, "bounced_later")
+    view = await spool.journey(made.id)
+    assert [q.state for q in view.recipients] == [S.DELIVERED, S.BOUNCED]
+    assert view.recipients[1].last_reply == "550 5.1.10 no"
+    assert view.recipients[1].last_way == f"{start.path}:{start.account}", "the way it went stays known"
+    assert [line.event for line in view.lines] == ["accepted", "claimed", "delivered", "bounced_later"]
+    assert view.lines[3].detail == {"reason": "recipient_unknown", "reply": "550 5.1.10 no", "stage": "ndr"}
+    assert view.finished_ms == T0 + 2000, "it is not finished anew"
+    assert (await spool.count()).by_state == {"delivered": 1, "bounced": 1}
+    with pytest.raises(IllegalMove):
+        await spool.finish(made.id, [late], T0 + 9_500, "bounced_later")
+    with pytest.raises(MessageGone):
+        await spool.body(made.id)
+
+
+async def test_what_still_waits_is_not_bounced_later(spool):
+    made = await put(spool)
+    with pytest.raises(IllegalMove):
+        await spool.finish(made.id, [outcome(0, S.BOUNCED)], T0 + 9_000, "bounced_later")
+    assert await states(spool, made) == [S.QUEUED]
 
 
 async def test_a_claim_takes_all_or_nothing(spool):

@@ -18,16 +18,16 @@ from node.policy.lifecycle import (
 )
 
 ROWS = """
-          claim deliver defer requeue lose bounce hold block release kill delete
-queued      x      .      x      .     .     x     x     x      x      x     x
-deferred    x      .      x      .     .     x     x     x      x      x     x
-in_flight   .      x      x      x     x     x     .     x      .      x     .
-unknown     .      x      .      x     .     x     .     x      .      x     x
-held        .      .      .      .     .     x     .     .      x      x     x
-dead        .      .      .      .     .     .     .     .      x      .     x
-delivered   .      .      .      .     .     .     .     .      .      .     .
-bounced     .      .      .      .     .     .     .     .      .      .     .
-deleted     .      .      .      .     .     .     .     .      .      .     .
+          claim deliver defer requeue lose bounce hold block release kill delete return
+queued      x      .      x      .     .     x     x     x      x      x     x      .
+deferred    x      .      x      .     .     x     x     x      x      x     x      .
+in_flight   .      x      x      x     x     x     .     x      .      x     .      .
+unknown     .      x      .      x     .     x     .     x      .      x     x      .
+held        .      .      .      .     .     x     .     .      x      x     x      .
+dead        .      .      .      .     .     .     .     .      x      .     x      .
+delivered   .      .      .      .     .     .     .     .      .      .     .      x
+bounced     .      .      .      .     .     .     .     .      .      .     .      .
+deleted     .      .      .      .     .     .     .     .      .      .     .      .
 """
 
 
@@ -51,8 +51,10 @@ def test_every_pair(state, event):
         assert (caught.value.state, caught.value.event) == (state, event)
 
 
-def test_final_states_let_nothing_happen_but_replay_of_the_dead():
-    assert {state for state in FINAL_STATES if MOVES[state]} == {RecipientState.DEAD}
+def test_final_states_let_nothing_happen_but_replay_of_the_dead_and_the_truth_about_the_delivered():
+    assert {state for state in FINAL_STATES if MOVES[state]} == {RecipientState.DEAD, RecipientState.DELIVERED}
+    assert MOVES[RecipientState.DELIVERED] == {Event.RETURN}
+    assert TARGET[Event.RETURN] in FINAL_STATES
 
 
 def test_every_state_can_be_named_as_a_result():
@@ -68,6 +70,6 @@ def test_every_state_is_reached_from_queued():
 
 
 def test_bodies_are_kept_for_whatever_may_still_be_sent():
-    sendable = {state for state in RecipientState if MOVES[state]}
+    sendable = {state for state in RecipientState if MOVES[state] - {Event.RETURN}}
     assert BODY_STATES == sendable  # noqa: SIM300 - the constant is what is tested
     assert {RecipientState.QUEUED, RecipientState.DEFERRED} == WAITING_STATES
