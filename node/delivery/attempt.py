@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.cluster.contract import Budgets
+from node.delivery.addressing import Addressing
 from node.delivery.clock import steady_ms, wall_ms, wall_ns
-from node.delivery.connection import Connection
+from node.delivery.connection import Session
+from node.delivery.conversation import conversation
 from node.delivery.errors import NotAgreed, Refused
 from node.delivery.job import Job
 from node.delivery.letter import Letter
 from node.delivery.second import Intention, Second
 from node.delivery.settle import Settler
 from node.delivery.tracing import Tracer
-from node.delivery.transaction import Course, Fence, Transaction, always
+from node.delivery.transaction import Course, Fence, always
 from node.errors import RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.envelope import OnUnknown
+from node.policy.marker import KEEPS_COPIES, marker_line
 from node.spool.contract import AttemptStart, Spool
 
 TAKING_LOOK_MS: Final = 200
@@ -43,13 +46,15 @@ class Runner:
         tracer: Tracer,
         second: Second,
         may_send: Fence = always,
+        addressing: Addressing | None = None,
     ) -> None:
-        """Keep what attempts need."""
+        """Keep what attempts need; ``addressing`` is asked on ways without an envelope."""
         self._spool, self._second = spool, second
         self._budgets = budgets
         self._settler = settler
         self._tracer = tracer
         self._may_send = may_send
+        self._addressing = addressing
         self._settling: set[asyncio.Future[None]] = set()
 
     async def run(self, job: Job) -> None:
@@ -58,7 +63,9 @@ class Runner:
             return
         if not job.place.pool.ahead:
             connection = await self._connected(job)
-            if connection is not None and (body := await self._claimed(job)) is not None:
+            if connection is None or not await self._addressed(job):
+                return
+            if (body := await self._claimed(job)) is not None:
                 await self._transfer(job, connection, body)
             return
         body = await self._claimed(job)
@@ -81,7 +88,23 @@ class Runner:
             self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms)
         return False
 
-    async def _connected(self, job: Job, *, claimed: bool = False) -> Connection | None:
+    async def _addressed(self, job: Job) -> bool:
+        """Whether the job can go without an envelope, where the way has none; if not, everything is given back."""
+        if self._addressing is None or not job.place.pool.endpoint.graph:
+            return True
+        try:
+            wait_ms = await self._addressing.prepare(job)
+        except BaseException:
+            self._give_up(job)
+            raise
+        if wait_ms is None:
+            return True
+        self._give_up(job)
+        if self._settler.lanes is not None:
+            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms)
+        return False
+
+    async def _connected(self, job: Job, *, claimed: bool = False) -> Session | None:
         pool = job.place.pool
         try:
             return await pool.connect(job.place)
@@ -126,15 +149,17 @@ class Runner:
             await self._settle(job, Course(), (0, 0))
             raise
 
-    async def _transfer(self, job: Job, connection: Connection, body: bytes | Path) -> None:
+    async def _transfer(self, job: Job, connection: Session, body: bytes | Path) -> None:
         message = job.message
         careful = message.on_unknown is not OnUnknown.RESEND
+        head = _head(job)
         letter = Letter(
             message=message,
             recipients=job.recipients,
             body=body,
             mail_from=_sender(job),
-            size_bytes=message.size_bytes,
+            size_bytes=message.size_bytes + len(head),
+            head=head,
         )
 
         async def intend() -> None:
@@ -144,11 +169,14 @@ class Runner:
             if not await self._second.intend(about):
                 raise NotAgreed(f"attempt {job.attempt_id} of {message.id} is not known to the other machine")
 
-        transaction = Transaction(connection, letter, intend if careful else None, self._may_send)
+        transaction = conversation(connection, letter, intend if careful else None, self._may_send)
         job.course = transaction.course
         start_ns = wall_ns()
+        refused: Refused | None = None
         try:
             await transaction.run()
+        except Refused as error:
+            refused = error
         except (RelayError, OSError):
             # The intent or the body failed before the dot: the conversation was cut, nothing can arrive.
             self._settler.spool_failed(job)
@@ -156,7 +184,10 @@ class Runner:
             # Also when cancelled: the course says how far it came, and that must be written down.
             self._return_permit(job, transaction.course)
             job.place.pool.release(job.place)
-            await self._settle(job, transaction.course, (start_ns, wall_ns()))
+            if refused is not None:
+                await asyncio.shield(self._later(self._settler.not_connected(job, refused, claimed=True)))
+            else:
+                await self._settle(job, transaction.course, (start_ns, wall_ns()))
 
     async def _unclaimed(self, job: Job, claiming: "asyncio.Future[bool]") -> None:
         """Undo a claim that nobody waited for: it may be durable all the same."""
@@ -211,3 +242,11 @@ class Runner:
 def _sender(job: Job) -> str:
     """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""
     return "" if job.message.client == BOUNCE_CLIENT and job.way.null_sender else job.message.mail_from
+
+
+def _head(job: Job) -> bytes:
+    """Mail that may have to be looked for later carries what it is found by, where there is a place to look."""
+    message = job.message
+    if message.on_unknown is OnUnknown.VERIFY and job.way.path in KEEPS_COPIES:
+        return marker_line(message.id, job.indexes) + job.head
+    return job.head

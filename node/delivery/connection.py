@@ -1,4 +1,7 @@
-"""One open session with an upstream and how long it may live (facts m365 §6). Judges no reply, sends no mail."""
+"""One open session with an upstream and how long it may live (facts m365 §6). Judges no reply, sends no mail.
+
+``Session`` is what the pool keeps; ``Connection`` is one by SMTP, ``GraphLine`` (graph_line.py) one over HTTP.
+"""
 
 from dataclasses import dataclass, field
 
@@ -19,19 +22,29 @@ class Phase:
 
 
 @dataclass(slots=True, kw_only=True)
-class Connection:
+class Session:
     """An open session, used by one attempt at a time."""
 
-    wire: Wire
     endpoint: Endpoint
     opened_s: float
     """Loop time."""
-    extensions: dict[str, str] = field(default_factory=dict)
-    peer: str = ""
     used: int = 0
     """Transactions begun."""
     idle_since_s: float = 0.0
-    phases: list[Phase] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Nothing went wrong so far."""
+        raise NotImplementedError
+
+    @property
+    def silent(self) -> bool:
+        """The other side stopped answering: it may still count the session."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End it, politely where that can be."""
+        raise NotImplementedError
 
     def fit(self, now_s: float, *, waited_for: bool = False) -> bool:
         """Tell whether another transaction may begin: alive, young, not worn out, not idle too long."""
@@ -41,11 +54,35 @@ class Connection:
         if waited_for and (idle or self.used >= timings.yield_messages or age >= timings.yield_s):
             return False
         return (
-            self.wire.usable
+            self.usable
             and self.used < timings.messages
             and age < timings.age_s
             and (not self.idle_since_s or now_s - self.idle_since_s < timings.idle_s)
         )
+
+
+@dataclass(slots=True, kw_only=True)
+class Connection(Session):
+    """One by SMTP."""
+
+    wire: Wire
+    extensions: dict[str, str] = field(default_factory=dict)
+    peer: str = ""
+    phases: list[Phase] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """See Session."""
+        return self.wire.usable
+
+    @property
+    def silent(self) -> bool:
+        """See Session."""
+        return self.wire.silent
+
+    def close(self) -> None:
+        """Say QUIT and close."""
+        self.wire.goodbye()
 
 
 def extensions_of(text: str) -> dict[str, str]:

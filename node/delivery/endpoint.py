@@ -29,7 +29,7 @@ class TokenSource(Protocol):
     """Where tokens come from; one flight per tenant, refreshed early, with a back-off of its own."""
 
     async def token(self, tenant: str) -> AccessToken:
-        """Give a token that is valid for some minutes. Raises RelayError."""
+        """Give a token that is valid for some minutes, for a tenant or for its Graph. Raises RelayError."""
         ...
 
     def invalidate(self, tenant: str, token: AccessToken | None = None) -> bool:
@@ -78,4 +78,13 @@ class Endpoint:
     """The upstream counts messages: RSET before DATA is worth a round trip, since it returns the permit."""
     helo: str = "localhost"
     source_address: str = ""
+    graph: str = ""
+    """Root of Microsoft Graph, for the path that speaks to it instead of SMTP."""
+    token_flow: str = ""
+    """Which of the tenant's tokens it needs; empty: the one for mailboxes."""
     timings: Timings = Timings()
+
+    @property
+    def flow(self) -> str:
+        """Name of the tokens it needs."""
+        return self.token_flow or self.tenant

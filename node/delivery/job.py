@@ -32,6 +32,8 @@ class Job:
     """How long due mail of this lane waited for a permit or a place."""
     course: Course | None = None
     """How the conversation stands, once there is one."""
+    head: bytes = b""
+    """Header lines this attempt adds in front of the message."""
 
     @property
     def message(self) -> NewMessage:

@@ -24,6 +24,8 @@ class Letter:
     body: bytes | Path
     mail_from: str
     size_bytes: int
+    head: bytes = b""
+    """Header lines of our own that go in front of the body, each with its CRLF."""
 
     @property
     def needs_utf8(self) -> bool:

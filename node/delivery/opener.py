@@ -6,13 +6,15 @@ Knows the one case that is tried twice: a token refused although it should be va
 import asyncio
 
 from node.delivery.clock import wall_ns
-from node.delivery.connection import Connection, Phase, broken_reply
+from node.delivery.connection import Connection, Phase, Session, broken_reply
 from node.delivery.dial import Dialer
 from node.delivery.endpoint import AuthKind, Endpoint, TlsMode, TokenSource
 from node.delivery.errors import NameUnknown, Refused, WireBroken
+from node.delivery.graph_line import graph_line, token_of
 from node.delivery.handshake import Handshake
 from node.delivery.wire import Wire
 from node.errors import RelayError
+from node.m365.graph import Graph
 from node.m365.token import AccessToken
 from node.policy.reply import Reply, Stage
 
@@ -20,13 +22,16 @@ from node.policy.reply import Reply, Stage
 class Opener:
     """Makes connections; raises ``Refused`` with the stage reached."""
 
-    def __init__(self, dialer: Dialer, tokens: TokenSource | None) -> None:
+    def __init__(self, dialer: Dialer, tokens: TokenSource | None, graph: Graph | None = None) -> None:
         """Keep what is shared by all ways."""
         self._dialer = dialer
         self._tokens = tokens
+        self._graph = graph
 
-    async def open(self, endpoint: Endpoint, phases: list[Phase]) -> Connection:
+    async def open(self, endpoint: Endpoint, phases: list[Phase]) -> Session:
         """Open and log in; phases are appended as they begin. Raises Refused."""
+        if endpoint.graph:
+            return await graph_line(endpoint, self._graph, self._tokens)
         # The token comes first: a slow token endpoint must not hold one of three sessions open.
         token = await self._token(endpoint)
         if token is None:
@@ -36,7 +41,7 @@ class Opener:
         except Refused as refused:
             if self._tokens is None or not _token_is_stale(refused):
                 raise
-            self._tokens.invalidate(endpoint.tenant, token)
+            self._tokens.invalidate(endpoint.flow, token)
         fresh = await self._token(endpoint)
         return await self._once(endpoint, fresh.value if fresh else "", phases)
 
@@ -74,12 +79,7 @@ class Opener:
     async def _token(self, endpoint: Endpoint) -> AccessToken | None:
         if endpoint.auth is not AuthKind.XOAUTH2 or self._tokens is None:
             return None
-        try:
-            return await self._tokens.token(endpoint.tenant)
-        except RelayError as error:
-            # The errors of the token's room are made to be shown: they carry no secret and no foreign text (I7).
-            code, word = (0, "timeout") if error.temporary else (401, "invalid_client")
-            raise Refused(Stage.TOKEN, Reply(code=code, text=f"{word} {error}")) from error
+        return await token_of(self._tokens, endpoint)
 
     async def _wire(self, endpoint: Endpoint) -> Wire:
         """Connect, with TLS at once where the endpoint says ``implicit``."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from node.cluster.contract import Budgets, SlotLease
 from node.delivery.clock import steady_ms
-from node.delivery.connection import Connection, Phase
+from node.delivery.connection import Phase, Session
 from node.delivery.endpoint import Endpoint
 from node.delivery.opener import Opener
 from node.telemetry.contract import Telemetry
@@ -26,7 +26,7 @@ class Place:
     """The right to run one attempt now: an idle connection, or room (and a slot) for a new one."""
 
     pool: "Pool"
-    connection: Connection | None = None
+    connection: Session | None = None
     lease: SlotLease | None = None
     phases: list[Phase] = field(default_factory=list)
     live: bool = False
@@ -44,7 +44,7 @@ class Pool:
         self._opener = opener
         self._budgets = budgets
         self._telemetry = telemetry
-        self._idle: list[tuple[Connection, SlotLease | None]] = []
+        self._idle: list[tuple[Session, SlotLease | None]] = []
         self._busy = 0
         self._live = 0
         self._turns: deque[asyncio.Future[None]] = deque()
@@ -107,7 +107,7 @@ class Pool:
                 return
             self._close(connection, lease)
 
-    async def connect(self, place: Place) -> Connection:
+    async def connect(self, place: Place) -> Session:
         """Give the place's connection, opening it if need be. Raises Refused; the place stays reserved."""
         if place.connection is None:
             await self._turn(place)
@@ -196,10 +196,10 @@ class Pool:
         for connection, lease in idle:
             self._close(connection, lease)
 
-    def _close(self, connection: Connection, lease: SlotLease | None) -> None:
+    def _close(self, connection: Session, lease: SlotLease | None) -> None:
         # Only a conversation that fell silent may live on at the upstream; one we or it closed does not.
-        silent = connection.wire.silent
-        connection.wire.goodbye()
+        silent = connection.silent
+        connection.close()
         self._free(lease, linger=silent)
 
     def _free(self, lease: SlotLease | None, *, linger: bool = False) -> None:

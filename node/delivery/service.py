@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from node.cluster.contract import Budgets
+from node.delivery.addressing import Addressing
 from node.delivery.attempt import Runner
 from node.delivery.clock import wall_ms
 from node.delivery.dial import Dialer
@@ -28,6 +29,7 @@ from node.delivery.sweep import Sweeper
 from node.delivery.tracing import Digest, Tracer
 from node.delivery.transaction import Fence, always
 from node.delivery.ways import Ways
+from node.m365.graph import Graph
 from node.policy.classify import Classifier
 from node.policy.health import Change, HealthBook
 from node.policy.route import Directory
@@ -48,6 +50,8 @@ class Wiring:
     budgets: Budgets
     telemetry: Telemetry
     tokens: TokenSource | None = None
+    graph: Graph | None = None
+    """Microsoft Graph, for the path of that name and for looking into Sent Items."""
     health: HealthBook = field(default_factory=HealthBook)
     dialer: Dialer = field(default_factory=Dialer)
     on_change: Callable[[Change], None] = _silent
@@ -84,7 +88,7 @@ class Delivery:
         """Build everything; nothing moves before ``start``."""
         self._wiring = wiring
         self._plans = plans
-        self._opener = Opener(wiring.dialer, wiring.tokens)
+        self._opener = Opener(wiring.dialer, wiring.tokens, wiring.graph)
         self._pools = {name: self._pool(endpoint) for name, endpoint in plans.endpoints.items()}
         self._retired: list[Pool] = []
         self._ways = Ways(plans.directory, self._pools, wiring.health, wiring.budgets, self._changed)
@@ -93,7 +97,8 @@ class Delivery:
         self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, second, plans.reporting, tracer, self._woken)
         self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
-        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, second, wiring.may_send)
+        addressing = Addressing(wiring.spool, wiring.budgets, self._ways.unfit)
+        self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, second, wiring.may_send, addressing)
         fair = Fair()
         self._lanes = Lanes(wiring.spool, fair, self._kick)
         self._settler.lanes = self._lanes

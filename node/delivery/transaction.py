@@ -48,6 +48,8 @@ class Course:
     finished_ms: int = 0
     final: Reply | None = None
     """The answer to the final dot."""
+    retry_after_s: float = 0.0
+    """How long the other side asks us to wait (RFC 9110 §10.2.3)."""
     broken: bool = False
     """The conversation ended without an answer that settles it: the upstream may still be counting."""
     relayed: bool = False
@@ -183,14 +185,15 @@ class Transaction:
         body = self._letter.body
         ending = b".\r\n"
         if isinstance(body, Path):
+            self._wire.put(self._letter.head)
             async for piece in pieces(body):
                 self._wire.put(piece)
                 await self._wire.drained()
         elif self._intend is None:
             # One write, usually one packet: the common case is paid for two thousand times a second.
-            ending = whole(body) + ending
+            ending = self._letter.head + whole(body) + ending
         else:
-            self._wire.put(whole(body))
+            self._wire.put(self._letter.head + whole(body))
             await self._wire.drained()
         if self._intend is not None:
             await self._intend()

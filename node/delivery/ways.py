@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from node.cluster.contract import Budgets, Grant, Need, Refusal
+from node.delivery.addressing import Unfit
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.job import Job
 from node.delivery.pool import Place, Pool
 from node.policy.choose import NoWay, Shortage, Take, Wait, choose
 from node.policy.envelope import Direction, NewMessage, Priority
 from node.policy.health import Availability, Change, HealthBook
+from node.policy.kinds import without_envelope
 from node.policy.route import Candidate, Directory, Way, candidates
 from node.spool.contract import Due
 
@@ -65,6 +67,8 @@ class Ways:
         self.health = health
         self._budgets = budgets
         self.on_change = on_change
+        self.unfit = Unfit()
+        """Which messages cannot go without an envelope."""
         self._short: dict[tuple[str, bool, Direction], Shortage] = {}
         self._load: dict[str, int] = {}
         self._holding = False
@@ -86,8 +90,10 @@ class Ways:
         return all(pool.full for pool in self.pools.values())
 
     def candidates(self, message: NewMessage, direction: Direction) -> tuple[Candidate, ...]:
-        """Give policy's answer for one message."""
-        return candidates(self.directory, message, direction, message.plan)
+        """Give policy's answer for one message, and what was found out about it on ways without an envelope."""
+        found = candidates(self.directory, message, direction, message.plan)
+        why = self.unfit.why(message.id)
+        return tuple(without_envelope(item, why) for item in found) if why else found
 
     def rival(self, job: Job) -> bool:
         """Tell whether another way than the job's may take its mail now."""

@@ -1,43 +1,28 @@
-"""The one file that speaks to Entra: azure-identity over aiohttp, every foreign error mapped to ours.
+"""The one file that speaks to Entra: azure-identity over our own HTTPS session, every foreign error mapped to ours.
 
-One request, one answer: no retries, no cache (tokens.py decides both). HTTPS goes through the egress proxy, trusts
-the system's authorities and ``egress.ca``, and leaves from ``egress.source_address``. Answers' words stay here.
+One request, one answer: no retries, no cache (tokens.py decides both). Answers' words stay here.
 """
 
 import asyncio
 import logging
-import ssl
-import time
-from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-import aiohttp
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.identity.aio import CertificateCredential, ClientSecretCredential
 
-from node.errors import ConfigurationError
 from node.m365.app import ClientSecret, Credential, TenantApp
 from node.m365.errors import AlertReason, CredentialUnusable, TokenRefused, TokenUnavailable
+from node.m365.https import CONNECT_S, HTTP_ERRORS, Https, ServerDate, cause, timed_out
 from node.m365.refusals import SERVER_ERRORS, TOO_MANY, refusal
 from node.m365.token import AccessToken
 from node.settings.host import Egress
 
 REQUEST_S = 30.0
 """Bound on one request, connection and proxy included."""
-CONNECT_S = 10.0
 FIRST_ERROR = 400
 RETRY_AFTER_MAX_S = 600.0
 """More than this is not waited for on a stranger's word."""
-
-
-class ServerDate(NamedTuple):
-    """A ``Date`` header: what it says, when we had asked (both wall clock), and how long the answer took."""
-
-    date_ms: int
-    sent_ms: int
-    took_ms: int
 
 
 class Entra:
@@ -45,10 +30,8 @@ class Entra:
 
     def __init__(self, egress: Egress, *, request_s: float = REQUEST_S) -> None:
         """Raises ConfigurationError if ``egress.ca`` cannot be read."""
-        self._egress = egress
         self._request_s = request_s
-        self._tls = _context(egress)
-        self._session: aiohttp.ClientSession | None = None
+        self._https = Https(egress)
         # The library logs refusals in Entra's own words; they are reported by us, in ours.
         logging.getLogger("azure").setLevel(logging.CRITICAL + 1)
 
@@ -64,30 +47,17 @@ class Entra:
             async with asyncio.timeout(self._request_s):
                 found = await client.get_token(app.scope)
             return AccessToken(value=_text(found.token), expires_ms=int(found.expires_on) * 1000)
-        except (AzureError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (AzureError, *HTTP_ERRORS, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             # ``from None``: the chain would carry the answer, and it may echo what was sent.
             raise _ours(error, seen) from None
 
     async def date(self, authority: str) -> ServerDate | None:
-        """Ask a host what time it is there, by the ``Date`` of whatever it answers (RFC 9110 §6.6.1); None: unknown."""
-        proxy = (self._proxies(authority) or {}).get("https")
-        sent_ms, began = time.time_ns() // 1_000_000, time.monotonic()
-        try:
-            async with (
-                asyncio.timeout(CONNECT_S),
-                self._open().head(authority, proxy=proxy, allow_redirects=False) as answer,
-            ):
-                said = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except (aiohttp.ClientError, OSError, ValueError, TypeError):
-            return None
-        took_ms = int((time.monotonic() - began) * 1_000)
-        return ServerDate(date_ms=int(said.timestamp() * 1_000), sent_ms=sent_ms, took_ms=took_ms)
+        """Ask a host what time it is there; None: unknown."""
+        return await self._https.date(authority)
 
     async def close(self) -> None:
         """Close connections; idempotent."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._https.close()
 
     def _client(
         self, app: TenantApp, credential: Credential, seen: "_Seen"
@@ -95,8 +65,8 @@ class Entra:
         options: dict[str, Any] = {
             "raw_response_hook": seen.note,
             "authority": app.authority,
-            "transport": AioHttpTransport(session=self._open(), session_owner=False, use_env_settings=False),
-            "proxies": self._proxies(app.authority),
+            "transport": AioHttpTransport(session=self._https.session(), session_owner=False, use_env_settings=False),
+            "proxies": {"https": proxy} if (proxy := self._https.proxy(app.authority)) else None,
             "retry_total": 0,
             "connection_timeout": CONNECT_S,
             "read_timeout": self._request_s,
@@ -107,44 +77,6 @@ class Entra:
             options["password"] = credential.password.reveal()
         pem = credential.pem.reveal().encode()
         return CertificateCredential(app.tenant_id, app.client_id, certificate_data=pem, **options)
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            source = self._egress.source_address
-            local = (str(source), 0) if source is not None else None
-            # No kept connections: requests are 40 minutes apart, and a stale one would look like an outage.
-            connector = aiohttp.TCPConnector(ssl=self._tls, local_addr=local, force_close=True, limit=8)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept-Encoding": "identity"},
-                trust_env=False,
-            )
-        return self._session
-
-    def _proxies(self, authority: str) -> dict[str, str] | None:
-        proxy = self._egress.https_proxy
-        if proxy is None or bypasses(urlsplit(authority).hostname or "", self._egress.no_proxy):
-            return None
-        return {"https": proxy}
-
-
-def bypasses(host: str, no_proxy: tuple[str, ...]) -> bool:
-    """Tell whether a host is named by ``no_proxy``: itself, a parent domain (``.corp`` or ``corp``), or ``*``."""
-    host = host.lower().rstrip(".")
-    names = [name.lower().strip().lstrip("*").lstrip(".") for name in no_proxy]
-    return "*" in no_proxy or any(name and (host == name or host.endswith("." + name)) for name in names)
-
-
-def _context(egress: Egress) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if egress.ca is not None:
-        try:
-            context.load_verify_locations(cafile=egress.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError([f"egress.ca: {egress.ca} cannot be read as PEM: {error}"]) from error
-    return context
 
 
 def _text(value: object) -> str:
@@ -181,19 +113,6 @@ def _ours(error: Exception, seen: _Seen) -> TokenUnavailable | TokenRefused:
     if seen.status:
         return TokenUnavailable(AlertReason.UNREADABLE, "Entra's answer is not a token answer")
     inner = getattr(error, "inner_exception", None) or error
-    if isinstance(inner, TimeoutError):  # also aiohttp's own, which are connection errors too
+    if timed_out(inner):
         return TokenUnavailable(AlertReason.TIMED_OUT, "Entra did not answer in time")
-    return TokenUnavailable(AlertReason.UNREACHABLE, f"Entra cannot be reached: {_cause(inner)}")
-
-
-def _cause(inner: BaseException) -> str:
-    """Name what failed by the kind of error: texts may hold the proxy's password."""
-    match inner:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "its certificate is not trusted or TLS failed (see egress.ca)"
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return "the proxy refused or cannot be reached (see egress.https_proxy)"
-        case aiohttp.ClientConnectorDNSError():
-            return "its name does not resolve"
-        case _:
-            return "the connection failed or was cut"
+    return TokenUnavailable(AlertReason.UNREACHABLE, f"Entra cannot be reached: {cause(inner)}")

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a token, each with the reason an alert names. Texts carry no secret and no reply.
+"""What can go wrong on the way to Microsoft's HTTPS services, tokens first. Texts carry no secret and no reply.
 
 An answer's own words are never repeated: an identity provider, or something posing as one, may echo what was sent.
 """
@@ -67,3 +67,12 @@ class UnknownTenant(TokenRefused):
     def __init__(self, tenant: str) -> None:
         """Name the tenant asked for."""
         super().__init__(AlertReason.CREDENTIAL_UNUSABLE, f"tenant {tenant} has no app to sign in as")
+
+
+class HttpFailed(TemporaryError):  # noqa: N818 - says what happened
+    """No answer came. ``word``: ``dns``, ``refused``, ``timeout``, ``tls``, ``certificate``, ``closed``."""
+
+    def __init__(self, word: str, text: str) -> None:
+        """Keep the word apart from the text for people."""
+        super().__init__(text)
+        self.word = word

@@ -6,7 +6,7 @@ The rule, in the order applied:
    configuration is missing.
 2. A content block stops: if the client was stopped for its content, nothing is tried anywhere.
 3. The first path kind of the route with a way that is healthy and has budget now is taken; among its ways the one used
-   least, and never the way this message failed on last while another is ready.
+   least, the From's own mailbox before others, and never the way this message failed on last while another is ready.
 4. Unless a *preferred* path lacks only budget and will have some within ``patience_ms``: then waiting keeps the mail on
    the path the operator wanted.
 5. Nothing ready: wait until the first way comes free.
@@ -27,6 +27,8 @@ LOOK_AGAIN_MS: Final = 900_000
 
 _CAUSES: Final = (
     Cause.SIZE,
+    Cause.HEADER,
+    Cause.REBUILD,
     Cause.RESERVED,
     Cause.SENDER,
     Cause.OUTSIDE,
@@ -36,6 +38,8 @@ _CAUSES: Final = (
     Cause.TENANT,
 )
 """Which cause names the failure when every way has one: the one nearest to working first."""
+_NEVER: Final = frozenset({Cause.SIZE, Cause.REBUILD})
+"""Too large for every way as it is."""
 
 
 class Take(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +66,7 @@ class NoWay(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     """For people: what each way lacks."""
     bounce: bool = False
-    """True where no configuration change is to be expected (too large for every way): bounce now."""
+    """True where no configuration change is to be expected (too large): bounce now."""
     lines: tuple[str, ...] = ()
 
 
@@ -126,9 +130,13 @@ def _decide(
     if not fresh:
         first = min(options, key=lambda option: option.ready_ms)
         return Wait(until_ms=first.ready_ms, reason=first.reason)
-    best = min(fresh, key=lambda option: (option.way.rank, load.get(option.way.account, 0), option.way.account))
+    best = min(fresh, key=lambda option: _preference(option.way, load))
     soon = _worth_waiting(options, best.way.rank, last_way, now_ms + patience_ms)
     return soon or Take(way=best.way)
+
+
+def _preference(way: Way, load: Mapping[str, int]) -> tuple[int, bool, int, str]:
+    return way.rank, not way.own, load.get(way.account, 0), way.account
 
 
 def _worth_waiting(options: list[_Option], rank: int, last_way: str, until_ms: int) -> Wait | None:
@@ -147,7 +155,9 @@ def _no_way(candidates: Sequence[Candidate]) -> NoWay:
     causes = {item.cause for item in candidates}
     cause = next((cause for cause in _CAUSES if cause in causes), Cause.NOT_SET_UP)
     why = "; ".join(dict.fromkeys(f"{item.way.name.rstrip(':')}: {item.why_not}" for item in candidates))
-    return NoWay(reason=cause.value, why=why or "the route names no path", bounce=cause is Cause.SIZE)
+    return NoWay(
+        reason=cause.value, why=why or "the route names no path", bounce=cause is Cause.SIZE or causes <= _NEVER
+    )
 
 
 def _explain(

@@ -12,6 +12,8 @@ from node.policy.envelope import Direction, NewMessage
 from node.policy.offers import Account, Candidate, Cause, Host, TenantWays, Way
 
 NULL_SENDER: Final = "the null sender"
+GRAPH_BYTES: Final = 3_000_000
+"""Largest message as it is: the request may have some 4 MB, and base64 takes a third of them (operations §6 F11)."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +26,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     may_leave: bool
     """Route and client let it take paths outside the tenant (operations M11)."""
     rank: int
+    rebuild: bool = False
+    """It may be taken apart and rebuilt (operations A14)."""
 
     @property
     def author(self) -> str:
@@ -49,6 +53,32 @@ def submission(asked: Asked) -> list[Candidate]:
     if not asked.tenant.accounts:
         return [_missing(asked, "submission", "the tenant has no service account")]
     return [_mailbox(asked, "submission", account) for account in asked.tenant.accounts]
+
+
+def graph(asked: Asked) -> list[Candidate]:
+    """Microsoft Graph, by the same mailboxes and limits; larger mail only unsigned and where it may be rebuilt."""
+    if not asked.tenant.accounts or not asked.tenant.graph:
+        return [_missing(asked, "graph", "the tenant has no app, or no service account")]
+    return [_by_graph(asked, _mailbox(asked, "graph", account)) for account in asked.tenant.accounts]
+
+
+def _by_graph(asked: Asked, found: Candidate) -> Candidate:
+    message = asked.message
+    if not found.ok:
+        return found
+    if message.smtputf8:
+        return refused(found.way, Cause.HEADER, "whether Graph takes internationalised addresses is not known")
+    if message.size_bytes > GRAPH_BYTES and (message.signed or not asked.rebuild):
+        why = "it is signed" if message.signed else "its plan does not allow it"
+        return refused(found.way, Cause.REBUILD, f"larger than {GRAPH_BYTES} bytes, and cannot be rebuilt: {why}")
+    return found
+
+
+def without_envelope(found: Candidate, why: str) -> Candidate:
+    """Refuse Graph to a message that was found to need an envelope (``named``)."""
+    if found.way.path != "graph" or not found.ok:
+        return found
+    return refused(found.way, Cause.HEADER, f"Graph has no envelope: {why}")
 
 
 def hve(asked: Asked) -> list[Candidate]:
@@ -111,6 +141,7 @@ KINDS: Final[dict[str, Offers]] = {
     "connector": connector,
     "submission": submission,
     "hve": hve,
+    "graph": graph,
     "acs": acs,
     "direct-send": direct_send,
     "smarthost": smarthost,
@@ -128,6 +159,7 @@ def _mailbox(asked: Asked, path: str, account: Account, *, counts: bool = True) 
         recipients_per_message=account.recipients_per_message,
         counts_external=counts,
         rank=asked.rank,
+        own=account.owns(asked.author),
     )
     if not account.may_send_as(asked.author):
         return refused(way, Cause.SENDER, f"may not send as {asked.author}")

@@ -22,6 +22,8 @@ class Cause(StrEnum):
     OUTSIDE = "outside_tenant"
     SENDER = "sender_not_allowed"
     RESERVED = "reserved_for_plan"
+    HEADER = "header_recipients"
+    REBUILD = "needs_rebuilding"
     SIZE = "too_large"
 
 
@@ -46,6 +48,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """Our own reports may leave with the null sender (RFC 5321 §4.5.5, operations A11)."""
     rank: int = 0
     """Place of the path kind in the route; lower is preferred."""
+    own: bool = False
+    """The account is the From's own mailbox: no right to send as another is needed, and reports come to it."""
 
     @property
     def name(self) -> str:
@@ -73,10 +77,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Plans it is kept for; empty serves all."""
     size_bytes: int = 0
     recipients_per_message: int = 500
+    aliases: frozenset[str] = frozenset()
+    """Further addresses of the mailbox; Exchange writes its primary one instead, unless told not to (m365 §1.1)."""
 
     def may_send_as(self, address: str) -> bool:
         """Tell whether this account may use ``address`` (lower case) as From."""
-        return address == self.mailbox or self.send_as.matches(address)
+        return self.owns(address) or self.send_as.matches(address)
+
+    def owns(self, address: str) -> bool:
+        """Tell whether ``address`` (lower case) is one of the mailbox's own."""
+        return address == self.mailbox or address in self.aliases
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +126,8 @@ class TenantWays(msgspec.Struct, frozen=True, kw_only=True):
     domains: frozenset[str]
     """Accepted domains; ``*.contoso.com`` owns every name below contoso.com."""
     accounts: tuple[Account, ...] = ()
+    graph: bool = False
+    """There is an app, so that Graph can be asked for each of the accounts."""
     hve: tuple[Account, ...] = ()
     connector: Connector | None = None
     direct_send: DirectSend | None = None
@@ -140,6 +152,8 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     """Plans whose mail may leave by paths outside the tenant."""
     outside_clients: dict[str, bool] = msgspec.field(default_factory=dict)
     """Clients that say so themselves, one way or the other."""
+    rebuild_plans: frozenset[str] = frozenset()
+    """Plans whose mail may be taken apart and rebuilt where it is too large to go as it is (operations A14)."""
 
     def may_leave(self, client: str, plan: str) -> bool:
         """Tell whether mail may take a path outside the tenant: the client's word counts before its plan's."""

@@ -55,6 +55,7 @@ def candidates(
             plan=plan or message.plan,
             may_leave=may_leave,
             rank=rank,
+            rebuild=(plan or message.plan) in directory.rebuild_plans,
         )
         found.extend(_offered(kind, asked))
     return tuple(found)
