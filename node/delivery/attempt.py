@@ -27,6 +27,7 @@ from node.errors import RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.envelope import OnUnknown
 from node.policy.marker import KEEPS_COPIES, marker_line
+from node.policy.return_path import ReturnPath
 from node.spool.contract import AttemptStart, Spool
 
 TAKING_LOOK_MS: Final = 200
@@ -55,6 +56,8 @@ class Runner:
         self._tracer = tracer
         self._may_send = may_send
         self._addressing = addressing
+        self.return_path: ReturnPath | None = None
+        """Where reports on failed deliveries come back to; None: to the sender as he named himself."""
         self._settling: set[asyncio.Future[None]] = set()
 
     async def run(self, job: Job) -> None:
@@ -157,7 +160,7 @@ class Runner:
             message=message,
             recipients=job.recipients,
             body=body,
-            mail_from=_sender(job),
+            mail_from=self._sender(job),
             size_bytes=message.size_bytes + len(head),
             head=head,
         )
@@ -224,6 +227,15 @@ class Runner:
         job.place.pool.release(job.place)
         self._settler.abandoned(job)
 
+    def _sender(self, job: Job) -> str:
+        """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""
+        message = job.message
+        if message.client == BOUNCE_CLIENT:
+            return "" if job.way.null_sender else message.mail_from
+        if self.return_path is None:
+            return message.mail_from
+        return self.return_path.sender(message.id, message.mail_from, message.tenant, job.way.path)
+
     def _start(self, job: Job) -> AttemptStart:
         return AttemptStart(
             attempt_id=job.attempt_id,
@@ -237,11 +249,6 @@ class Runner:
             started_ms=wall_ms(),
             traceparent=self._tracer.render(job.context),
         )
-
-
-def _sender(job: Job) -> str:
-    """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""
-    return "" if job.message.client == BOUNCE_CLIENT and job.way.null_sender else job.message.mail_from
 
 
 def _head(job: Job) -> bytes:

@@ -31,8 +31,11 @@ from node.delivery.transaction import Fence, always
 from node.delivery.ways import Ways
 from node.m365.graph import Graph
 from node.policy.classify import Classifier
+from node.policy.envelope import NewMessage
 from node.policy.health import Change, HealthBook
-from node.policy.route import Directory
+from node.policy.return_path import ReturnPath
+from node.policy.route import Directory, Way
+from node.policy.verdict import Verdict
 from node.settings.mail import Plan
 from node.spool.contract import Spool
 from node.telemetry.contract import Telemetry
@@ -222,6 +225,18 @@ class Delivery:
         self._judge.classifier, self._judge.plans = plans.classifier, plans.plans
         self._reporter.reporting = plans.reporting
         self._lanes.stir()
+
+    def returning(self, path: ReturnPath | None) -> None:
+        """Let mail leave with this return path from the next attempt on."""
+        self._runner.return_path = path
+
+    def heard(self, way: str, message: NewMessage, verdict: Verdict) -> None:
+        """Note what a report says of a way (``path:account``) that had taken a message."""
+        path, _, account = way.partition(":")
+        went = Way(path=path, tenant=message.tenant, account=account)
+        changes = self._wiring.health.note(went, message.header_from, verdict, wall_ms(), client=message.client)
+        for change in changes:
+            self._changed(change)
 
     def park(self, scope: str, *, reason: str, by: str) -> None:
         """Let a scope rest until resumed (names as in node/policy/health.py)."""
