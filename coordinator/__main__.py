@@ -10,22 +10,25 @@ from coordinator.daemon import logs
 from coordinator.daemon.app import Daemon
 from coordinator.daemon.notify import Notifier
 from coordinator.daemon.shape import Shape
-from coordinator.errors import CoordinatorError
+from coordinator.errors import CoordinatorError, UnfitVersion
 from coordinator.settings.errors import BadSettings
 from coordinator.settings.reader import CoordinatorSettings, load
+from coordinator.versions.release import RELEASE, Release
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_UNFIT = 4
 
 _log = logging.getLogger("coordinator")
 
 
 def relay_coordinator(arguments: list[str] | None = None) -> None:
-    """Run until SIGTERM; exit codes: 0 stopped, 1 failed, 2 wrong use or configuration."""
-    sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
+    """Run until SIGTERM; exit codes: 0 stopped, 1 failed, 2 wrong use or configuration, 4 unfit version."""
+    sys.exit(main(sys.argv[1:] if arguments is None else arguments))
 
 
-def _main(arguments: list[str]) -> int:
+def main(arguments: list[str], release: Release = RELEASE) -> int:
+    """Run until SIGTERM, as the version given; the exit code."""
     parser = argparse.ArgumentParser(prog="relay-coordinator", description="Holds a cluster's virtual addresses.")
     parser.add_argument("config", type=Path, help="the configuration file, the same as the node's")
     parser.add_argument("--node", default=None, help="name of this node; by default the one of this host's name")
@@ -38,15 +41,18 @@ def _main(arguments: list[str]) -> int:
     logs.configure(settings.log_level)
     for warning in settings.warnings:
         _log.warning(warning)
-    return asyncio.run(_serve(settings, told.config, told.node))
+    return asyncio.run(_serve(settings, told.config, told.node, release))
 
 
-async def _serve(settings: CoordinatorSettings, config: Path, node: str | None) -> int:
+async def _serve(settings: CoordinatorSettings, config: Path, node: str | None, release: Release) -> int:
     def reread() -> Shape:
         return shape_of(load(config, node))
 
     try:
-        await Daemon(shape_of(settings), reread, Notifier()).run()
+        await Daemon(shape_of(settings), reread, Notifier(), release).run()
+    except UnfitVersion as error:
+        _log.error("cannot run", extra={"cause": str(error)})
+        return EXIT_UNFIT
     except CoordinatorError as error:
         _log.error("cannot run", extra={"cause": str(error)})
         return EXIT_FAILED if error.temporary else EXIT_USAGE

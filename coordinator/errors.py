@@ -15,3 +15,13 @@ class NotAMember(CoordinatorError):  # noqa: N818 - as above
     """The writer's session has ended: it may change nothing until it begins another."""
 
     temporary = False
+
+
+class NotAdmitted(CoordinatorError):  # noqa: N818 - as above
+    """The cluster does not let this process begin a session now; the text says why."""
+
+
+class UnfitVersion(NotAdmitted):
+    """The level in force is none this version of the program knows: another version must be started."""
+
+    temporary = False

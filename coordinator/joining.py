@@ -9,11 +9,11 @@ import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+from coordinator.errors import UnfitVersion
 from coordinator.feed import POLL_S, Feed
 from coordinator.keys import Keys
 from coordinator.members import MemberRecord
@@ -27,10 +27,12 @@ from coordinator.settings.secrets import read_secret
 from coordinator.store.channel import Credentials
 from coordinator.store.contract import StoreError
 from coordinator.store.etcd import EtcdStore
+from coordinator.versions.keeper import VersionKeeper
+from coordinator.versions.memory import LevelMemory
+from coordinator.versions.release import RELEASE, Release
 
 CREDENTIALS_S: Final = 5.0
 """How often certificates and password are looked at for a change."""
-DISTRIBUTION: Final = "m365-relay"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Joined:
     keys: Keys
     session: SessionRunner
     feed: Feed
+    versions: VersionKeeper
     held: HeldLease
     record: MemberRecord
     credentials: Callable[[], Credentials]
@@ -50,10 +53,22 @@ class Joined:
     _complaint: str = field(default="", init=False)
 
     async def run(self) -> None:
-        """Hold the session and follow the watch until cancelled; what ends one ends the other."""
-        async with asyncio.TaskGroup() as together:
-            for work in (self.session.run(), self.feed.run(), self._remember(), self._renew_credentials()):
-                together.create_task(_lasting(work))
+        """Hold the session and follow the watch until cancelled; what ends one ends the other.
+
+        Raises UnfitVersion when the cluster has come to a level this version does not know.
+        """
+        unsubscribe = self.feed.subscribe(self.versions.feed)
+        try:
+            async with asyncio.TaskGroup() as together:
+                for work in (self.session.run(), self.feed.run(), self._remember(), self._renew_credentials()):
+                    together.create_task(_lasting(work))
+        except BaseExceptionGroup as group:
+            unfit = group.subgroup(UnfitVersion)
+            if unfit is None:
+                raise
+            raise UnfitVersion(str(unfit.exceptions[0])) from None
+        finally:
+            unsubscribe()
 
     async def close(self, *, timeout_s: float) -> None:
         """Resign if the store answers in time, else leave the lease to its end or the next life; then close all.
@@ -104,6 +119,8 @@ def join(
     runtime: Path,
     state: Path,
     config_hash: str = "",
+    release: Release = RELEASE,
+    schemas: tuple[int, int] = (0, 0),
     progress_ms: Callable[[], int] = boottime_ms,
     poll_s: float = POLL_S,
     environment: Mapping[str, str] = os.environ,
@@ -111,9 +128,10 @@ def join(
 ) -> Joined:
     """Prepare to join as *node*'s process of *role* (``keys.Role``); nothing is asked of etcd before ``run``.
 
-    *runtime* gets ``<role>.lease``, *state* ``<role>.known``. *progress_ms* tells when the work the session stands for
-    last moved. Raises AlreadyRunning beside a living process, ForeignCluster when *state* cannot be read, PkiUnusable
-    or BadSettings when there is nothing to show to etcd; OSError when a directory cannot be made.
+    *runtime* gets ``<role>.lease``, *state* ``<role>.known`` and ``<role>.level``. *release*: which version joins;
+    *schemas*: of its disk, see MemberRecord. *progress_ms* tells when the work the session stands for last moved.
+    Raises AlreadyRunning beside a living process, ForeignCluster when *state* cannot be read, PkiUnusable or
+    BadSettings when there is nothing to show to etcd; OSError when a directory cannot be made.
     """
     credentials = _reader(cluster, environment)
     used = credentials()
@@ -129,15 +147,22 @@ def join(
         site=member.site if member else "",
         config_hash=config_hash,
         address=str(member.address) if member else "",
-        version=metadata.version(DISTRIBUTION),
+        version=release.version,
+        levels=release.span,
+        protocols=release.protocols,
+        schemas=schemas,
     )
     held = HeldLease(runtime / f"{role}.lease", boot)
     store = EtcdStore([endpoint.target for endpoint in nearest_first(cluster, node)], used)
     me = Self(key=keys.member(role, node), record=record, held=held, known=known, progress_ms=progress_ms)
+    session, timeout_s = SessionRunner(store, timing_of(cluster), me), timing_of(cluster).timeout_ms / 1_000
+    versions = VersionKeeper(store, keys, release, LevelMemory(state / f"{role}.level"), node=node, alarm=alarm)
+    session.admission = lambda: versions.admission(timeout_s=timeout_s)
     return Joined(
         store=store,
         keys=keys,
-        session=SessionRunner(store, timing_of(cluster), me),
+        session=session,
+        versions=versions,
         feed=Feed(store, keys, poll_s=poll_s),
         held=held,
         record=record,

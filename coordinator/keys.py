@@ -61,6 +61,11 @@ class Keys:
         """The values in force in the whole cluster."""
         return f"{self.root}config"
 
+    @property
+    def version(self) -> str:
+        """The level in force: what every process speaks and writes (``versions``)."""
+        return f"{self.root}version"
+
     def budget(self, scope: str, kind: str) -> str:
         """Give the key of a shared limit."""
         return f"{self.root}budget/{scope}/{kind}"

@@ -26,6 +26,12 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     spool: str = ""
     """UUID of the disk it works on (coordination-review §3); empty: it has none, or none yet."""
+    levels: tuple[int, int] = (1, 1)
+    """Oldest and newest level it knows (``versions/release.py``); the first version did not say so."""
+    protocols: tuple[int, int] = (1, 1)
+    """Oldest and newest protocol it answers other processes in."""
+    schemas: tuple[int, int] = (0, 0)
+    """Schemas its disk has at the oldest and at the newest of these levels; zeros: it has no disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from coordinator.errors import NotAMember
+from coordinator.errors import NotAdmitted, NotAMember, UnfitVersion
 from coordinator.keys import encode
 from coordinator.members import MemberRecord
 from coordinator.runtime import ForeignCluster, HeldLease, KnownCluster
@@ -48,6 +48,11 @@ async def _nothing() -> None:
     """Nobody has to be told."""
 
 
+async def _anybody() -> tuple[Compare, ...]:
+    """Let everybody in."""
+    return ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Self:
     """Who begins the session: the key it shows itself under, what it writes there, and what it keeps on disk."""
@@ -74,6 +79,8 @@ class SessionRunner:
         """Set and replaced whenever the phase changes."""
         self.before_join: Callable[[], Awaitable[None]] = _nothing
         """Awaited once the store answers, before the member key is written: say to all that we come back (§5)."""
+        self.admission: Callable[[], Awaitable[tuple[Compare, ...]]] = _anybody
+        """Asked before each session: what must be unchanged when it begins. Raises NotAdmitted, StoreError."""
         self._store, self._me, self._now_ms = store, me, now_ms
         self._due_ms = 0
         self._published = me.record
@@ -82,7 +89,10 @@ class SessionRunner:
         store.on_went_back(self._on_went_back)
 
     async def run(self) -> None:
-        """Hold a session until cancelled; ends nothing at the store when cancelled (``resign`` does)."""
+        """Hold a session until cancelled; ends nothing at the store when cancelled (``resign`` does).
+
+        Raises UnfitVersion when the cluster has come to a level this process does not know.
+        """
         while True:
             if self.session.phase is Phase.LIVE:
                 await self._keep()
@@ -143,8 +153,10 @@ class SessionRunner:
             joined = await self._try_join()
         except StoreError:
             joined = False
-        except ForeignCluster as error:
+        except (ForeignCluster, NotAdmitted) as error:
             self.refused, joined = str(error), False
+            if isinstance(error, UnfitVersion):
+                raise
         if not joined and self.session.phase is Phase.JOINING:
             self._take(Event.FAILED)
         return joined
@@ -153,6 +165,7 @@ class SessionRunner:
         """One try, with a lease of its own; the deadline counts from before that lease was asked for."""
         await self._check_cluster()
         await self._revoke_former()
+        admitted = await self.admission()
         sent_ms = self._now_ms()
         lease = await self._store.grant(self.session.timing.ttl_s, timeout_s=self._timeout_s())
         self._take(Event.HEARD)
@@ -161,9 +174,10 @@ class SessionRunner:
         record = self._me.record
         put = Put(key=self._me.key, value=encode(record), lease=lease)
         try:
-            outcome = await self._store.txn([absent(self._me.key)], [put], timeout_s=self._timeout_s())
+            compares = [absent(self._me.key), *admitted]
+            outcome = await self._store.txn(compares, [put], timeout_s=self._timeout_s())
             inc = outcome.revision if outcome.succeeded else 0
-            self.blocked_by = outcome.found[0] if outcome.found else None
+            self.blocked_by = next((item for item in outcome.found if item.key == self._me.key), None)
         except Indefinite:
             item = await self._store.get(self._me.key, timeout_s=self._timeout_s())
             inc = item.create_revision if item is not None and item.lease == lease else 0

@@ -37,6 +37,7 @@ from coordinator.pki import Pki
 from coordinator.promise_memory import PromiseMemory
 from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import timing_of
+from coordinator.versions.release import RELEASE, Release
 
 SOCKET: Final = "coordinator.sock"
 MEMORY: Final = "coordinator.promises"
@@ -51,7 +52,9 @@ _log = logging.getLogger("coordinator")
 class Daemon:
     """One coordinator."""
 
-    def __init__(self, shape: Shape, reread: Callable[[], Shape], notifier: Notifier) -> None:
+    def __init__(
+        self, shape: Shape, reread: Callable[[], Shape], notifier: Notifier, release: Release = RELEASE
+    ) -> None:
         """Make the parts; nothing is asked of the store yet, but the lock on this host is taken.
 
         Raises what ``join`` raises: AlreadyRunning beside a living coordinator, among others.
@@ -67,6 +70,7 @@ class Daemon:
             runtime=runtime,
             state=shape.state,
             config_hash=shape.hash,
+            release=release,
             progress_ms=self.progress_ms,
             alarm=self.alarms.raise_,
         )
@@ -75,11 +79,12 @@ class Daemon:
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
         self.everybody = Everybody(joined.feed, joined.keys, verifier.verify, shape.state / "wishes.json")
         self.watch = NodeWatch(runtime / NODE_SOCKET, self._readiness_changed)
-        client = PeerClient(pki, cluster.name, self.targets, alarm=self.alarms.raise_)
+        ask_in, alarm = joined.versions.protocol, self.alarms.raise_
+        client = PeerClient(pki, cluster.name, self.targets, protocol=ask_in, alarm=alarm)
         self.peering = Peering(shape.node, client, self.nodes)
         self._client = client
         answers = routes(Answering(self.holdings, self.fresh_status))
-        self._server = PeerServer(pki, cluster.name, self.nodes, answers, alarm=self.alarms.raise_)
+        self._server = PeerServer(pki, cluster.name, self.nodes, answers, speaks=release.speaks, alarm=alarm)
         self.around = Surroundings(
             shape=lambda: self.shape,
             joined=joined,
@@ -137,6 +142,8 @@ class Daemon:
             site=shape.site,
             cluster=shape.cluster.name,
             version=self.joined.record.version,
+            level=self.joined.versions.level,
+            levels=self.joined.record.levels,
             uptime_ms=boottime_ms() - self.started_ms,
             leader=self.everybody.leader(),
             leading=self.election.leading,
@@ -186,6 +193,7 @@ class Daemon:
         released = await release_former(self.joined, self.shape.addresses, timeout_s=RELEASE_S)
         if released:
             _log.info("released what the process before held", extra={"addresses": ", ".join(released)})
+        await self.joined.versions.learn()
         self._probes = await serve_probes(self.around)
         about = self.shape.cluster.nodes[self.shape.node]
         await self._server.start(str(about.address), self.shape.cluster.ports.coordinator)

@@ -87,6 +87,9 @@ def member_views(everybody: Everybody) -> tuple[view.MemberView, ...]:
                 site=record.site,
                 address=record.address,
                 version=record.version,
+                levels=record.levels if member.record is not None else (0, 0),
+                protocols=record.protocols if member.record is not None else (0, 0),
+                schemas=record.schemas,
                 config_hash=record.config_hash,
                 readable=member.record is not None,
             )

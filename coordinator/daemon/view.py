@@ -100,6 +100,11 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
     site: str = ""
     address: str = ""
     version: str = ""
+    levels: tuple[int, int] = (0, 0)
+    """Oldest and newest level it knows; zeros: it could not be read."""
+    protocols: tuple[int, int] = (0, 0)
+    schemas: tuple[int, int] = (0, 0)
+    """Its disk's at the oldest and at the newest of these levels; zeros: it has no disk."""
     config_hash: str = ""
     readable: bool = True
     """Whether its record could be read (a newer version's may not)."""
@@ -175,6 +180,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     cluster: str
     version: str
+    level: int
+    """In force, as known here."""
+    levels: tuple[int, int]
+    """Oldest and newest this coordinator knows."""
     uptime_ms: int
     leader: str | None
     leading: bool

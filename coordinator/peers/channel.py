@@ -37,9 +37,10 @@ from coordinator.peers.bounds import (
     TEXT_MAX,
     shown,
 )
-from coordinator.peers.contract import Handler, PeerRefused, PeerUnreachable
+from coordinator.peers.contract import Handler, PeerRefused, PeerUnreachable, WrongProtocol
 from coordinator.peers.identity import NotAPeer, caller
 from coordinator.peers.tls import Contexts
+from coordinator.peers.versions import HEADER, UNSAID, Speaks
 from coordinator.pki import Pki, PkiUnusable
 
 _HTTP: Final[dict[str, Any]] = {
@@ -53,6 +54,7 @@ _HTTP: Final[dict[str, Any]] = {
     "read_bufsize": BODY_MAX,
 }
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
+WRONG_PROTOCOL: Final = HTTPStatus.PRECONDITION_FAILED
 _BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT})
 
 
@@ -80,10 +82,11 @@ class PeerServer:
         routes: Mapping[str, Handler],
         *,
         body_max: Mapping[str, int] = MappingProxyType({}),
+        speaks: Speaks = Speaks(),  # noqa: B008 - a value that cannot change
         alarm: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``nodes``: the list in force, asked at every request; ``body_max``: routes with larger bodies, in bytes."""
-        self._contexts = Contexts(pki, cluster, alarm=alarm)
+        self._contexts, self._speaks = Contexts(pki, cluster, alarm=alarm), speaks
         self._cluster, self._nodes, self._routes, self._body_max = cluster, nodes, routes, body_max
         self._http: web.Server | None = None
         self._listening: socket.socket | None = None
@@ -176,10 +179,13 @@ class PeerServer:
             node = caller(request.get_extra_info("peercert"), self._cluster, self._nodes())
         except NotAPeer as error:
             raise _Refusal(HTTPStatus.FORBIDDEN, str(error)) from None
+        unspoken = self._speaks.refusal(request.headers.get(HEADER))
+        if unspoken:
+            raise _Refusal(WRONG_PROTOCOL, unspoken)
         route = request.path.removeprefix(PATH)
         handler = self._routes.get(route)
         if request.method != "POST" or not request.path.startswith(PATH) or handler is None:
-            raise _Refusal(HTTPStatus.NOT_FOUND, "there is no such route")
+            raise _Refusal(HTTPStatus.NOT_FOUND, f"there is no route {shown(route)!r} here: {self._speaks}")
         if "Content-Encoding" in request.headers:
             raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "bodies are taken as they are, without an encoding")
         length, most = request.content_length, self._body_max.get(route, BODY_MAX)
@@ -222,11 +228,12 @@ class PeerClient:
         targets: Callable[[], Mapping[str, Target]],
         *,
         answer_max: int = BODY_MAX,
+        protocol: Callable[[], int] = lambda: UNSAID,
         alarm: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``targets``: the list in force and where each node listens, asked at every question."""
+        """``targets``: the list in force and where each node listens; asked at every question, as ``protocol``."""
         self._contexts = Contexts(pki, cluster, alarm=alarm)
-        self._targets, self._answer_max = targets, answer_max
+        self._targets, self._answer_max, self._protocol = targets, answer_max, protocol
         self._asked: Counter[str] = Counter()
         self._session: aiohttp.ClientSession | None = None
 
@@ -258,7 +265,8 @@ class PeerClient:
     async def _exchange(self, node: str, target: Target, route: str, body: bytes) -> bytes:
         host = f"[{target.host}]" if ":" in target.host else target.host
         url, context = f"https://{host}:{target.port}{PATH}{route}", self._contexts.client(node)
-        async with self._opened().post(url, data=body, ssl=context, allow_redirects=False) as response:
+        said = {HEADER: str(self._protocol())}
+        async with self._opened().post(url, data=body, headers=said, ssl=context, allow_redirects=False) as response:
             length = response.content_length
             if length is None or length > self._answer_max or "Content-Encoding" in response.headers:
                 raise PeerUnreachable(f"{node}: an answer of no known length, too long, or encoded")
@@ -268,7 +276,7 @@ class PeerClient:
         text = f"{node}: {route}: {response.status} {shown(content.decode(errors='replace'))}"
         if response.status in _BUSY or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PeerUnreachable(text)
-        raise PeerRefused(text)
+        raise WrongProtocol(text) if response.status == WRONG_PROTOCOL else PeerRefused(text)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -24,6 +24,10 @@ class PeerRefused(PeerError):  # noqa: N818 - as above
     temporary = False
 
 
+class WrongProtocol(PeerRefused):
+    """The peer is of a version that does not speak the protocol asked in."""
+
+
 Handler = Callable[[str, bytes], Awaitable[bytes]]
 """Takes the caller's node name and the body, gives the answer's body."""
 

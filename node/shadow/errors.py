@@ -37,9 +37,15 @@ class TooLarge(BadBatch):
 
 
 class Malformed(BadBatch):
-    """An entry is of an unknown kind, or says what cannot be."""
+    """An entry says what cannot be."""
 
     word = "malformed"
+
+
+class UnknownKind(BadBatch):
+    """An entry of a kind this version does not know."""
+
+    word = "unknown-kind"
 
 
 class WrongVersion(BadBatch):

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from node.shadow.entries import PIECE_BYTES, Copy, Discard, Entry, Intent, Lines, Outcome, Piece, Progress
-from node.shadow.errors import Damaged, Gap, Malformed, TooLarge, Torn, WrongStream, WrongVersion
+from node.shadow.errors import Damaged, Gap, Malformed, TooLarge, Torn, UnknownKind, WrongStream, WrongVersion
 from node.spool.rows import Unreadable, message_of
 
 VERSION: Final = 1
@@ -171,7 +171,7 @@ def _parts(entry: Entry) -> tuple[int, bytes, bytes]:
 
 
 def decode(data: bytes) -> Batch:
-    """Read a batch; raises Torn, Damaged, TooLarge, Malformed, WrongVersion."""
+    """Read a batch; raises Torn, Damaged, TooLarge, Malformed, UnknownKind, WrongVersion. Fields not known are left."""
     if len(data) > BATCH_BYTES_MAX:
         raise TooLarge(f"{len(data)} octets, at most {BATCH_BYTES_MAX} are taken")
     header, count, start = _header(data)
@@ -263,8 +263,10 @@ def _read(kind: int, facts: bytes, body: bytes) -> Entry:
         place = _places.decode(facts)
         return Piece(message_id=place.message_id, start=place.start, data=body)
     decoder = _DECODERS.get(kind)
-    if decoder is None or body:
-        raise Malformed(f"an entry of kind {kind}")
+    if decoder is None:
+        raise UnknownKind(f"an entry of kind {kind}, this version knows 1 to {max(_DECODERS)}")
+    if body:
+        raise Malformed(f"an entry of kind {kind} with a body")
     return cast("Entry", decoder.decode(facts))
 
 

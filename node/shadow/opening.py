@@ -12,9 +12,11 @@ from node.shadow import statements
 from node.shadow.statements import migrations
 from node.spool import opening
 from node.spool.database import Database, Row
-from node.spool.errors import SpoolBroken, SpoolFull, SpoolUnusable
-from node.spool.opening import Migrations
+from node.spool.errors import SpoolBroken, SpoolFull
+from node.spool.migrating import Kind, bring_up
+from node.spool.rows import Cell
 from node.spool.salvage import CHUNK, SetAside, insert_rows, read_range
+from node.spool.schema import Schema
 
 APPLICATION_ID: Final = 0x4D33_4350
 """``M3CP`` in the file's header."""
@@ -34,32 +36,30 @@ _WHOLE: Final = (
 
 
 def open_checked(
-    connect: Callable[[], Database], directory: Path, aside: SetAside, steps: Migrations | None = None
+    connect: Callable[[], Database], directory: Path, aside: SetAside, schema: Schema | None = None
 ) -> Database:
-    """Give an open, current, checked database. Raises SpoolUnusable, SpoolFull, SpoolBroken."""
+    """Give an open, current, checked database. Raises SpoolUnusable, SpoolTooNew, SpoolFull, SpoolBroken."""
+    known = schema or all_known()
     return opening.open_checked(
         connect,
-        lambda database: make_ready(database, directory, steps),
-        lambda cause: _salvage(connect, directory, aside, cause),
+        lambda database: make_ready(database, directory, known),
+        lambda cause: _salvage(connect, directory, aside, cause, known),
+        path=directory / DATABASE,
+        newest=known.newest,
     )
 
 
-def make_ready(database: Database, where: Path, steps: Migrations | None = None) -> None:
-    """Apply what is missing, each migration in its own transaction; raises SpoolUnusable, Damaged."""
-    known = migrations() if steps is None else steps
-    found, owner = database.number_text("PRAGMA user_version"), database.number_text("PRAGMA application_id")
-    if owner not in {0, APPLICATION_ID} or (not owner and database.number_text("SELECT count(*) FROM sqlite_master")):
-        raise SpoolUnusable(f"copies {where}: the database there is not a copy store of this program")
-    if found > known[-1][0]:
-        raise SpoolUnusable(f"copies {where}: has schema version {found}, this program knows up to {known[-1][0]}")
-    for number, text in known:
-        if number > found:
-            with database.transaction():
-                database.script(text)
-                database.run_text(f"PRAGMA user_version = {number}")
-                if number == 1:
-                    database.run_text(f"PRAGMA application_id = {APPLICATION_ID}")
-                    renew(database)
+def make_ready(database: Database, where: Path, schema: Schema | None = None) -> None:
+    """Bring it to the schema of the level in force; without ``schema`` to the newest.
+
+    Raises SpoolUnusable, SpoolTooNew, Damaged.
+    """
+    bring_up(database, where, _KIND, schema or all_known())
+
+
+def all_known() -> Schema:
+    """Everything this program knows, whatever the level."""
+    return Schema(migrations=migrations())
 
 
 def renew(database: Database) -> None:
@@ -67,7 +67,18 @@ def renew(database: Database) -> None:
     statements.run(database, "set_meta", ("store_id", str(uuid.uuid4())))
 
 
-def _salvage(connect: Callable[[], Database], directory: Path, aside: SetAside, cause: str) -> Database:
+def _get(database: Database, key: str) -> Cell:
+    return statements.cell(database, "get_meta", (key,))
+
+
+def _put(database: Database, key: str, value: Cell) -> None:
+    statements.run(database, "set_meta", (key, value))
+
+
+_KIND: Final = Kind(name="copies", what="a copy store", application_id=APPLICATION_ID, get=_get, put=_put, born=renew)
+
+
+def _salvage(connect: Callable[[], Database], directory: Path, aside: SetAside, cause: str, schema: Schema) -> Database:
     aside.note(damage=cause)
     for suffix in ("", "-wal", "-shm"):
         path = directory / f"{DATABASE}{suffix}"
@@ -75,7 +86,7 @@ def _salvage(connect: Callable[[], Database], directory: Path, aside: SetAside, 
             aside.move(path, "damaged database")
     fresh = connect()
     try:
-        make_ready(fresh, directory)
+        make_ready(fresh, directory, schema)
         _copy_all(aside.folder / DATABASE, fresh, aside)
     except BaseException:
         fresh.close()

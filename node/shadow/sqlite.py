@@ -26,6 +26,7 @@ from node.spool.errors import SpoolUnusable
 from node.spool.place import Place
 from node.spool.readers import Readers
 from node.spool.salvage import SetAside
+from node.spool.schema import Schema
 
 ROWS_MAX: Final = 1_000
 
@@ -40,9 +41,13 @@ class SqliteCopies(Keeping):
         max_bytes: int = 0,
         allow_network: bool = False,
         connect: Callable[..., Database] = Database,
+        schema: Schema | None = None,
     ) -> None:
-        """Name the directory; ``open`` does the rest. ``max_bytes``: what copies may take (0: what the disk has)."""
-        self.directory, self.max_bytes = directory, max_bytes
+        """Name the directory; ``open`` does the rest. ``max_bytes``: what copies may take (0: what the disk has).
+
+        ``schema``: which migrations may be applied (None: all).
+        """
+        self.directory, self.max_bytes, self._schema = directory, max_bytes, schema
         self.store_id = ""
         self.notes: list[dict[str, str | int]] = []
         """What ``open`` set aside; also in ``set-aside/<time>/report.json``."""
@@ -88,7 +93,7 @@ class SqliteCopies(Keeping):
         self._files.prepare()
         aside = SetAside(self.directory, now_ms)
         self.notes = aside.notes
-        database = open_checked(self._writer, self.directory, aside)
+        database = open_checked(self._writer, self.directory, aside, self._schema)
         try:
             self._check_files(database, aside)
             self.store_id = str(statements.cell(database, "get_meta", ("store_id",)))

@@ -6,9 +6,11 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from node.spool import queries
 from node.spool.database import Database, Params, Row
 from node.spool.queries import parse
 from node.spool.rows import Cell
+from node.spool.schema import Migration
 
 _ROWS = re.compile(r"/\*rows\*/\s*(\([^()]*\))")
 BULK_ROWS: Final = (64, 16, 4, 1)
@@ -27,11 +29,9 @@ def _queries() -> dict[str, str]:
     return parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Number and text of every migration, in order."""
-    folder = resources.files(__package__).joinpath("migrations")
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
-    return [(int(entry.name.partition("_")[0]), entry.read_text(encoding="utf-8")) for entry in files]
+def migrations() -> tuple[Migration, ...]:
+    """Every migration, in order."""
+    return queries.migrations(__package__)
 
 
 def run(database: Database, name: str, params: Params = ()) -> list[Row]:

@@ -19,6 +19,10 @@ class SpoolUnusable(PermanentError):  # noqa: N818
     """The directory cannot be a spool for this version here: a person must act."""
 
 
+class SpoolTooNew(SpoolUnusable):
+    """A newer version of this program wrote it, in a form this one must not touch."""
+
+
 class MessageGone(PermanentError):  # noqa: N818
     """No such message, or its body is no longer kept."""
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from node.spool.checking import CheckCut
 from node.spool.database import Damaged, Database
-from node.spool.errors import SpoolUnusable
+from node.spool.migrating import Kind, bring_up, refuse_newer
 from node.spool.queries import migrations
+from node.spool.rows import Cell
+from node.spool.schema import Schema
 
 APPLICATION_ID = 0x4D33_5350
 """``M3SP`` in the file's header: tells our database from anyone else's."""
@@ -18,33 +20,32 @@ read."""
 
 DATABASE = "spool.sqlite3"
 
-Migrations = list[tuple[int, str]]
+
+def make_ready(database: Database, where: Path, now_ms: int, schema: Schema | None = None) -> int:
+    """Bring it to the schema of the level in force; the schema's number.
+
+    Without ``schema`` everything this program knows is applied. Raises SpoolUnusable, SpoolTooNew, Damaged.
+    """
+
+    def born(new: Database) -> None:
+        _put(new, "spool_id", str(uuid.uuid4()))
+        _put(new, "created_ms", now_ms)
+
+    kind = Kind(name="spool", what="a spool", application_id=APPLICATION_ID, get=_get, put=_put, born=born)
+    return bring_up(database, where, kind, schema or all_known())
 
 
-def make_ready(database: Database, where: Path, now_ms: int, steps: Migrations | None = None) -> None:
-    """Apply what is missing, each migration in its own transaction; raises SpoolUnusable, Damaged."""
-    known = migrations() if steps is None else steps
-    newest = known[-1][0]
-    found = database.number_text("PRAGMA user_version")
-    owner = database.number_text("PRAGMA application_id")
-    if owner not in {0, APPLICATION_ID} or (not owner and database.number_text("SELECT count(*) FROM sqlite_master")):
-        raise SpoolUnusable(f"spool {where}: the database there is not a spool of this program")
-    if found > newest:
-        raise SpoolUnusable(f"spool {where}: has schema version {found}, this program knows up to {newest}")
-    for number, text in known:
-        if number > found:
-            _migrate(database, number, text, now_ms)
+def all_known() -> Schema:
+    """Everything this program knows, whatever the level."""
+    return Schema(migrations=migrations())
 
 
-def _migrate(database: Database, number: int, text: str, now_ms: int) -> None:
-    with database.transaction():
-        database.script(text)
-        database.run_text(f"PRAGMA user_version = {number}")
-        database.run("set_meta", ("schema", number))
-        if number == 1:
-            database.run_text(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.run("set_meta", ("spool_id", str(uuid.uuid4())))
-            database.run("set_meta", ("created_ms", now_ms))
+def _get(database: Database, key: str) -> Cell:
+    return database.cell("get_meta", (key,))
+
+
+def _put(database: Database, key: str, value: Cell) -> None:
+    database.run("set_meta", (key, value))
 
 
 def examine(database: Database, seconds: float = CHECK_S) -> bool:
@@ -59,11 +60,17 @@ def examine(database: Database, seconds: float = CHECK_S) -> bool:
 
 
 def open_checked(
-    connect: Callable[[], Database], ready: Callable[[Database], None], salvage: Callable[[str], Database]
+    connect: Callable[[], Database],
+    ready: Callable[[Database], object],
+    salvage: Callable[[str], Database],
+    *,
+    path: Path,
+    newest: int,
 ) -> Database:
-    """An open, current, checked database; ``ready`` brings it up to date.
+    """An open, current, checked database at ``path``; ``ready`` brings it up to date.
 
-    ``salvage`` is called with the cause if the one there is damaged.
+    ``salvage`` is called with the cause if the one there is damaged; raises SpoolTooNew for a damaged one of a schema
+    beyond ``newest``.
     """
     database: Database | None = None
     try:
@@ -73,6 +80,7 @@ def open_checked(
     except Damaged as damage:
         if database is not None:
             database.close()
+        refuse_newer(path, newest)
         return salvage(str(damage))
     except BaseException:
         if database is not None:

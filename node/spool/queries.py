@@ -8,6 +8,8 @@ import re
 from functools import cache
 from importlib import resources
 
+from node.spool.schema import Migration, migration_of
+
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _INCLUDE = re.compile(r":::(\w+)")
@@ -61,8 +63,8 @@ def bulk(name: str, rows: int) -> str:
     return text
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Number and text of every migration, in order."""
-    folder = resources.files(__package__).joinpath("migrations")
+def migrations(package: str = __package__) -> tuple[Migration, ...]:
+    """Every migration of a package, in order; raises ValueError for a file that is none."""
+    folder = resources.files(package).joinpath("migrations")
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
-    return [(int(entry.name.partition("_")[0]), entry.read_text(encoding="utf-8")) for entry in files]
+    return tuple(migration_of(int(each.name.partition("_")[0]), each.read_text(encoding="utf-8")) for each in files)

@@ -16,7 +16,7 @@ from node.spool.batch import Book
 from node.spool.copies import mend_copies
 from node.spool.database import Database, Row
 from node.spool.errors import SpoolBroken, SpoolFull
-from node.spool.opening import DATABASE, make_ready
+from node.spool.opening import DATABASE
 from node.spool.rows import Unreadable, message_of, recipient_row
 from node.spool.work import Entry
 
@@ -99,8 +99,17 @@ class SetAside:
             self.write(f"{message_id}.body", body)
 
 
-def salvage(directory: Path, connect: Callable[[], Database], aside: SetAside, now_ms: int, cause: str) -> Database:
-    """Set the damaged database aside and give a new one with what could be read; raises SpoolFull, SpoolBroken."""
+def salvage(
+    directory: Path,
+    connect: Callable[[], Database],
+    ready: Callable[[Database], object],
+    aside: SetAside,
+    cause: str,
+) -> Database:
+    """Set the damaged database aside and give a new one with what could be read; raises SpoolFull, SpoolBroken.
+
+    ``ready`` makes a new one ready (``opening.make_ready``).
+    """
     aside.note(damage=cause)
     for suffix in ("", "-wal", "-shm"):
         path = directory / f"{DATABASE}{suffix}"
@@ -108,7 +117,7 @@ def salvage(directory: Path, connect: Callable[[], Database], aside: SetAside, n
             aside.move(path, "damaged database")
     fresh = connect()
     try:
-        make_ready(fresh, directory, now_ms)
+        ready(fresh)
         _copy_all(aside.folder / DATABASE, fresh, aside)
         _mend(fresh, aside)
     except BaseException:

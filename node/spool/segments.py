@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.spool.bodies import mapped
-from node.spool.errors import SpoolUnusable
+from node.spool.errors import SpoolTooNew
 from node.spool.journal import (
     BATCH_BYTES,
     BLOCK,
@@ -75,7 +75,7 @@ class Segments:
     # ---- at start ----------------------------------------------------------------------------------------------
 
     def load(self) -> list[Scan]:
-        """Read every segment there is; raises SpoolUnusable for one of a newer version, SpoolBroken, SpoolFull."""
+        """Read every segment there is; raises SpoolTooNew for one of a newer version, SpoolBroken, SpoolFull."""
         found: list[Scan] = []
         with mapped("read journal"):
             if not self.folder.is_dir():
@@ -85,7 +85,7 @@ class Segments:
                 try:
                     found.append(scan(path.name, path.read_bytes()))
                 except NewerJournal as newer:
-                    raise SpoolUnusable(
+                    raise SpoolTooNew(
                         f"spool {self.folder.parent}: {path.name} has journal version {newer.args[0]}, "
                         f"this program knows up to {VERSION}"
                     ) from None

@@ -27,13 +27,14 @@ from node.spool.database import Database
 from node.spool.engine import Engine
 from node.spool.errors import SpoolUnusable
 from node.spool.filing import append_file, check_files, inline
-from node.spool.opening import DATABASE, make_ready, open_checked
+from node.spool.opening import DATABASE, all_known, make_ready, open_checked
 from node.spool.operations import Alone, Step
 from node.spool.pairing import PairedVerbs
 from node.spool.pending import Unapplied
 from node.spool.place import Place
 from node.spool.replaying import replay
 from node.spool.salvage import SetAside, salvage
+from node.spool.schema import Schema
 from node.spool.segments import Segments
 from node.spool.work import Arrival
 
@@ -70,6 +71,9 @@ class SqliteSpool(PairedVerbs):
         """Number of write transactions so far, when opened: tells a disk put back to an older snapshot."""
         self.notes: list[dict[str, str | int]] = []
         """What ``open`` and later reads set aside; also in ``set-aside/<time>/report.json``."""
+        self.schema: Schema | None = None
+        """Which migrations ``open`` may apply; None: all."""
+        self.schema_at_open = 0
         self._now_ms = now_ms
         self._max_bytes = max_bytes
         self._allow_network = allow_network
@@ -127,8 +131,11 @@ class SqliteSpool(PairedVerbs):
         self._bodies.prepare()
         self._aside = SetAside(self.directory, now_ms)
         self.notes = self._aside.notes
-        mend = partial(salvage, self.directory, self._connect_writer, self._aside, now_ms)
-        database = open_checked(self._connect_writer, lambda new: make_ready(new, self.directory, now_ms), mend)
+        schema, path = self.schema or all_known(), self.directory / DATABASE
+        ready = partial(make_ready, where=self.directory, now_ms=now_ms, schema=schema)
+        mend = partial(salvage, self.directory, self._connect_writer, ready, self._aside)
+        database = open_checked(self._connect_writer, ready, mend, path=path, newest=schema.newest)
+        self.schema_at_open = database.number_text("PRAGMA user_version")
         self.spool_id = str(database.cell("get_meta", ("spool_id",)) or "")
         self.sequence_at_open = int(database.cell("get_meta", ("sequence",)) or 0)
         try:

@@ -10,7 +10,8 @@ from node.shadow.entries import Discard, Intent, Lines, Piece
 from node.shadow.sqlite import SqliteCopies
 from node.spool import place
 from node.spool.contract import JourneyLine
-from node.spool.errors import SpoolClosed, SpoolUnusable
+from node.spool.errors import SpoolClosed, SpoolTooNew, SpoolUnusable
+from node.spool.schema import Schema, migration_of
 from node.spool.sqlite import SqliteSpool
 from tests.support.copies import attached, batch, copy
 from tests.support.copies_house import kept_ids
@@ -92,9 +93,14 @@ def change(directory, *statements):
 async def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
     await filled(tmp_path, 3)
     change(tmp_path, "PRAGMA user_version = 2")
-    with pytest.raises(SpoolUnusable, match="schema version 2, this program knows up to 1") as error:
+    change(tmp_path, "UPDATE meta SET value = 2 WHERE key = 'usable_from'")
+    with pytest.raises(SpoolTooNew, match="schema version 2, this program knows up to 1") as error:
         await opened(tmp_path)
     assert not error.value.temporary
+    change(tmp_path, "UPDATE meta SET value = 1 WHERE key = 'usable_from'")
+    store = await opened(tmp_path)
+    assert len(await kept_ids(store, PAIR)) == 3, "what was added does not keep it from being used"
+    await store.close()
     change(tmp_path, "PRAGMA user_version = 1")
     store = await opened(tmp_path)
     assert len(await kept_ids(store, PAIR)) == 3
@@ -119,15 +125,15 @@ async def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
 
 def test_migrations_are_numbered_without_a_gap():
     found = opening.migrations()
-    assert [number for number, _ in found] == list(range(1, len(found) + 1))
+    assert [each.number for each in found] == list(range(1, len(found) + 1))
 
 
 async def test_a_migration_that_fails_leaves_the_version_before(tmp_path):
     store = await filled(tmp_path, 3)
     database = store._writer()
-    steps = [*opening.migrations(), (2, "CREATE TABLE more (x);\nCREATE TABLE more (x);\n")]
+    twice = migration_of(2, "CREATE TABLE more (x);\nCREATE TABLE more (x);\n")
     with pytest.raises(Exception, match="more"):
-        opening.make_ready(database, tmp_path, steps)
+        opening.make_ready(database, tmp_path, Schema(migrations=(*opening.migrations(), twice)))
     assert database.number_text("PRAGMA user_version") == 1
     assert database.number_text("SELECT count(*) FROM sqlite_master WHERE name = 'more'") == 0
     database.close()

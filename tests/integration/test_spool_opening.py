@@ -15,8 +15,9 @@ from node.policy.envelope import RecipientState
 from node.spool import opening, place
 from node.spool.contract import BodyFile, Filter
 from node.spool.database import Database
-from node.spool.errors import MessageGone, SpoolUnusable
+from node.spool.errors import MessageGone, SpoolTooNew, SpoolUnusable
 from node.spool.queries import migrations
+from node.spool.schema import Schema, migration_of
 from node.spool.sqlite import SqliteSpool
 from tests.support.spool_mail import BODY, T0, accepted, attempt, lane, message, outcome, settlement
 
@@ -139,7 +140,7 @@ async def test_schema_file_and_migrations_agree(tmp_path):
     written = sqlite3.connect(":memory:")
     written.executescript((opening.Path(opening.__file__).parent / "schema.sql").read_text())
     assert shape(migrated) == shape(written)
-    assert migrated.execute("PRAGMA user_version").fetchone()[0] == migrations()[-1][0]
+    assert migrated.execute("PRAGMA user_version").fetchone()[0] == migrations()[-1].number
     migrated.close()
     written.close()
 
@@ -148,25 +149,27 @@ async def test_migrations_are_applied_in_order_and_each_wholly(tmp_path):
     path = tmp_path / "db"
     database = Database(path, writable=True)
     opening.make_ready(database, path, T0)
-    newest = migrations()[-1][0]
-    two = (newest + 1, "CREATE TABLE extra (a);\nINSERT INTO extra VALUES (1);\n")
-    broken = (newest + 2, "CREATE TABLE more (a);\nINSERT INTO nowhere VALUES (1);\n")
+    newest = migrations()[-1].number
+    two = migration_of(newest + 1, "-- level: 2\nCREATE TABLE extra (a);\nINSERT INTO extra VALUES (1);\n")
+    broken = migration_of(newest + 2, "-- level: 2\nCREATE TABLE more (a);\nINSERT INTO nowhere VALUES (1);\n")
     with pytest.raises(Exception, match="nowhere"):
-        opening.make_ready(database, path, T0, [*migrations(), two, broken])
+        opening.make_ready(database, path, T0, Schema(migrations=(*migrations(), two, broken)))
     assert database.number_text("PRAGMA user_version") == newest + 1
     assert database.number_text("SELECT count(*) FROM extra") == 1
     assert database.number_text("SELECT count(*) FROM sqlite_master WHERE name = 'more'") == 0
-    assert database.cell("get_meta", ("schema",)) == newest + 1
+    assert database.cell("get_meta", ("usable_from",)) == newest + 1
     database.close()
 
 
 async def test_a_newer_spool_is_refused_with_both_versions(tmp_path):
     spool, _ = await filled(tmp_path, 1)
     await spool.close()
-    edit(tmp_path, ("PRAGMA user_version = 99",))
-    with pytest.raises(SpoolUnusable, match=rf"version 99, .* up to {migrations()[-1][0]}"):
+    known = "UPDATE meta SET value = ? WHERE key = 'usable_from'"
+    edit(tmp_path, ("PRAGMA user_version = 99",), (known, (98,)))
+    with pytest.raises(SpoolTooNew, match=rf"version 99, .* up to {migrations()[-1].number}"):
         await make(tmp_path).open(T0)
-    edit(tmp_path, (f"PRAGMA user_version = {migrations()[-1][0]}",))
+    newest = migrations()[-1].number
+    edit(tmp_path, (f"PRAGMA user_version = {newest}",), (known, (newest,)))
     again = make(tmp_path)
     await again.open(T0)
     assert len(await again.find(Filter())) == 1

@@ -13,6 +13,7 @@ from node.spool.errors import MessageGone, SpoolBroken, SpoolFull
 from node.spool.opening import make_ready
 from node.spool.paired import Here, Looked
 from node.spool.queries import migrations
+from node.spool.schema import Schema
 from node.spool.sqlite import SqliteSpool
 from tests.support.spool_faults import Plan
 from tests.support.spool_journal import cut, put_off
@@ -103,7 +104,7 @@ async def test_an_older_spool_is_brought_up_to_date(tmp_path):
     (tmp_path / "spool").mkdir()
     path = tmp_path / "spool" / "spool.sqlite3"
     database = Database(path, writable=True)
-    make_ready(database, path, T0, migrations()[:2])
+    make_ready(database, path, T0, Schema(migrations=migrations()[:2]))
     database.close()
     spool = make(tmp_path / "spool")
     await spool.open(T0)

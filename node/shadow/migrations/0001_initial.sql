@@ -1,3 +1,4 @@
+-- level: 1
 -- Copies of other nodes' mail. Facts and progress are msgpack. Times are milliseconds since the epoch.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 

@@ -1,3 +1,4 @@
+-- level: 1
 -- The first schema. Never edited once released; later changes are files with the next number.
 -- Kept to what SQLite 3.34 knows (no STRICT, no RETURNING): distributions of 2022 still ship it.
 

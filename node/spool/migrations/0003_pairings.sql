@@ -1,3 +1,4 @@
+-- level: 1
 -- Which pairing a message belongs to, and whether its copy is known to exist. A spool that was never in a cluster
 -- has no row here: `paired` in meta says that every live message has one.
 CREATE TABLE pairs (

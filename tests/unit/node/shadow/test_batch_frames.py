@@ -3,6 +3,7 @@
 import os
 import struct
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from node.policy.envelope import RecipientState
 from node.shadow import frames
 from node.shadow.entries import PIECE_BYTES, Discard, Intent, Lines, Outcome, Piece, Progress
-from node.shadow.errors import BadBatch, Damaged, Gap, Malformed, TooLarge, Torn, WrongStream, WrongVersion
+from node.shadow.errors import BadBatch, Damaged, Gap, Malformed, TooLarge, Torn, UnknownKind, WrongStream, WrongVersion
 from node.shadow.frames import Standing, decode, encode, standing
 from node.spool.contract import JourneyLine
 from tests.support.copies import copy, header
@@ -114,6 +115,17 @@ def test_another_version_is_refused_as_that_whatever_follows():
     with pytest.raises(WrongVersion, match="version 2, this node speaks 1"):
         decode(sealed(header(), [(99, b"?", b"")], version=2))
     assert not WrongVersion.temporary
+
+
+def test_a_kind_of_a_later_version_is_refused_by_its_number_and_fields_of_one_are_passed_over():
+    with pytest.raises(UnknownKind, match="an entry of kind 7, this version knows 1 to 6") as caught:
+        decode(sealed(header(), [(7, b"?", b"")]))
+    assert caught.value.word == "unknown-kind"
+    said = Intent(message_id="m", attempt_id="a", indexes=(0,), dot_ms=5)
+    facts = msgspec.msgpack.encode(msgspec.structs.asdict(said) | {"later": {"more": [1]}})
+    assert decode(sealed(header(), [(4, facts, b"")])).entries == (said,)
+    with pytest.raises(Malformed, match="kind 4 with a body"):
+        decode(sealed(header(), [(4, facts, b"x")]))
 
 
 def test_a_changed_body_is_damaged_and_changed_heads_are_too():

@@ -29,8 +29,8 @@ def test_bulk_repeats_the_marked_row():
 
 def plan(name):
     connection = sqlite3.connect(":memory:")
-    for _, text in migrations():
-        connection.executescript(text)
+    for each in migrations():
+        connection.executescript(each.text)
     text = query(name)
     marks = text.count("?")
     params = [None] * marks if marks else dict.fromkeys(re.findall(r":(\w+)", text))
@@ -45,8 +45,8 @@ def test_every_query_is_valid(name):
     if "/*rows*/" in text:
         text = bulk(name, 1)
     connection = sqlite3.connect(":memory:")
-    for _, script in migrations():
-        connection.executescript(script)
+    for each in migrations():
+        connection.executescript(each.text)
     marks = text.count("?")
     connection.execute(f"EXPLAIN {text}", [None] * marks if marks else dict.fromkeys(re.findall(r":(\w+)", text)))
     connection.close()
