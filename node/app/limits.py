@@ -4,9 +4,12 @@ from node.cluster.contract import Limits
 from node.cluster.limits import BudgetLimits, ClientLimits
 from node.policy.envelope import Priority
 from node.settings.clouds import external_limit
-from node.settings.mail import Client, SmartHost, Tenant
+from node.settings.mail import Client, Tenant
 from node.settings.model import Settings
-from node.settings.ways import account_scope, smarthost_scope
+from node.settings.pathways import HveAccount, PathKind
+from node.settings.rates import narrowed
+from node.settings.units import Rate
+from node.settings.ways import account_scope, path_account, smarthost_scope
 
 URGENT_PERCENT = 20
 
@@ -16,7 +19,7 @@ def budget_limits(settings: Settings) -> BudgetLimits:
     urgent = any(plan.priority is Priority.URGENT for plan in settings.plans.values())
     accounts: dict[str, Limits] = {}
     for name, tenant in settings.tenants.items():
-        accounts |= _accounts(name, tenant)
+        accounts |= _accounts(settings, name, tenant)
     return BudgetLimits(
         accounts=accounts,
         tenants={name: limit for name, tenant in settings.tenants.items() if (limit := _external(tenant))},
@@ -30,7 +33,8 @@ def budget_limits(settings: Settings) -> BudgetLimits:
     )
 
 
-def _accounts(name: str, tenant: Tenant) -> dict[str, Limits]:
+def _accounts(settings: Settings, name: str, tenant: Tenant) -> dict[str, Limits]:
+    """Give the limits of every mailbox and of every path without mailboxes."""
     found = {
         account_scope(name, mailbox): Limits(
             messages=account.limits.rate.amount,
@@ -40,13 +44,31 @@ def _accounts(name: str, tenant: Tenant) -> dict[str, Limits]:
         )
         for mailbox, account in tenant.service_accounts.items()
     }
+    if tenant.hve is not None:
+        found |= {account_scope(name, mailbox): _hve(account) for mailbox, account in tenant.hve.accounts.items()}
+    if tenant.connector is not None:
+        found[path_account(name, "connector")] = _unslotted(tenant.connector.rate)
+    if PathKind.DIRECT_SEND in settings.routes.kinds:
+        found[path_account(name, "direct-send")] = _unslotted(tenant.direct_send.rate)
+    if tenant.acs is not None:
+        found[path_account(name, "acs")] = _unslotted(narrowed(tenant.acs.rate, tenant.acs.hourly))
     if tenant.smarthost is not None:
-        found[smarthost_scope(name)] = _smarthost(tenant.smarthost)
+        found[smarthost_scope(name)] = _unslotted(tenant.smarthost.rate)
     return found
 
 
-def _smarthost(host: SmartHost) -> Limits:
-    rate = host.rate
+def _hve(account: HveAccount) -> Limits:
+    rate = account.rate
+    return Limits(
+        messages=rate.amount if rate else 0,
+        window_s=rate.window_s if rate else 60.0,
+        recipients_24h=account.recipients.amount if account.recipients else 0,
+        sessions=account.sessions,
+    )
+
+
+def _unslotted(rate: Rate | None) -> Limits:
+    """A path whose sessions nobody counts: its connections are bounded on each node."""
     return Limits(
         messages=rate.amount if rate else 0, window_s=rate.window_s if rate else 60.0, recipients_24h=0, sessions=0
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from node.app.limits import budget_limits
 from node.cluster.contract import BudgetUse
 from node.policy.choose import Shortage
 from node.policy.explain import Question, RouteAnswer, explain
@@ -9,7 +10,7 @@ from node.policy.health import HealthBook
 from node.policy.scopes import account_scope_name
 from node.settings.model import Settings
 from node.settings.rules import intake_rules
-from node.settings.ways import account_scope, directory_of, smarthost_scope
+from node.settings.ways import directory_of
 
 SHORT_OF = {"permits": "no_permit", "day": "day_budget", "external": "tenant_budget"}
 """Kinds of limits that stop a message before it starts, and the reason it then waits for."""
@@ -59,11 +60,9 @@ def scope_named(settings: Settings, name: str) -> str | None:
 
 
 def _accounts(settings: Settings) -> set[str]:
-    found = {
-        account_scope(name, mailbox) for name, tenant in settings.tenants.items() for mailbox in tenant.service_accounts
-    }
-    return found | {smarthost_scope(name) for name, tenant in settings.tenants.items() if tenant.smarthost}
+    """Name every budget scope: whatever has limits is what mail may be sent by."""
+    return set(budget_limits(settings).accounts)
 
 
 def _paths(settings: Settings) -> set[str]:
-    return {kind.value for kind in (*settings.routes.internal, *settings.routes.external)}
+    return {kind.value for kind in settings.routes.kinds}

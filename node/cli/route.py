@@ -27,7 +27,7 @@ from node.policy.classify import Classifier
 from node.policy.explain import Question, QuestionError, explain
 from node.policy.health import HealthBook
 from node.policy.reply import Reply, Stage
-from node.settings.mail import PathKind
+from node.settings.pathways import PathKind
 from node.settings.replies import SOURCE, reply_rows
 from node.settings.rules import intake_rules
 from node.settings.units import parse_size

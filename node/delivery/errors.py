@@ -39,5 +39,13 @@ class NameUnknown(DeliveryError):  # noqa: N818 - says what happened
     """The resolver answered that the name does not exist (NXDOMAIN) or has no address."""
 
 
+class ElsewhereError(DeliveryError):
+    """The MX of a tenant's domain is none of Microsoft's hosts, so it does not say where the connector is."""
+
+    def __init__(self, domain: str, hosts: tuple[str, ...]) -> None:
+        """Keep what is shown."""
+        super().__init__(f"{domain}: {', '.join(hosts)}")
+
+
 class UnsafeCommand(PermanentError):  # noqa: N818 - says what happened
     """An argument holds a control character; sending it would let its author speak SMTP in our name."""

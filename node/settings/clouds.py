@@ -11,6 +11,13 @@ from node.settings.mail import Cloud, CloudPreset, Tenant
 from node.settings.units import Rate
 
 DAY_S = 86_400.0
+MX_ZONES = (
+    ".mail.protection.outlook.com",
+    ".mx.microsoft",
+    ".mail.protection.office365.us",
+    ".mail.protection.partner.outlook.cn",
+)
+"""Where the MX hosts of tenants lie in every cloud; a host elsewhere is not Microsoft's (facts/m365.md §1.1 B)."""
 WORLDWIDE = Cloud()
 """Also GCC."""
 GCC_HIGH = Cloud(

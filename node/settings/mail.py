@@ -1,26 +1,15 @@
 """The parts of the settings that speak of mail: tenants, accounts, routes, plans, clients, rewriting, bounces."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from node.policy.envelope import OnUnknown, Priority
 from node.settings.base import AddressPattern, Mailbox, Name, OwnedDomain, Part, RewriteTarget, SecretRef
+from node.settings.bounces import Ndrs
 from node.settings.nets import Day, Network
+from node.settings.pathways import Acs, Connector, DirectSend, Hve, PathKind, SmartHost, short_hve
 from node.settings.units import Bytes, Rate, RateField, Seconds
-
-
-class PathKind(StrEnum):
-    """Ways of handing mail over (facts/m365.md §1.1)."""
-
-    CONNECTOR = "connector"
-    SUBMISSION = "submission"
-    HVE = "hve"
-    ACS = "acs"
-    GRAPH = "graph"
-    DIRECT_SEND = "direct-send"
-    SMARTHOST = "smarthost"
 
 
 class App(Part):
@@ -95,38 +84,6 @@ class ServiceAccount(Part):
     """Its limits, where they differ from Microsoft's."""
 
 
-class Connector(Part):
-    """The inbound connector of the tenant, matched by client certificate or by source address."""
-
-    certificate: SecretRef | None = None
-    """PEM file with certificate and private key; its name must be one of the tenant's domains."""
-    host: str | None = None
-    """Follows from the MX of the first domain when absent."""
-
-
-class SmartHost(Part):
-    """Another SMTP server, outside the tenant (operations M11)."""
-
-    host: str
-    """Name or address."""
-    port: int = Field(default=587, ge=1, le=65535)
-    """TCP port."""
-    tls: Literal["starttls", "implicit", "none"] = "starttls"
-    """``none`` only towards a loopback address."""
-    user: str | None = None
-    """Login, if it wants one."""
-    password: SecretRef | None = None
-    """Password of the login."""
-    connections: int = Field(default=10, ge=1, le=500)
-    """Connections at once."""
-    rate: RateField | None = None
-    """Messages it takes."""
-    size: Bytes = 35 << 20
-    """Largest message it takes."""
-    recipients_per_message: int = Field(default=100, ge=1, le=1000)
-    """Recipients in one transaction."""
-
-
 class Tenant(Part):
     """One Microsoft 365 tenant."""
 
@@ -145,10 +102,16 @@ class Tenant(Part):
     """By mailbox address; a plain list of addresses is accepted."""
     connector: Connector | None = None
     """Inbound connector of the tenant; mail goes to its MX."""
-    hve: tuple[Mailbox, ...] = ()
-    """Mailboxes for High Volume Email."""
+    direct_send: DirectSend = DirectSend()
+    """Mail to mailboxes of the tenant without connector or login, to its MX."""
+    hve: Annotated[Hve | None, BeforeValidator(short_hve, json_schema_input_type=Hve | list[str] | None)] = None
+    """High Volume Email; a plain list of its accounts' addresses is accepted."""
+    acs: Acs | None = None
+    """Azure Communication Services, outside the tenant."""
     smarthost: SmartHost | None = None
     """Another server, outside the tenant."""
+    ndrs: Ndrs | None = None
+    """Read reports of failed delivery in mailboxes; absent: none is read."""
     licences: int | None = Field(default=None, ge=1)
     """Licences bought; gives the external limit when `external_recipients` is absent."""
     external_recipients: RateField | None = None
@@ -173,6 +136,11 @@ class Routes(Part):
     """Path kinds for recipients in accepted domains, in order."""
     external: tuple[PathKind, ...] = (PathKind.SUBMISSION,)
     """Path kinds for all others, in order."""
+
+    @property
+    def kinds(self) -> frozenset[PathKind]:
+        """Every path kind some mail may take."""
+        return frozenset({*self.internal, *self.external})
 
 
 class Retry(Part):
@@ -264,15 +232,6 @@ class RewriteRule(Part):
     """An address, or ``*@domain`` to keep the local part."""
     reply_to: Literal["keep", "drop"] = "keep"
     """``keep``: the old From becomes Reply-To where none is given."""
-
-
-class Bounces(Part):
-    """Where our own reports come from and go when nobody else may have them."""
-
-    sender: Mailbox | None = Field(default=None, alias="from")
-    """Sender of our own reports; at the tenant's first domain when absent."""
-    fallback: Mailbox | None = None
-    """Who gets reports nobody else may have."""
 
 
 class History(Part):

@@ -1,17 +1,19 @@
-"""Networks and days as the configuration writes them; each refusal says what was expected."""
+"""Networks, hosts and days as the configuration writes them; each refusal says what was expected."""
 
 import re
 from datetime import date
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from coordinator.settings.base import Address
 
-__all__ = ("Address", "Day", "Network", "parse_day", "parse_network")
+__all__ = ("Address", "Day", "Network", "host_and_port", "parse_day", "parse_network")
 
+PORT_MAX = 65_535
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_PLACE = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/@:\[\]]+))(?::(?P<port>\d{1,5}))?", re.ASCII)
 
 
 def parse_network(value: Any) -> IPv4Network | IPv6Network:
@@ -35,6 +37,20 @@ def parse_day(value: Any) -> date:
         return date.fromisoformat(value if isinstance(value, str) and _DAY.fullmatch(value) else "")
     except ValueError:
         raise ValueError(f"expected a day such as 2027-01-31, not {value!r}") from None
+
+
+def host_and_port(text: str, port: int) -> tuple[str, int]:
+    """Read ``host``, ``host:port``, ``[v6]:port`` or an address; *port* where none is given. Raises ValueError."""
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        try:
+            return str(IPv6Address(text)), port
+        except ValueError:
+            raise ValueError(f"expected host or host:port, not {text!r}") from None
+    found = int(match["port"]) if match["port"] else port
+    if not 0 < found <= PORT_MAX:
+        raise ValueError(f"expected a port from 1 to {PORT_MAX}, not {match['port']}")
+    return str(IPv6Address(match["six"])) if match["six"] else match["host"], found
 
 
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(parse_network, json_schema_input_type=str)]

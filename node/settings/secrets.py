@@ -1,7 +1,7 @@
 """Secrets as the coordinator's settings read them, with the node's own error."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from coordinator.settings import secrets
@@ -10,7 +10,7 @@ from coordinator.settings.errors import BadSettings
 from coordinator.settings.secrets import MAX_SECRET_BYTES, Secret, secret_warnings
 from node.errors import ConfigurationError
 
-__all__ = ("MAX_SECRET_BYTES", "Secret", "read_secret", "secret_path", "secret_warnings")
+__all__ = ("MAX_SECRET_BYTES", "Secret", "read_secret", "reader", "secret_path", "secret_warnings")
 
 
 def secret_path(ref: SecretRef, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -33,3 +33,8 @@ def read_secret(ref: SecretRef, environment: Mapping[str, str] = os.environ) -> 
         return secrets.read_secret(ref, environment)
     except BadSettings as error:
         raise ConfigurationError(error.faults) from None
+
+
+def reader(ref: SecretRef) -> Callable[[], str]:
+    """Give a function that reads the secret anew each time, so that a changed file is honoured."""
+    return lambda: read_secret(ref).reveal()

@@ -1,10 +1,11 @@
 """From the settings to the values routing decides with: patterns sorted out, defaults filled, case folded."""
 
 from node.policy.envelope import Direction
+from node.policy.offers import Account, Acs, Connector, Directory, DirectSend, SmartHost, TenantWays
 from node.policy.patterns import PatternSet
-from node.policy.route import Account, Directory, SmartHost, TenantWays
 from node.settings.mail import ServiceAccount, Tenant
 from node.settings.model import Settings
+from node.settings.pathways import Hve, HveAccount
 
 
 def directory_of(settings: Settings) -> Directory:
@@ -29,22 +30,30 @@ def account_scope(tenant: str, mailbox: str) -> str:
     return f"{tenant}/{mailbox.lower()}"
 
 
+def path_account(tenant: str, kind: str) -> str:
+    """Name the budget scope of a path without mailboxes: ``contoso/connector``."""
+    return f"{tenant}/{kind}"
+
+
 def smarthost_scope(tenant: str) -> str:
     """Name the budget scope of a tenant's smart host: ``contoso/smarthost``."""
-    return f"{tenant}/smarthost"
+    return path_account(tenant, "smarthost")
 
 
 def _tenant(name: str, tenant: Tenant) -> TenantWays:
-    host = tenant.smarthost
     return TenantWays(
         name=name,
         domains=frozenset(domain.lower() for domain in tenant.domains),
         accounts=tuple(_account(name, mailbox, account) for mailbox, account in tenant.service_accounts.items()),
-        smarthost=None
-        if host is None
-        else SmartHost(
-            scope=smarthost_scope(name), size_bytes=host.size, recipients_per_message=host.recipients_per_message
+        hve=() if tenant.hve is None else _hve(name, tenant.hve),
+        connector=_connector(name, tenant),
+        direct_send=DirectSend(
+            scope=path_account(name, "direct-send"),
+            size_bytes=tenant.direct_send.size,
+            recipients_per_message=tenant.direct_send.recipients_per_message,
         ),
+        acs=_acs(name, tenant),
+        smarthost=_smarthost(name, tenant),
     )
 
 
@@ -56,4 +65,51 @@ def _account(tenant: str, mailbox: str, account: ServiceAccount) -> Account:
         only=frozenset(account.only),
         size_bytes=account.limits.size,
         recipients_per_message=account.limits.recipients_per_message,
+    )
+
+
+def _hve(tenant: str, hve: Hve) -> tuple[Account, ...]:
+    def account(mailbox: str, one: HveAccount) -> Account:
+        return Account(
+            scope=account_scope(tenant, mailbox),
+            mailbox=mailbox.lower(),
+            send_as=PatternSet(one.send_as),
+            only=frozenset(one.only),
+            size_bytes=hve.size,
+            recipients_per_message=hve.recipients_per_message,
+        )
+
+    return tuple(account(mailbox, one) for mailbox, one in hve.accounts.items())
+
+
+def _connector(name: str, tenant: Tenant) -> Connector | None:
+    host = tenant.connector
+    if host is None:
+        return None
+    return Connector(
+        scope=path_account(name, "connector"),
+        size_bytes=host.size,
+        recipients_per_message=host.recipients_per_message,
+        certificate=host.certificate is not None,
+    )
+
+
+def _acs(name: str, tenant: Tenant) -> Acs | None:
+    host = tenant.acs
+    if host is None:
+        return None
+    return Acs(
+        scope=path_account(name, "acs"),
+        size_bytes=host.size,
+        recipients_per_message=host.recipients_per_message,
+        senders=PatternSet(host.senders),
+    )
+
+
+def _smarthost(name: str, tenant: Tenant) -> SmartHost | None:
+    host = tenant.smarthost
+    if host is None:
+        return None
+    return SmartHost(
+        scope=smarthost_scope(name), size_bytes=host.size, recipients_per_message=host.recipients_per_message
     )

@@ -1,11 +1,14 @@
 """When the configured certificates end, for the alarm that comes before; reads files, keeps nothing."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
 
+from node.errors import ConfigurationError
 from node.settings.model import Settings
+from node.settings.secrets import secret_path
 
 
 def expiries(settings: Settings) -> dict[str, int]:
@@ -36,3 +39,8 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
     for name, tenant in settings.tenants.items():
         if tenant.app is not None and tenant.app.certificate is not None and tenant.app.certificate.file is not None:
             yield f"tenants.{name}.app", tenant.app.certificate.file
+        if tenant.connector is not None and (ref := tenant.connector.certificate) is not None:
+            with suppress(ConfigurationError):
+                path = secret_path(ref)
+                if path is not None:
+                    yield f"tenants.{name}.connector", path

@@ -5,9 +5,7 @@ Sources: operations M1 (old devices), M20 (listener certificates), design §5.
 """
 
 import logging
-import os
 import ssl
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from node.errors import ConfigurationError
 from node.settings.host import Certificate
 from node.settings.secrets import read_secret, secret_path
+from node.tls.pem import load_pem, no_password, stamp
 
 log = logging.getLogger(__name__)
 SELF_SIGNED_DAYS: Final = 825
@@ -62,10 +61,10 @@ class ServerTls:
 
     def refresh(self) -> bool:
         """Load changed files; whether a new context is in force. A fault keeps the old one and is logged."""
-        stamp = self._stamps()
-        if stamp == self._stamp:
+        found = self._stamps()
+        if found == self._stamp:
             return False
-        self._stamp = stamp
+        self._stamp = found
         try:
             self._context = self._build()
         except ConfigurationError as error:
@@ -80,7 +79,7 @@ class ServerTls:
         return [*files, self._client_ca] if self._client_ca else files
 
     def _stamps(self) -> tuple[tuple[int, int, int], ...]:
-        return tuple(_stamp(file) for file in self._files())
+        return tuple(stamp(file) for file in self._files())
 
     def _build(self) -> ssl.SSLContext:
         faults: list[str] = []
@@ -97,11 +96,11 @@ class ServerTls:
         try:
             if certificate is None:
                 if self._self_signed:
-                    _load_pem(context, *self._self_signed)
+                    load_pem(context, *self._self_signed)
             elif (key := secret_path(certificate.key)) is not None:
-                context.load_cert_chain(certificate.certificate, key, password=_no_password)
+                context.load_cert_chain(certificate.certificate, key, password=no_password)
             else:
-                _load_pem(context, certificate.certificate.read_bytes(), read_secret(certificate.key).reveal().encode())
+                load_pem(context, certificate.certificate.read_bytes(), read_secret(certificate.key).reveal().encode())
         except (OSError, ssl.SSLError, ValueError, ConfigurationError) as error:
             place = certificate.certificate if certificate else "self-signed"
             faults.append(f"listeners.{self._name}.certificate: cannot use {place} with its key: {error}")
@@ -161,25 +160,3 @@ def self_signed(hostname: str) -> tuple[bytes, bytes]:
 def _choose(connection: ssl.SSLSocket | ssl.SSLObject, host: str | None, others: dict[str, ssl.SSLContext]) -> None:
     if host and (context := others.get(host.lower())) is not None:
         connection.context = context
-
-
-def _load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """OpenSSL takes files only; the key goes through one in memory, never on disk."""
-    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else None
-    with os.fdopen(descriptor, "wb") if descriptor is not None else tempfile.TemporaryFile() as file:
-        file.write(certificate + b"\n" + key)
-        file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=_no_password)
-
-
-def _no_password() -> str:
-    """An encrypted key must not make the process ask on its terminal."""
-    raise ValueError("the key is encrypted; listeners take unencrypted keys by file or credential")
-
-
-def _stamp(file: Path) -> tuple[int, int, int]:
-    try:
-        found = file.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)

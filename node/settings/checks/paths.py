@@ -1,16 +1,21 @@
 """Checks of routes and of the ways out a tenant really has."""
 
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 
+from node.settings.checks.pathways import is_loopback
 from node.settings.checks.scene import Scene
 from node.settings.clouds import cloud_of
-from node.settings.mail import PathKind, SmartHost, Tenant
+from node.settings.mail import Tenant
 from node.settings.model import Settings
+from node.settings.pathways import PathKind
 from node.settings.places import KeyPath
 
+__all__ = ("CHECKS", "INSIDE_ONLY", "OUTSIDE", "is_loopback", "kinds_of", "url_fault")
 OUTSIDE = frozenset({PathKind.ACS, PathKind.SMARTHOST})
 """Paths on which mail leaves the tenant's journaling, DLP and DKIM (operations M11)."""
+
+INSIDE_ONLY = frozenset({PathKind.HVE, PathKind.DIRECT_SEND})
+"""Paths that take no recipient outside the tenant (facts/m365.md §1.1)."""
 
 BY_MAILBOX = frozenset({PathKind.SUBMISSION, PathKind.GRAPH})
 """Paths on which the account decides which From may be used."""
@@ -23,8 +28,10 @@ def kinds_of(tenant: Tenant) -> frozenset[PathKind]:
         kinds |= {PathKind.SUBMISSION, PathKind.GRAPH}
     if tenant.connector is not None:
         kinds.add(PathKind.CONNECTOR)
-    if tenant.hve:
+    if tenant.hve is not None and tenant.app is not None:
         kinds.add(PathKind.HVE)
+    if tenant.acs is not None:
+        kinds.add(PathKind.ACS)
     if tenant.smarthost is not None:
         kinds.add(PathKind.SMARTHOST)
     return frozenset(kinds)
@@ -32,18 +39,20 @@ def kinds_of(tenant: Tenant) -> frozenset[PathKind]:
 
 def routes(scene: Scene) -> None:
     """Every tenant has at least one way out per direction."""
-    for direction, wanted in (
-        ("internal", scene.settings.routes.internal),
-        ("external", scene.settings.routes.external),
+    for direction, wanted, unfit in (
+        ("internal", scene.settings.routes.internal, frozenset[PathKind]()),
+        ("external", scene.settings.routes.external, INSIDE_ONLY),
     ):
         here: KeyPath = ("routes", direction)
         for name, tenant in scene.settings.tenants.items():
-            has = kinds_of(tenant)
+            has = kinds_of(tenant) - unfit
             if not has.intersection(wanted) and not scene.report.damaged(("tenants", name)):
                 scene.fault(*_no_way(scene, here, name, has))
         for index, kind in enumerate(wanted):
             if not any(kind in kinds_of(tenant) for tenant in scene.settings.tenants.values()):
                 scene.warn((*here, index), f"no tenant has the path {kind.value}; it is passed over")
+            if kind in unfit:
+                scene.warn((*here, index), f"{kind.value} takes recipients inside the tenant only; it is passed over")
             if kind in wanted[:index]:
                 scene.warn((*here, index), f"{kind.value} stands in this route already")
 
@@ -59,7 +68,7 @@ def _no_way(scene: Scene, here: KeyPath, name: str, has: frozenset[PathKind]) ->
 def outside(scene: Scene) -> None:
     """A path outside the tenant is taken only by who is allowed to; say so when nobody is."""
     settings = scene.settings
-    kinds = {*settings.routes.internal, *settings.routes.external} & OUTSIDE
+    kinds = settings.routes.kinds & OUTSIDE
     allowed = any(plan.outside_tenant for plan in settings.plans.values()) or any(
         client.outside_tenant for client in settings.clients.values()
     )
@@ -71,7 +80,7 @@ def outside(scene: Scene) -> None:
 def send_as(scene: Scene) -> None:
     """Where only mailboxes carry mail, some account may use each sender a client may name."""
     settings = scene.settings
-    if not scene.tenants_complete or not {*settings.routes.internal, *settings.routes.external} <= BY_MAILBOX:
+    if not scene.tenants_complete or not settings.routes.kinds <= BY_MAILBOX:
         return
     for name, client in settings.clients.items():
         usable = _usable(settings, client.plan)
@@ -86,25 +95,6 @@ def _usable(settings: Settings, plan: str | None) -> set[str]:
     accounts = [item for tenant in settings.tenants.values() for item in tenant.service_accounts.items()]
     serving = [(address, one) for address, one in accounts if not one.only or plan in one.only]
     return {text.lower() for address, one in serving for text in (address, *one.send_as)}
-
-
-def smarthosts(scene: Scene) -> None:
-    """A smart host without TLS is on this machine, and its login is complete."""
-    for name, tenant in scene.settings.tenants.items():
-        host = tenant.smarthost
-        if host is None:
-            continue
-        here: KeyPath = ("tenants", name, "smarthost")
-        if host.tls == "none" and not is_loopback(host.host):
-            scene.fault((*here, "tls"), f"none is possible only towards this machine itself, not towards {host.host}")
-        _login(scene, here, host)
-
-
-def _login(scene: Scene, here: KeyPath, host: SmartHost) -> None:
-    if (host.user is None) != (host.password is None):
-        scene.fault(here, "give user and password, or neither")
-    if not host.host or (any(sign in host.host for sign in "/:@ ") and not _is_address(host.host)):
-        scene.fault((*here, "host"), "expected a host name or address; the port has its own key")
 
 
 def endpoints(scene: Scene) -> None:
@@ -131,17 +121,4 @@ def url_fault(scene: Scene, path: KeyPath, url: str) -> None:
         scene.fault(path, "expected https://; plain http:// is for this machine only")
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a name or address means this machine."""
-    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-CHECKS = (routes, outside, send_as, smarthosts, endpoints)
+CHECKS = (routes, outside, send_as, endpoints)
