@@ -39,6 +39,7 @@ NARROWS = {
     Narrow.ALL: "",
     Narrow.EXTERNAL: "only its mail to the outside",
     Narrow.FROM_DOMAIN: "only its mail from this sender domain",
+    Narrow.PATH: "only on this path",
 }
 
 

@@ -89,14 +89,14 @@ class WishedParks:
         return max((wish for wish in found if wish is not None), key=lambda wish: wish.made_ms, default=None)
 
     def _resume(self, scope: str, wish: Wish) -> None:
-        standing = self._book.entries.get(scope, HEALTHY)
         said_ms = wish.until_ms if wish.on else wish.made_ms
-        if standing.since_ms > said_ms + SKEW_MS:
-            return  # it rests for something that happened since
-        changes = self._book.resume(scope, self._hooks.wall_ms())
-        self._report(changes)
-        self._hooks.settle(scope)
-        self._hooks.resumed(scope, standing.reason, wish.actor, wish.reason)
+        for part in self._book.parts(scope) or [scope]:
+            standing = self._book.entries.get(part, HEALTHY)
+            if standing.since_ms > said_ms + SKEW_MS:
+                continue  # it rests for something that happened since
+            self._report(self._book.free(part, self._hooks.wall_ms()))
+            self._hooks.settle(part)
+            self._hooks.resumed(part, standing.reason, wish.actor, wish.reason)
 
     def _report(self, changes: tuple[Change, ...]) -> None:
         for change in changes:

@@ -6,6 +6,8 @@ when a recipient is due again, and which breaks are free.
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from node.delivery.job import Job, Judged, Judgement
 from node.delivery.transaction import Course
 from node.policy.bounce_target import BOUNCE_CLIENT
@@ -74,7 +76,11 @@ class Judge:
     def _verdict(self, job: Job, course: Course, recipient: Queued, stage: Stage, reply: Reply) -> Verdict:
         if course.local and stage is Stage.MAIL and reply.code != _TOO_LARGE:
             return _LACKING
-        return self.verdict(job, recipient, stage, reply)
+        verdict = self.verdict(job, recipient, stage, reply)
+        if course.retry_after_s and verdict.outcome in (Outcome.RETRY, Outcome.SWITCH):
+            # What the other side asks for is waited for exactly, whichever time it is (facts m365 §4.9 row 1).
+            return msgspec.structs.replace(verdict, cool_down_s=course.retry_after_s, schedule=())
+        return verdict
 
     def verdict(self, job: Job, recipient: Queued, stage: Stage, reply: Reply) -> Verdict:
         """Judge one reply with the recipient's history."""

@@ -156,7 +156,9 @@ def _no_way(candidates: Sequence[Candidate]) -> NoWay:
     cause = next((cause for cause in _CAUSES if cause in causes), Cause.NOT_SET_UP)
     why = "; ".join(dict.fromkeys(f"{item.way.name.rstrip(':')}: {item.why_not}" for item in candidates))
     return NoWay(
-        reason=cause.value, why=why or "the route names no path", bounce=cause is Cause.SIZE or causes <= _NEVER
+        reason=cause.value,
+        why=why or "the route names no path",
+        bounce=cause is Cause.SIZE or (bool(causes) and causes <= _NEVER),
     )
 
 

@@ -144,9 +144,18 @@ class HealthBook:
         return self._set(scope, step(self.entries.get(scope, HEALTHY), Event.PARK, now_ms, reason=reason, by=by))
 
     def resume(self, scope: str, now_ms: int) -> tuple[Change, ...]:
-        """End any rest of a scope at once, strikes forgotten."""
+        """End any rest of a scope and of its parts at once, strikes forgotten."""
+        self._broken.pop(scope, None)
+        return tuple(change for name in self.parts(scope) for change in self.free(name, now_ms))
+
+    def free(self, scope: str, now_ms: int) -> tuple[Change, ...]:
+        """The same for a scope alone, whatever of it rests."""
         self._broken.pop(scope, None)
         return self._set(scope, step(self.entries.get(scope, HEALTHY), Event.RESUME, now_ms))
+
+    def parts(self, scope: str) -> list[str]:
+        """Name the scope and the parts of it (``scope#…``) that do not stand healthy."""
+        return [name for name in self.entries if name == scope or name.startswith(f"{scope}#")]
 
     def adopt(self, scope: str, standing: Standing) -> tuple[Change, ...]:
         """Take over what another node found out about a scope."""

@@ -2,7 +2,8 @@
 
 ``account/contoso/relay1@contoso.com``, ``pair/contoso/relay1@contoso.com|app@contoso.com``,
 ``path/contoso/submission``, ``site/contoso/submission@dc1``, ``tenant/contoso``, ``client/billing``; the part of one
-that rests is named after ``#``: ``tenant/contoso#external``, ``path/contoso/connector#contoso.de``.
+that rests is named after ``#``: ``tenant/contoso#external``, ``path/contoso/connector#contoso.de``,
+``account/contoso/relay1@contoso.com#submission``.
 """
 
 from node.policy.envelope import Direction
@@ -44,7 +45,8 @@ def scopes_of(way: Way, header_from: str, site: str, direction: Direction, clien
     if direction is Direction.EXTERNAL and way.counts_external:
         scopes.append(f"{tenant}#external")
     if way.account:
-        scopes.append(account_scope_name(way.account))
+        account = account_scope_name(way.account)
+        scopes += [account, f"{account}#{way.path}"]
     scopes.append(pair_scope(way, sender))
     if client:
         scopes.append(client_scope(client))
@@ -63,4 +65,5 @@ def failed_scope(way: Way, header_from: str, site: str, verdict: Verdict) -> str
     }.get(verdict.scope, "")
     if not whole or verdict.narrow is Narrow.ALL:
         return whole
-    return f"{whole}#{'external' if verdict.narrow is Narrow.EXTERNAL else sender.rpartition('@')[2]}"
+    parts = {Narrow.EXTERNAL: "external", Narrow.PATH: way.path, Narrow.FROM_DOMAIN: sender.rpartition("@")[2]}
+    return whole if verdict.narrow is Narrow.PATH and not way.account else f"{whole}#{parts[verdict.narrow]}"

@@ -24,6 +24,7 @@ class Narrow(StrEnum):
     ALL = "all"
     EXTERNAL = "external"  # only recipients outside the tenant
     FROM_DOMAIN = "from_domain"  # only mail from this sender domain
+    PATH = "path"  # an account, but only on the path it was said on: a mailbox may be reached by another
 
 
 class Outcome(StrEnum):

@@ -17,6 +17,7 @@ from tests.support.wishes import NOW_MS
 
 A = way()
 ACCOUNT = "account/contoso/relay1@contoso.com"
+LOGINS = f"{ACCOUNT}#submission"
 
 
 @pytest.fixture
@@ -56,18 +57,18 @@ async def test_found_out_by_one_probed_by_one_free_for_all(nodes):
     a.note(A, LOGIN)
     await until(lambda: not b.may(A).ok and not c.may(A).ok)
     for node in nodes:  # as if its quarter of an hour were over
-        rest = node.book.entries[ACCOUNT]
+        rest = node.book.entries[LOGINS]
         over = msgspec.structs.replace(rest, since_ms=rest.since_ms - 10**6, until_ms=rest.until_ms - 10**6)
-        node.book.entries[ACCOUNT] = over
+        node.book.entries[LOGINS] = over
     for node in nodes:
         assert not node.may(A).ok
     await until(lambda: any(node.may(A).ok for node in nodes))
     assert sum(node.may(A).ok for node in nodes) == 1
     prober = next(node for node in nodes if node.may(A).ok)
     prober.begin(A)
-    assert prober.book.entries[ACCOUNT].state is State.PROBING
+    assert prober.book.entries[LOGINS].state is State.PROBING
     prober.note(A, DELIVERED)
-    await until(lambda: all(ACCOUNT not in node.book.entries for node in nodes))
+    await until(lambda: all(LOGINS not in node.book.entries for node in nodes))
     listing = await a.store.list(a.feed._keys.root, timeout_s=2)
     await until(lambda: all(node.may(A).ok for node in nodes))
     assert not [item.key for item in listing.items if "/health/" in item.key]

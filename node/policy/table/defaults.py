@@ -7,7 +7,7 @@ from typing import Final
 
 from node.policy.reply import Stage
 from node.policy.table.row import HOUR, MINUTE, Row
-from node.policy.verdict import Outcome, Scope
+from node.policy.verdict import Narrow, Outcome, Scope
 
 _SOURCE: Final = "m365 §4.10"
 _FOUR: Final = (MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE)
@@ -23,10 +23,19 @@ def _row(reason: str, scope: Scope, outcome: Outcome, code: int, *stages: Stage,
 DEFAULTS: Final = (
     _row("ndr", Scope.RECIPIENT, Outcome.BOUNCE, 5, Stage.NDR),
     _row("ndr", Scope.RECIPIENT, Outcome.BOUNCE, 4, Stage.NDR),
-    _row("login_demanded", Scope.ACCOUNT, Outcome.SWITCH, 530, schedule=_PARKING, alert=True),
+    _row("login_demanded", Scope.ACCOUNT, Outcome.SWITCH, 530, schedule=_PARKING, alert=True, narrow=Narrow.PATH),
     _row("token_5xx", Scope.PATH, Outcome.SWITCH, 5, Stage.TOKEN, schedule=_FOUR),
     _row("token_4xx", Scope.PATH, Outcome.SWITCH, 4, Stage.TOKEN, schedule=_FOUR, alert=True),
-    _row("login_5xx", Scope.ACCOUNT, Outcome.SWITCH, 5, Stage.AUTH, schedule=_PARKING, alert=True),
+    _row(
+        "login_5xx",
+        Scope.ACCOUNT,
+        Outcome.SWITCH,
+        5,
+        Stage.AUTH,
+        schedule=_PARKING,
+        alert=True,
+        narrow=Narrow.PATH,
+    ),
     _row("opening_5xx", Scope.PATH_SITE, Outcome.SWITCH, 5, *_OPENING, schedule=_FOUR, alert=True),
     _row("opening_4xx", Scope.CONNECTION, Outcome.RETRY, 4, *_OPENING, Stage.AUTH, schedule=_FOUR),
     _row("http_5xx", Scope.MESSAGE, Outcome.UNKNOWN, 5, Stage.HTTP),

@@ -1,10 +1,13 @@
-"""Paths over HTTP (facts m365 §4.9); the codes are HTTP statuses. A Retry-After header overrides the first rest."""
+"""Paths over HTTP (facts m365 §4.9); the codes are HTTP statuses. A Retry-After header overrides the rest.
+
+What Graph says of a mailbox or of the app's right to it concerns Graph alone: by SMTP the mailbox may be reached.
+"""
 
 from typing import Final
 
 from node.policy.reply import Stage
-from node.policy.table.row import HOUR, MINUTE, Row
-from node.policy.verdict import Hint, Outcome, Scope
+from node.policy.table.row import DAY, HOUR, MINUTE, Row
+from node.policy.verdict import Hint, Narrow, Outcome, Scope
 
 _GRAPH: Final = ("graph",)
 _ACS: Final = ("acs",)
@@ -13,6 +16,7 @@ ROWS: Final = (
     Row(
         reason="graph_throttled",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.RETRY,
         source="m365 §4.9 row 1",
         codes=(429,),
@@ -47,8 +51,35 @@ ROWS: Final = (
         examples=("401 InvalidAuthenticationToken: Access token has expired or is not yet valid.",),
     ),
     Row(
-        reason="graph_forbidden",
+        reason="graph_send_as_denied",
         scope=Scope.ACCOUNT_FROM,
+        outcome=Outcome.SWITCH,
+        source="m365 §4.9 row 4, §4.4 row 7 (whichever way it is sent, the same right is missing)",
+        codes=(4,),
+        any_text=("errorsendasdenied",),
+        stages=(Stage.HTTP,),
+        paths=_GRAPH,
+        schedule=(MINUTE, 4 * HOUR, DAY),
+        alert=True,
+        examples=("403 ErrorSendAsDenied: The user account does not have the right to send as this mailbox.",),
+    ),
+    Row(
+        reason="graph_mailbox_full",
+        scope=Scope.ACCOUNT,
+        outcome=Outcome.SWITCH,
+        source="m365 §4.4 row 4, §4.9",
+        codes=(4, 507),
+        any_text=("errorquotaexceeded",),
+        stages=(Stage.HTTP,),
+        paths=_GRAPH,
+        schedule=(HOUR,),
+        alert=True,
+        examples=("403 ErrorQuotaExceeded: The mailbox quota has been exceeded.",),
+    ),
+    Row(
+        reason="graph_forbidden",
+        scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.9 row 4",
         codes=(403,),
@@ -56,14 +87,12 @@ ROWS: Final = (
         paths=_GRAPH,
         schedule=(15 * MINUTE, 4 * HOUR),
         alert=True,
-        examples=(
-            "403 ErrorAccessDenied: Access is denied. Check credentials and try again.",
-            "403 ErrorSendAsDenied: The user account does not have the right to send as this mailbox.",
-        ),
+        examples=("403 ErrorAccessDenied: Access is denied. Check credentials and try again.",),
     ),
     Row(
         reason="graph_no_mailbox",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.9 row 5",
         codes=(404,),
@@ -99,6 +128,16 @@ ROWS: Final = (
         schedule=(MINUTE,),
         then=Outcome.BOUNCE,
         examples=("400 ErrorMessageSizeExceeded: The message exceeds the maximum supported size.",),
+    ),
+    Row(
+        reason="graph_request_timeout",
+        scope=Scope.MESSAGE,
+        outcome=Outcome.UNKNOWN,
+        source="m365 §4.9 row 7; who says it may not be who has the message (RFC 9110 §15.5.9)",
+        codes=(408,),
+        stages=(Stage.HTTP,),
+        paths=_GRAPH,
+        examples=("408 RequestTimeout",),
     ),
     Row(
         reason="graph_unknown_outcome",

@@ -4,7 +4,7 @@ from typing import Final
 
 from node.policy.reply import Stage
 from node.policy.table.row import HOUR, MAILBOX, MINUTE, Row
-from node.policy.verdict import Hint, Outcome, Scope
+from node.policy.verdict import Hint, Narrow, Outcome, Scope
 
 _PARKING: Final = (15 * MINUTE, HOUR, 4 * HOUR)
 _HOURLY: Final = (HOUR,)
@@ -13,6 +13,7 @@ ROWS: Final = (
     Row(
         reason="login_refused",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 1",
         codes=(535,),
@@ -27,6 +28,7 @@ ROWS: Final = (
     Row(
         reason="smtp_auth_off_tenant",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 2 (mailboxes with an override of their own still work)",
         enhanced=("5.7.139",),
@@ -46,6 +48,7 @@ ROWS: Final = (
     Row(
         reason="smtp_auth_off_mailbox",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 3",
         enhanced=("5.7.139",),
@@ -63,6 +66,7 @@ ROWS: Final = (
     Row(
         reason="basic_auth_off",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 4",
         enhanced=("5.7.139",),
@@ -81,6 +85,7 @@ ROWS: Final = (
     Row(
         reason="security_defaults",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 5",
         enhanced=("5.7.139",),
@@ -99,6 +104,7 @@ ROWS: Final = (
     Row(
         reason="conditional_access",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 6",
         enhanced=("5.7.139",),
@@ -118,6 +124,7 @@ ROWS: Final = (
     Row(
         reason="credentials_incorrect",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 7 (each further try risks a lock-out)",
         enhanced=("5.7.139",),
@@ -197,6 +204,7 @@ ROWS: Final = (
     Row(
         reason="xoauth2_malformed",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 12",
         enhanced=("5.5.124",),
@@ -220,6 +228,7 @@ ROWS: Final = (
     Row(
         reason="login_temporary",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.RETRY,
         source="m365 §4.3 row 14",
         codes=(454,),
@@ -231,6 +240,7 @@ ROWS: Final = (
     Row(
         reason="not_logged_in",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 15",
         codes=(530,),
@@ -249,6 +259,7 @@ ROWS: Final = (
     Row(
         reason="mailbox_logon_failed",
         scope=Scope.ACCOUNT,
+        narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 16, §3.4 (grants take up to an hour and more)",
         codes=(430,),

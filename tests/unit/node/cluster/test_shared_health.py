@@ -17,6 +17,8 @@ from tests.support.virtual_loop import run_virtual
 
 A = way()
 ACCOUNT = "account/contoso/relay1@contoso.com"
+LOGINS = f"{ACCOUNT}#submission"
+"""What a refused login lets rest: the mailbox may be reached by another path."""
 
 
 class Counting(MemoryStore):
@@ -79,7 +81,7 @@ def test_an_account_that_fails_on_one_node_rests_on_all_and_is_free_for_all_once
         await until(lambda: not b.may(A).ok and not c.may(A).ok)
         assert b.may(A).reason == "login_refused"
         assert b.may(A).until_ms == a.may(A).until_ms
-        assert store.keys("health/") == [KEYS.root + "health/" + ACCOUNT]
+        assert store.keys("health/") == [KEYS.root + "health/" + LOGINS]
         assert [change.after.state for change in b.reported] == [State.RESTING]
         await asyncio.sleep(900)
         a.may(A)
@@ -112,9 +114,9 @@ def test_only_one_node_probes_and_the_others_wait_for_its_word(tmp_path):
         others = [node for node in nodes if node is not prober]
         woken = [node.woken for node in others]
         prober.note(A, LOGIN)  # it failed again: a longer rest, for all
-        until_ms = prober.book.entries[ACCOUNT].until_ms
-        await until(lambda: all(node.book.entries[ACCOUNT].until_ms == until_ms for node in nodes))
-        assert all(node.book.entries[ACCOUNT].strikes == 2 for node in nodes)
+        until_ms = prober.book.entries[LOGINS].until_ms
+        await until(lambda: all(node.book.entries[LOGINS].until_ms == until_ms for node in nodes))
+        assert all(node.book.entries[LOGINS].strikes == 2 for node in nodes)
         await until(lambda: store.keys("probe/") == [])
         assert all(node.woken > before for node, before in zip(others, woken, strict=True))
 
@@ -177,7 +179,7 @@ def test_two_that_find_out_at_once_agree_on_the_longer_rest(tmp_path):
         await asyncio.sleep(0)
         b.note(A, LOGIN)
         await settle(nodes)
-        ends = {node.book.entries[ACCOUNT].until_ms for node in nodes}
+        ends = {node.book.entries[LOGINS].until_ms for node in nodes}
         assert len(ends) == 1
         assert len(store.keys("health/")) == 1
 
@@ -228,8 +230,8 @@ def test_news_older_than_what_we_wrote_ourselves_changes_nothing(tmp_path):
         await settle(nodes)
         (rested,) = a.feed.under(KEYS.root + "health/")
         a.tasks[1].cancel()  # the watch is slow from here on
-        a.book.resume(ACCOUNT, a.wall_ms())
-        a.shared.settle(ACCOUNT)
+        a.book.resume(LOGINS, a.wall_ms())
+        a.shared.settle(LOGINS)
         await until(lambda: store.keys("health/") == [])
         late = Change(key=rested.key, item=rested, revision=rested.mod_revision)
         a.shared.take(Seen(changes=(late,), revision=late.revision))
@@ -244,7 +246,7 @@ def test_news_older_than_what_we_wrote_ourselves_changes_nothing(tmp_path):
 def test_garbage_under_health_is_ignored_said_and_overwritten_by_what_is_known(tmp_path, caplog, value):
     async def scene(store, nodes):
         a, b, _ = nodes
-        key = KEYS.root + "health/" + ACCOUNT
+        key = KEYS.root + "health/" + LOGINS
         await store.txn([], [Put(key=key, value=value)], timeout_s=1)
         await settle(nodes)
         assert a.may(A).ok

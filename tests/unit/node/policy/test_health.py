@@ -47,7 +47,7 @@ def test_an_account_rests_for_every_sender_and_no_other_account():
     book.note(A, FROM, LOGIN, NOW)
     found = book.available(A, "other@contoso.com", NOW)
     assert (found.ok, found.until_ms, found.reason) == (False, NOW + 900_000, "login_refused")
-    assert found.scope == "account/contoso/relay1@contoso.com"
+    assert found.scope == "account/contoso/relay1@contoso.com#submission"
     assert book.available(B, FROM, NOW).ok
 
 
@@ -92,7 +92,7 @@ def test_a_failed_probe_rests_longer_an_unlucky_one_says_nothing():
     later = NOW + 900_000
     book.begin(A, FROM, later)
     book.note(A, FROM, LOST, later)
-    assert book.entries["account/contoso/relay1@contoso.com"].state is State.RESTING
+    assert book.entries["account/contoso/relay1@contoso.com#submission"].state is State.RESTING
     again = later + 30_000
     book.begin(A, FROM, again)
     book.note(A, FROM, LOGIN, again)
@@ -142,7 +142,7 @@ def test_the_same_login_failure_on_two_accounts_is_the_apps():
     book.note(A, FROM, LOGIN, NOW)
     assert book.available(C, FROM, NOW).ok
     changes = book.note(B, FROM, LOGIN, NOW + 1000)
-    assert {change.scope for change in changes} == {"account/contoso/relay2@contoso.com", "path/contoso/submission"}
+    assert {change.scope for change in changes} == {"account/contoso/relay2@contoso.com#submission", "path/contoso/submission"}
     found = book.available(C, FROM, NOW + 1000)
     assert (found.scope, found.until_ms) == ("path/contoso/submission", NOW + 301_000)
     assert book.available(HOST, FROM, NOW + 1000).ok
