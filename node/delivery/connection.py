@@ -66,6 +66,8 @@ class Connection(Session):
     """One by SMTP."""
 
     wire: Wire
+    host: str = ""
+    """Name the certificate is verified for."""
     extensions: dict[str, str] = field(default_factory=dict)
     peer: str = ""
     phases: list[Phase] = field(default_factory=list)

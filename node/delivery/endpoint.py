@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from node.m365.token import AccessToken
+from node.tls.client import ClientTls
 
 
 class TlsMode(StrEnum):
@@ -64,9 +65,14 @@ class Endpoint:
     account: str
     tenant: str
     host: str
+    """Empty: one of the MX hosts of ``mx``."""
     port: int
+    mx: str = ""
+    """Domain whose MX hosts the way leads to."""
     tls: TlsMode = TlsMode.STARTTLS
     context: ssl.SSLContext | None = None
+    shown: ClientTls | None = None
+    """Contexts with a client certificate, instead of ``context``."""
     auth: AuthKind = AuthKind.NONE
     user: str = ""
     password: Callable[[], str] | None = None
@@ -74,6 +80,8 @@ class Endpoint:
     connections: int = 2
     slotted: bool = False
     """Sessions are counted by the upstream and shared with other nodes: each needs a slot."""
+    paced: bool = False
+    """The upstream publishes no limits: connections become fewer when it slows us down, and more again."""
     metered: bool = False
     """The upstream counts messages: RSET before DATA is worth a round trip, since it returns the permit."""
     helo: str = "localhost"
@@ -88,3 +96,12 @@ class Endpoint:
     def flow(self) -> str:
         """Name of the tokens it needs."""
         return self.token_flow or self.tenant
+
+    @property
+    def place(self) -> str:
+        """Where it leads, for people."""
+        return f"{self.host or f'MX of {self.mx}'}:{self.port}"
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Give the context for the next handshake, with the certificate as it is now."""
+        return self.shown.context() if self.shown is not None else self.context

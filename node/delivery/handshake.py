@@ -35,9 +35,10 @@ class Handshake:
         self.stage = Stage.TLS
         if "STARTTLS" not in self._connection.extensions:
             raise Refused(Stage.TLS, Reply(code=0, text="starttls_missing"))
-        if endpoint.context is None:
+        context = endpoint.tls_context()
+        if context is None:
             raise Refused(Stage.TLS, Reply(code=0, text="tls without a context"))
-        refusal = await self._wire.secure(endpoint.context, endpoint.host, endpoint.timings.connect_s)
+        refusal = await self._wire.secure(context, self._connection.host or endpoint.host, endpoint.timings.connect_s)
         if refusal is not None:
             raise Refused(Stage.TLS, reply_from(*refusal))
         await self._ehlo()

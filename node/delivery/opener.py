@@ -4,14 +4,16 @@ Knows the one case that is tried twice: a token refused although it should be va
 """
 
 import asyncio
+from contextlib import suppress
 
 from node.delivery.clock import wall_ns
 from node.delivery.connection import Connection, Phase, Session, broken_reply
 from node.delivery.dial import Dialer
 from node.delivery.endpoint import AuthKind, Endpoint, TlsMode, TokenSource
-from node.delivery.errors import NameUnknown, Refused, WireBroken
+from node.delivery.errors import ElsewhereError, NameUnknown, Refused, WireBroken
 from node.delivery.graph_line import graph_line, token_of
 from node.delivery.handshake import Handshake
+from node.delivery.mx import MxHosts
 from node.delivery.wire import Wire
 from node.errors import RelayError
 from node.m365.graph import Graph
@@ -22,9 +24,12 @@ from node.policy.reply import Reply, Stage
 class Opener:
     """Makes connections; raises ``Refused`` with the stage reached."""
 
-    def __init__(self, dialer: Dialer, tokens: TokenSource | None, graph: Graph | None = None) -> None:
+    def __init__(
+        self, dialer: Dialer, tokens: TokenSource | None, graph: Graph | None = None, mx: MxHosts | None = None
+    ) -> None:
         """Keep what is shared by all ways."""
         self._dialer = dialer
+        self._mx = mx or MxHosts()
         self._tokens = tokens
         self._graph = graph
 
@@ -51,8 +56,8 @@ class Opener:
         wire: Wire | None = None
         handshake: Handshake | None = None
         try:
-            wire = await self._wire(endpoint)
-            connection = Connection(wire=wire, endpoint=endpoint, opened_s=asyncio.get_running_loop().time())
+            wire, host = await self._reached(endpoint)
+            connection = Connection(wire=wire, endpoint=endpoint, opened_s=asyncio.get_running_loop().time(), host=host)
             handshake = Handshake(connection)
             await handshake.greet()
             phase.end_ns = wall_ns()
@@ -81,11 +86,27 @@ class Opener:
             return None
         return await token_of(self._tokens, endpoint)
 
-    async def _wire(self, endpoint: Endpoint) -> Wire:
+    async def _reached(self, endpoint: Endpoint) -> tuple[Wire, str]:
+        """Connect to the endpoint's host, or to the first of its MX hosts that can be reached."""
+        hosts = (endpoint.host,) if endpoint.host else await self._mx_hosts(endpoint.mx)
+        for host in hosts[:-1]:
+            with suppress(Refused, WireBroken):
+                return await self._wire(endpoint, host), host
+        return await self._wire(endpoint, hosts[-1]), hosts[-1]
+
+    async def _mx_hosts(self, domain: str) -> tuple[str, ...]:
+        try:
+            return await self._mx.of(domain)
+        except NameUnknown as error:
+            raise Refused(Stage.CONNECT, Reply(code=0, text="dns no MX")) from error
+        except ElsewhereError as error:
+            raise Refused(Stage.CONNECT, Reply(code=0, text=f"mx_elsewhere {error}")) from error
+
+    async def _wire(self, endpoint: Endpoint, host: str) -> Wire:
         """Connect, with TLS at once where the endpoint says ``implicit``."""
         timings = endpoint.timings
         try:
-            sock = await self._dialer.connect(endpoint.host, endpoint.port, endpoint.source_address, timings.connect_s)
+            sock = await self._dialer.connect(host, endpoint.port, endpoint.source_address, timings.connect_s)
         except NameUnknown as error:
             raise Refused(Stage.CONNECT, Reply(code=0, text="dns no such name")) from error
         implicit = endpoint.tls is TlsMode.IMPLICIT
@@ -94,8 +115,8 @@ class Opener:
                 _, wire = await asyncio.get_running_loop().create_connection(
                     Wire,
                     sock=sock,
-                    ssl=endpoint.context if implicit else None,
-                    server_hostname=endpoint.host if implicit else None,
+                    ssl=endpoint.tls_context() if implicit else None,
+                    server_hostname=host if implicit else None,
                 )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError too
             sock.close()

@@ -19,6 +19,7 @@ from node.delivery.endpoint import Endpoint, TokenSource
 from node.delivery.fair import Fair
 from node.delivery.judge import Judge
 from node.delivery.lanes import Lanes
+from node.delivery.mx import MxHosts
 from node.delivery.opener import Opener
 from node.delivery.pool import Pool
 from node.delivery.reporter import Reporter, Reporting
@@ -57,6 +58,8 @@ class Wiring:
     """Microsoft Graph, for the path of that name and for looking into Sent Items."""
     health: HealthBook = field(default_factory=HealthBook)
     dialer: Dialer = field(default_factory=Dialer)
+    mx: MxHosts = field(default_factory=MxHosts)
+    """Where connectors and direct send lead to, by the MX of the tenants' domains."""
     on_change: Callable[[Change], None] = _silent
     """Hears of every standing that changed: for logs, alarms and the store."""
     unit_random: Callable[[], float] = random.random
@@ -91,7 +94,7 @@ class Delivery:
         """Build everything; nothing moves before ``start``."""
         self._wiring = wiring
         self._plans = plans
-        self._opener = Opener(wiring.dialer, wiring.tokens, wiring.graph)
+        self._opener = Opener(wiring.dialer, wiring.tokens, wiring.graph, wiring.mx)
         self._pools = {name: self._pool(endpoint) for name, endpoint in plans.endpoints.items()}
         self._retired: list[Pool] = []
         self._ways = Ways(plans.directory, self._pools, wiring.health, wiring.budgets, self._changed)

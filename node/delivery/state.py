@@ -83,7 +83,7 @@ def _way(pool: Pool) -> WayState:
         path=endpoint.path,
         account=endpoint.account,
         tenant=endpoint.tenant,
-        host=f"{endpoint.host}:{endpoint.port}",
+        host=endpoint.place,
         connections_open=pool.open_connections,
         attempts=pool.busy,
         limit=pool.limit,
