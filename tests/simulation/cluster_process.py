@@ -51,6 +51,7 @@ class Machine:
         self.waiting: list = []
         self.machine_paused_until = 0.0
         self.excused_until = 0.0
+        self.kernel_stood_still = False
         self.unready_until = 0.0
         self.known, self.known_revision, self.refused = Remembered(), 0, False
         self.held_lease = 0  # the file in the runtime directory
@@ -100,6 +101,7 @@ class Machine:
         self.offset -= length * self.rate
         if self.kernel.until > self.world.now:
             self.set_kernel(self.kernel.until + length)
+            self.kernel_stood_still = True
         self.excused_until = self.world.now + length + self.timing.ttl_ms / 1_000
         self.world.at(self.excused_until, self._excused_no_more)
 
@@ -107,6 +109,7 @@ class Machine:
         self.world.changed = True
 
     def set_kernel(self, until: float) -> None:
+        self.kernel_stood_still = False
         self.kernel.until = until
         self.world.changed = True
 
