@@ -49,7 +49,7 @@ def holders(world):
 
 
 def check_one_address(world):
-    """One holder; beside it a machine that was stopped as a whole, and any number that still have what they had then."""
+    """One holder; beside it a machine that was stopped as a whole, and more that still have what they had then."""
     bound = holders(world)
     found = [host for host in bound if world.now >= host.excused_until]
     awake = [host for host in bound if not host.kernel_stood_still]
