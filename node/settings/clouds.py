@@ -1,6 +1,6 @@
 """Endpoints per Microsoft cloud and the tenant's external limit: figures, no decisions.
 
-Four separate settings per cloud, none derived from another (facts/m365.md §1.3, hosts of DoD and China as confirmed
+Five separate settings per cloud, none derived from another (facts/m365.md §1.3, hosts of DoD and China as confirmed
 by facts/operations.md §6, F8).
 """
 
@@ -25,18 +25,21 @@ GCC_HIGH = Cloud(
     authority="https://login.microsoftonline.us",
     scope="https://outlook.office365.us/.default",
     graph="https://graph.microsoft.us",
+    graph_scope="https://graph.microsoft.us/.default",
 )
 DOD = Cloud(
     submission="outlook-dod.office365.us:587",
     authority="https://login.microsoftonline.us",
     scope="https://outlook.office365.us/.default",
     graph="https://dod-graph.microsoft.us",
+    graph_scope="https://dod-graph.microsoft.us/.default",
 )
 CHINA = Cloud(
     submission="smtp.partner.outlook.cn:587",
     authority="https://login.partner.microsoftonline.cn",
     scope="https://partner.outlook.cn/.default",
     graph="https://microsoftgraph.chinacloudapi.cn",
+    graph_scope="https://microsoftgraph.chinacloudapi.cn/.default",
 )
 
 

@@ -5,24 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from node.policy.envelope import OnUnknown, Priority
+from node.settings.app import App
 from node.settings.base import AddressPattern, Mailbox, Name, OwnedDomain, Part, RewriteTarget, SecretRef
 from node.settings.bounces import Ndrs
 from node.settings.nets import Day, Network
 from node.settings.pathways import Acs, Connector, DirectSend, Hve, PathKind, SmartHost, short_hve
 from node.settings.units import Bytes, Rate, RateField, Seconds
-
-
-class App(Part):
-    """The Entra application the relay signs in as: a client secret or a certificate."""
-
-    client_id: str
-    """Application (client) id."""
-    secret: SecretRef | None = None
-    """Client secret."""
-    certificate: SecretRef | None = None
-    """PEM file with certificate and private key."""
-    certificate_password: SecretRef | None = None
-    """Password of the private key."""
 
 
 def _empty_accounts(value: Any) -> Any:
@@ -33,7 +21,7 @@ def _empty_accounts(value: Any) -> Any:
 
 
 class Cloud(Part):
-    """Four separate settings per cloud (facts/m365.md §1.3); a preset name or each one by hand."""
+    """Five separate settings per cloud (facts/m365.md §1.3); a preset name or each one by hand."""
 
     submission: str = "smtp.office365.com:587"
     """SMTP submission, host:port."""
@@ -43,6 +31,8 @@ class Cloud(Part):
     """Scope asked for in tokens."""
     graph: str = "https://graph.microsoft.com"
     """Root of Graph."""
+    graph_scope: str = "https://graph.microsoft.com/.default"
+    """Scope asked for in tokens for Graph."""
 
 
 def _form(value: Any) -> str:
@@ -78,8 +68,14 @@ class ServiceAccount(Part):
     """From addresses it may use besides its own; ``*@domain`` allowed.
 
     An account written in the short form (a list of addresses) may use every address of the tenant's domains."""
+    aliases: tuple[Mailbox, ...] = ()
+    """Further addresses of the mailbox; Exchange writes the primary one instead unless the tenant allows aliases."""
     only: tuple[Name, ...] = ()
     """Plans it is kept for; empty serves all."""
+    password: SecretRef | None = None
+    """Logs in with user and password instead of a token, by submission, as long as Microsoft takes that."""
+    sent_items: bool = True
+    """Copies of what it sent lie in Sent Items; false where that was switched off."""
     limits: AccountLimits = AccountLimits()
     """Its limits, where they differ from Microsoft's."""
 
@@ -94,7 +90,7 @@ class Tenant(Part):
     app: App | None = None
     """Application the relay signs in as."""
     cloud: CloudChoice = "worldwide"
-    """A preset, or its four settings by hand."""
+    """A preset, or its settings by hand."""
     service_accounts: Annotated[
         dict[Mailbox, ServiceAccount],
         BeforeValidator(_empty_accounts, json_schema_input_type=dict[str, ServiceAccount | None] | list[str]),
@@ -112,6 +108,8 @@ class Tenant(Part):
     """Another server, outside the tenant."""
     ndrs: Ndrs | None = None
     """Read reports of failed delivery in mailboxes; absent: none is read."""
+    message_trace: bool = False
+    """Look for mail of unknown outcome in the message trace too; needs `ExchangeMessageTrace.Read.All`."""
     licences: int | None = Field(default=None, ge=1)
     """Licences bought; gives the external limit when `external_recipients` is absent."""
     external_recipients: RateField | None = None
@@ -181,6 +179,8 @@ class Plan(Part):
     """Who gets failure reports."""
     outside_tenant: bool = False
     """May leave by paths outside the tenant (operations M11)."""
+    rebuild: bool = False
+    """Unsigned mail too large for Graph may be taken apart and rebuilt there (operations A14)."""
 
 
 class Password(Part):

@@ -21,6 +21,7 @@ from node.settings.host import (
 from node.settings.mail import Bounces, Client, History, Plan, RewriteRule, Routes, Tenant
 from node.settings.replies import ReplyRule
 from node.settings.units import Seconds
+from node.settings.verify import Verify
 
 DEFAULT_LISTENERS = {"smtp": Listener(port=25), "submission": Listener(port=587, tls="required", auth="required")}
 
@@ -78,5 +79,7 @@ class Settings(Part):
     """Traces, metrics and logs."""
     admin: Admin = Admin()
     """Console and API."""
+    verify: Verify = Verify()
+    """How mail whose answer was lost is looked for."""
     stop_timeout: Seconds = 30.0
     """Longest a stop may take."""

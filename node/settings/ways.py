@@ -17,6 +17,7 @@ def directory_of(settings: Settings) -> Directory:
             Direction.EXTERNAL: tuple(kind.value for kind in settings.routes.external),
         },
         outside_plans=frozenset(name for name, plan in settings.plans.items() if plan.outside_tenant),
+        rebuild_plans=frozenset(name for name, plan in settings.plans.items() if plan.rebuild),
         outside_clients={
             name: client.outside_tenant
             for name, client in settings.clients.items()
@@ -28,6 +29,11 @@ def directory_of(settings: Settings) -> Directory:
 def account_scope(tenant: str, mailbox: str) -> str:
     """Name the budget scope of a service account: ``contoso/relay1@contoso.com``."""
     return f"{tenant}/{mailbox.lower()}"
+
+
+def graph_flow(tenant: str) -> str:
+    """Name the tokens a tenant needs for Graph; those for its mailboxes bear its own name."""
+    return f"{tenant}#graph"
 
 
 def path_account(tenant: str, kind: str) -> str:
@@ -45,6 +51,7 @@ def _tenant(name: str, tenant: Tenant) -> TenantWays:
         name=name,
         domains=frozenset(domain.lower() for domain in tenant.domains),
         accounts=tuple(_account(name, mailbox, account) for mailbox, account in tenant.service_accounts.items()),
+        graph=tenant.app is not None,
         hve=() if tenant.hve is None else _hve(name, tenant.hve),
         connector=_connector(name, tenant),
         direct_send=DirectSend(
@@ -62,6 +69,7 @@ def _account(tenant: str, mailbox: str, account: ServiceAccount) -> Account:
         scope=account_scope(tenant, mailbox),
         mailbox=mailbox.lower(),
         send_as=PatternSet(account.send_as),
+        aliases=frozenset(alias.lower() for alias in account.aliases),
         only=frozenset(account.only),
         size_bytes=account.limits.size,
         recipients_per_message=account.limits.recipients_per_message,

@@ -1,21 +1,25 @@
 """Checks of tenants, accounts, plans and rewriting against one another."""
 
 import re
+from datetime import date
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Final
 
 from node.policy.addresses import AddressError
 from node.policy.rewrite import Rewriter
+from node.settings.app import PROOFS, App
 from node.settings.checks.clients import owned
 from node.settings.checks.scene import Scene
-from node.settings.mail import AccountLimits, Plan, Tenant
+from node.settings.mail import AccountLimits, Plan, ServiceAccount, Tenant
 from node.settings.places import KeyPath
 from node.settings.units import Rate, format_rate, format_size
 
 HARD_RATE: Final = Rate(30, 60.0)
 HARD_RECIPIENTS: Final = Rate(10_000, 86_400.0)
 HARD_SESSIONS: Final = 3
+BASIC_OFF: Final = date(2026, 12, 31)
+"""When logins with a password end by default; an admin may allow them again for a while (facts/m365.md §3.1)."""
 HARD_SIZE: Final = 150 << 20
 """Microsoft's limits of one mailbox (facts/m365.md §2.1); the first three cannot be raised."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -42,10 +46,23 @@ def identities(scene: Scene) -> None:
             continue
         if not _GUID.fullmatch(tenant.app.client_id):
             scene.warn((*here, "app", "client_id"), "does not look like an application id (8-4-4-4-12 hex digits)")
-        if (tenant.app.secret is None) == (tenant.app.certificate is None):
-            scene.fault((*here, "app"), "give either secret or certificate")
-        if tenant.app.certificate_password is not None and tenant.app.certificate is None:
-            scene.fault((*here, "app", "certificate_password"), "there is no certificate it could belong to")
+        _proof(scene, (*here, "app"), tenant.app)
+
+
+def _proof(scene: Scene, here: KeyPath, app: App) -> None:
+    """One kind of proof; a second of its kind only beside a first."""
+    if len(app.proofs) != 1:
+        scene.fault(here, f"give one of {', '.join(PROOFS)}")
+    for key, first in (("next_secret", app.secret), ("next_certificate", app.certificate)):
+        if getattr(app, key) is not None and first is None:
+            scene.fault((*here, key), f"there is no {key.removeprefix('next_')} it could follow")
+    if app.certificate_password is not None and app.certificate is None:
+        scene.fault((*here, "certificate_password"), "there is no certificate it could belong to")
+    for key, until in (("secret", app.secret_until), ("next_secret", app.next_secret_until)):
+        if until is not None and getattr(app, key) is None:
+            scene.fault((*here, f"{key}_until"), f"there is no {key} it could belong to")
+        elif until is not None and until < scene.now.date():
+            scene.warn((*here, f"{key}_until"), f"ran out on {until}")
 
 
 def accounts(scene: Scene) -> None:
@@ -60,9 +77,19 @@ def accounts(scene: Scene) -> None:
                 scene.unknown_plan((*here, "only", index), plan)
             for index, pattern in enumerate(account.send_as):
                 _send_as(scene, (*here, "send_as", index), pattern, tenant)
+            _login(scene, here, account, tenant)
             _account_limits(scene, (*here, "limits"), account.limits)
             if address.rpartition("@")[2] not in tenant.domains and not address.endswith(".onmicrosoft.com"):
                 scene.warn(here, "its domain is not one of the tenant's domains")
+
+
+def _login(scene: Scene, here: KeyPath, account: ServiceAccount, tenant: Tenant) -> None:
+    """An account can log in somehow; a password has an end (facts/m365.md §3.1)."""
+    if account.password is not None:
+        text = f"Exchange Online switches logins with a password off at the end of {BASIC_OFF:%B %Y} by default"
+        scene.warn((*here, "password"), text)
+    elif tenant.app is None and any(one.password is not None for one in tenant.service_accounts.values()):
+        scene.fault(here, "has no password, and the tenant has no app it could log in with")
 
 
 def _send_as(scene: Scene, path: KeyPath, pattern: str, tenant: Tenant) -> None:

@@ -26,6 +26,8 @@ def kinds_of(tenant: Tenant) -> frozenset[PathKind]:
     kinds = {PathKind.DIRECT_SEND}
     if tenant.app is not None and tenant.service_accounts:
         kinds |= {PathKind.SUBMISSION, PathKind.GRAPH}
+    if any(account.password is not None for account in tenant.service_accounts.values()):
+        kinds.add(PathKind.SUBMISSION)
     if tenant.connector is not None:
         kinds.add(PathKind.CONNECTOR)
     if tenant.hve is not None and tenant.app is not None:
