@@ -28,6 +28,8 @@ class MailboxState(StrEnum):
     FULL = "full"
     RESTRICTED = "restricted"
     UNGRANTED = "ungranted"
+    UNLICENSED = "unlicensed"
+    SPAM = "spam"
 
 
 class Mailbox(Part):
@@ -72,6 +74,20 @@ class TenantSpec(Part):
     basic: bool = False
     external_limit: RateField | None = None
     """External recipients, such as ``10000/24h`` (facts m365 §2.2); None: only measured."""
+    trial: bool = False
+    """A trial tenant: beyond the external limit it is told 5.7.232 instead of 5.7.233."""
+    recipients: tuple[str, ...] | None = None
+    """Who exists; ``*@domain`` allowed. None: everybody. The MX refuses others, the store takes them and counts."""
+
+    def owns(self, domain: str) -> bool:
+        """Tell whether a domain is an accepted one."""
+        return domain.lower() in self.domains
+
+    def exists(self, recipient: str) -> bool:
+        """Tell whether a recipient is none of the tenant's business, or is there."""
+        if self.recipients is None or not self.owns(recipient.rpartition("@")[2]):
+            return True
+        return any(fnmatchcase(recipient.lower(), pattern.lower()) for pattern in self.recipients)
 
 
 class SmartHost(Part):

@@ -1,9 +1,10 @@
 """One mail transaction in progress: the envelope, and its place in the account's meters."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from node.rehearsal.simulator.content import Content
-from node.rehearsal.simulator.meters import AccountMeter, Submission
+from node.rehearsal.simulator.meters import Meter
 
 
 @dataclass(slots=True, kw_only=True)
@@ -12,8 +13,13 @@ class Transaction:
 
     sender: str
     smtputf8: bool
-    meter: AccountMeter | None
-    submission: Submission | None
+    meter: Meter | None = None
+    submission: Any = None
+    """The meter's own note of it."""
+    tenant: str = ""
+    """Id of the tenant it belongs to, as far as the MX knows."""
+    attribution: str = ""
+    """By which right the MX takes it: ``connector``, ``direct-send`` or ``internet``."""
     recipients: list[str] = field(default_factory=list)
     content: Content | None = None
     """Chunks so far, when BDAT is used."""

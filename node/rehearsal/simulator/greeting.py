@@ -7,8 +7,7 @@ from node.rehearsal.simulator.session import Session
 
 async def ehlo(session: Session, argument: bytes) -> None:
     """Answer EHLO with what is on offer now."""
-    limits = session.hub.directory.limits
-    lines = [f"{_name(session)} Hello [{_address(session)}]", f"SIZE {limits.size}"]
+    lines = [f"{session.hub_name} Hello [{session.source}]", f"SIZE {session.service.size(session)}"]
     for extension in texts.EXTENSIONS:
         line = _secure(session) if extension == "{secure}" else extension
         if line:
@@ -18,7 +17,7 @@ async def ehlo(session: Session, argument: bytes) -> None:
 
 async def helo(session: Session, argument: bytes) -> None:
     """Answer the old greeting."""
-    await _greet(session, argument, f"250 {_name(session)} Hello [{_address(session)}]")
+    await _greet(session, argument, f"250 {session.hub_name} Hello [{session.source}]")
 
 
 async def starttls(session: Session, argument: bytes) -> None:
@@ -29,7 +28,7 @@ async def starttls(session: Session, argument: bytes) -> None:
         session.mistake(texts.UNKNOWN_COMMAND)
     elif session.wire.tls_version:
         session.mistake(texts.TLS_NOT_NOW)
-    elif await session.answer(Moment.TLS, Facts(key=_address(session)), texts.TLS_READY):
+    elif await session.answer(Moment.TLS, Facts(key=session.source, service=session.service.name), texts.TLS_READY):
         if session.wire.buffered_bytes:
             session.hub.violations["plaintext_after_starttls"] += 1
         await session.wire.start_tls(session.tls)
@@ -70,22 +69,12 @@ async def _greet(session: Session, argument: bytes, reply: str) -> None:
         session.mistake(texts.BAD_ARGUMENTS)
         return
     session.reset_transaction()
-    facts = Facts(key=_address(session), account=session.account)
+    facts = Facts(key=session.source, account=session.account, service=session.service.name)
     session.greeted = await session.answer(Moment.EHLO, facts, reply)
 
 
-def _address(session: Session) -> str:
-    return session.wire.peer.rpartition(":")[0]
-
-
-def _name(session: Session) -> str:
-    return f"{session.hub.directory.host}.outlook.office365.com"
-
-
 def _secure(session: Session) -> str:
-    smarthost = session.hub.directory.smarthost
     if session.tls is not None and not session.wire.tls_version:
         return "STARTTLS"
-    if smarthost is None:
-        return "AUTH LOGIN XOAUTH2"
-    return "AUTH PLAIN LOGIN" if smarthost.users else ""
+    offered = session.service.mechanisms(session)
+    return f"AUTH {' '.join(offered)}" if offered else ""

@@ -5,7 +5,7 @@ Pure: ``now_s`` is handed in. The meter judges by the worst case and never forgi
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from node.rehearsal.simulator.directory import Limits
 from node.rehearsal.simulator.windows import Gate, WindowMeter
@@ -23,6 +23,18 @@ class Submission:
     external: int
     gated: bool
     """Fitted into the rate when MAIL came."""
+
+
+class Meter(Protocol):
+    """What a transaction does with whoever counts it; the handle is the meter's own."""
+
+    def cancel(self, submission: Any) -> None:
+        """It ended before DATA."""
+        ...
+
+    def end(self, submission: Any, now_s: float, recipients: int, external: int) -> None:
+        """Its reply leaves, or the connection broke after DATA."""
+        ...
 
 
 class TenantMeter:

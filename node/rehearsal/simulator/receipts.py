@@ -33,6 +33,11 @@ class Receipt(msgspec.Struct, kw_only=True):
     answered: bool = False
     """The final reply was handed to a living connection; False: cut by script or by the client."""
     file: str = ""
+    service: str = ""
+    """Which port took it: ``submission``, ``mx``, ``hve``, ``acs``, ``smarthost``."""
+    tenant: str = ""
+    attribution: str = ""
+    """At the MX: ``connector``, ``direct-send`` or ``internet``."""
     headers: str = ""
 
     def line(self) -> str:

@@ -53,6 +53,7 @@ class Facts(NamedTuple):
     recipients: tuple[str, ...] = ()
     subject: str = ""
     id: str = ""
+    service: str = ""
 
 
 class When(Part):
@@ -67,6 +68,8 @@ class When(Part):
     """A word the subject contains (only at dot)."""
     id: str | None = None
     """X-Rehearsal-Id or Message-ID (only at dot)."""
+    service: str | None = None
+    """The port: ``submission``, ``mx``, ``hve``, ``acs`` or ``smarthost``."""
 
     def holds(self, facts: Facts, attempt: int) -> bool:
         """Tell whether the conditions hold."""
@@ -80,7 +83,12 @@ class When(Part):
             return False
         return all(
             pattern is None or _like(value, pattern)
-            for value, pattern in ((facts.account, self.account), (facts.sender, self.sender), (facts.id, self.id))
+            for value, pattern in (
+                (facts.account, self.account),
+                (facts.sender, self.sender),
+                (facts.id, self.id),
+                (facts.service, self.service),
+            )
         )
 
 

@@ -18,6 +18,8 @@ from node.rehearsal.simulator.directory import Directory, default_directory
 from node.rehearsal.simulator.endpoints import control_routes, entra_routes
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.script import Step
+from node.rehearsal.simulator.services.mailboxes import Submission
+from node.rehearsal.simulator.services.smarthost import SmartHostService
 from node.rehearsal.simulator.session import Command, Session
 from node.rehearsal.web import WebServer
 from node.rehearsal.wire import Wire
@@ -169,6 +171,7 @@ class Simulator:
     def _accept(self, wire: Wire) -> None:
         smarthost = self.hub.directory.smarthost
         context = None if smarthost is not None and smarthost.tls == "none" else self._context
-        task = asyncio.get_running_loop().create_task(Session(wire, self.hub, context, COMMANDS).run())
+        service = Submission(self.hub) if smarthost is None else SmartHostService(self.hub)
+        task = asyncio.get_running_loop().create_task(Session(wire, self.hub, context, COMMANDS, service).run())
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)

@@ -18,6 +18,7 @@ from node.rehearsal.wire import Wire
 
 if TYPE_CHECKING:
     from node.rehearsal.simulator.envelope import Transaction
+    from node.rehearsal.simulator.services.service import Service
 
 COMMAND_BYTES = 12_288  # RFC 4954 §4: the AUTH command and its continuations may be this long
 MAX_ERRORS = 20  # nonsense commands before the service hangs up
@@ -27,10 +28,13 @@ GARBAGE = b"\x00\xff\x1b\x07 not a reply \x80\x81\r\n"
 class Session:
     """State of one connection; ``run`` is its whole life."""
 
-    def __init__(self, wire: Wire, hub: Hub, tls: ssl.SSLContext | None, commands: "dict[bytes, Command]") -> None:
-        """Converse on ``wire``; ``tls`` is offered by STARTTLS when given."""
+    def __init__(
+        self, wire: Wire, hub: Hub, tls: ssl.SSLContext | None, commands: "dict[bytes, Command]", service: "Service"
+    ) -> None:
+        """Converse on ``wire`` as ``service``; ``tls`` is offered by STARTTLS when given."""
         self.wire = wire
         self.hub = hub
+        self.service = service
         self.tls = tls
         self.commands = commands
         self.number = hub.connections["total"] = hub.connections["total"] + 1
@@ -171,21 +175,31 @@ class Session:
                 await self.hang_up(texts.TOO_MANY_ERRORS)
 
     async def _greet(self) -> None:
-        facts = Facts(key=self.wire.peer.rpartition(":")[0])
+        facts = Facts(key=self.source, service=self.service.name)
         await self.fault(Moment.CONNECT, facts)
         if self.hub.connections["open"] > self.hub.directory.limits.connections:
             self.hub.connections["refused"] += 1
             await self.hang_up(texts.BUSY)
         date = dt.datetime.now(dt.UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
-        banner = texts.GREETING.format(host=self.hub.directory.host, date=date)
+        banner = texts.GREETING.format(name=self.hub_name, date=date)
         if not await self.answer(Moment.BANNER, facts, banner):
             await self.wire.close()
             raise ConversationOverError
 
     @property
+    def source(self) -> str:
+        """The client's address."""
+        return self.wire.peer.rpartition(":")[0]
+
+    @property
     def meter(self) -> AccountMeter | None:
-        """The meter of the mailbox logged in to; a smart host has none."""
-        return self.hub.meter(self.account) if self.account and self.hub.directory.smarthost is None else None
+        """The meter of who is logged in, where the service has one."""
+        return self.service.meter(self)
+
+    @property
+    def hub_name(self) -> str:
+        """The name in banner and EHLO."""
+        return self.service.banner.format(host=self.hub.directory.host)
 
     def log_in(self, account: str) -> None:
         """Note who this session belongs to from now on."""

@@ -3,7 +3,7 @@
 ``{tag}`` becomes ``[HOST timestamp id]`` as failure lines carry it since 2023 (§6).
 """
 
-GREETING = "220 {host}.outlook.office365.com Microsoft ESMTP MAIL Service ready at {date}"  # §6
+GREETING = "220 {name} Microsoft ESMTP MAIL Service ready at {date}"  # §6
 BUSY = "421 4.3.2 Service not available {tag}"  # §4.2
 QUIT = "221 2.0.0 Service closing transmission channel"
 TLS_READY = "220 2.0.0 SMTP server ready"  # §6
@@ -50,12 +50,19 @@ OVER_SESSIONS = (  # §4.4
 )
 OVER_RECIPIENTS = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException {tag}"  # §4.4
 OVER_EXTERNAL = "550 5.7.233 Tenant exceeded the external recipient rate limit {tag}"  # §4.8
+OVER_EXTERNAL_TRIAL = "550 5.7.232 Trial tenant exceeded the external recipient rate limit {tag}"  # §4.8
+OVER_ONMICROSOFT = "550 5.7.236 Tenant exceeded the limit of messages from onmicrosoft.com domains {tag}"  # §4.8
 TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients {tag}"
 MAILBOX_FULL = (  # §4.4
     "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:"
     "QuotaExceededException.MapiException(Shutoff)QuotaExceeded {tag}"
 )
 RESTRICTED = "550 5.1.8 Access denied, bad outbound sender {tag}"  # §4.4
+UNLICENSED = "554 5.2.0 STOREDRV.Submission.Exception:InvalidLicenseException {tag}"  # inferred: §4.4 names 5.2.253
+OUTBOUND_SPAM = (  # §4.4
+    "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message due to a permanent "
+    "exception with message WASCL UserAction verdict is Suspend. {tag}"
+)
 UNGRANTED = (  # §4.3
     "430 4.2.0 STOREDRV; mailbox logon failure; failure category: MapiExceptionLogonFailed {tag}"
 )
@@ -72,8 +79,30 @@ THROTTLED = {  # §4.4, continuous errors
     "mailbox_full": "550 5.2.251 Sender throttled due to continuous mailbox full errors {tag}",
     "send_as": "550 5.2.252 Sender throttled due to continuous send as denied errors {tag}",
     "too_many_recipients": "550 5.2.254 Sender throttled due to continuous too many recipients errors {tag}",
+    "invalid_licence": "550 5.2.253 Sender throttled due to continuous invalid license errors {tag}",
     "invalid_recipients": "550 5.2.255 Sender throttled due to continuous invalid recipients errors {tag}",
 }
+
+RELAY_DENIED = "550 5.7.64 TenantAttribution; Relay Access Denied ATTR36. {tag}"  # §4.7
+DIRECT_SEND_REFUSED = (  # §4.7
+    "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from unauthorized sources {tag}"
+)
+NOT_OURS = "550 5.4.1 Relay Access Denied {tag}"  # §4.6
+NOBODY = "550 5.4.1 Recipient address rejected: Access denied. AS(201806281) {tag}"  # §4.6
+INSIDE_ONLY = "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required {tag}"  # §4.6
+SERVER_BUSY = "451 4.7.500 Server busy. Please try again later from [{source}]. (AS77712345) {tag}"  # §4.7
+QUEUED = (  # §6, the MX's own form
+    "250 2.6.0 <{message_id}> [InternalId={number}, Hostname={host}.PROD.OUTLOOK.COM] {octets} bytes in 0.296, "
+    "27.285 KB/sec Queued mail for delivery"
+)
+TOKEN_ENDS_SOON = "501 5.5.127 Invalid XOAUTH2 auth data - Token will expire soon {tag}"  # noqa: S105 - §4.3
+TOKEN_MALFORMED = "501 5.5.124 Invalid XOAUTH2 auth data {tag}"  # noqa: S105 - §4.3
+ORGANIZATION_REFUSES = (  # §4.3
+    "535 5.7.139 Authentication unsuccessful, the organization configuration doesn't allow this authentication "
+    "request. {tag}"
+)
+HVE_EXTERNAL = "550 5.7.1 Unable to relay {tag}"  # wording not confirmed: §1.1 D says internal only
+ACS_OVER_RATE = "450 4.7.0 The quota of this resource is exceeded, try again later {tag}"  # wording not confirmed: §8
 
 EXTENSIONS = ("PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "{secure}", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8")
 """EHLO after SIZE, in the order seen (§6); ``{secure}`` is STARTTLS before and AUTH after the handshake."""

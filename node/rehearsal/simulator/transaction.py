@@ -1,6 +1,6 @@
 """MAIL, RCPT, DATA and BDAT: one message from its envelope to the answer to its end.
 
-The verdict on a complete message lies in ``verdict.py``; here is only the order of things.
+What a service takes lies in ``services``, the end of a message in ``delivery``; here is only the order of things.
 """
 
 import contextlib
@@ -13,11 +13,9 @@ from node.rehearsal.simulator import texts
 from node.rehearsal.simulator.content import Content, Unstuffer
 from node.rehearsal.simulator.delivery import Delivery, finish
 from node.rehearsal.simulator.envelope import Transaction
-from node.rehearsal.simulator.login import tarpit
 from node.rehearsal.simulator.script import Facts, Moment, Step
 from node.rehearsal.simulator.session import Session
 
-MAX_RECIPIENTS = 1000  # tenant cap MaxRecipientEnvelopeLimit (facts m365 §2.1)
 _PATH = re.compile(rb"(FROM|TO):\s*<([^<>\x00-\x20]*)>(?:\s+(.*))?", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^@\s]+@(?:[^@\s.]+\.)*[^@\s.]+|\"[^\"]+\"@[^@\s]+")
 _BDAT = re.compile(rb"(\d{1,10})(\s+LAST)?", re.IGNORECASE)
@@ -28,7 +26,9 @@ async def mail(session: Session, argument: bytes) -> None:
     if not session.greeted or session.transaction is not None:
         session.mistake(texts.BAD_SEQUENCE)
         return
-    if not await _allowed(session):
+    refusal = await session.service.admit(session)
+    if refusal is not None:
+        session.mistake(refusal)
         return
     path = _PATH.fullmatch(argument)
     if path is None or path[1].upper() != b"FROM":
@@ -39,11 +39,11 @@ async def mail(session: Session, argument: bytes) -> None:
     if refusal is not None:
         session.say(refusal)
     elif await session.answer(Moment.MAIL, _facts(session, sender, sender, ()), texts.SENDER_OK):
-        _open(session, sender, smtputf8="SMTPUTF8" in parameters)
+        session.transaction = session.service.open(session, sender, smtputf8="SMTPUTF8" in parameters)
 
 
 async def rcpt(session: Session, argument: bytes) -> None:
-    """Add a recipient; unknown ones are accepted too, as the mailbox store does (facts m365 §1.4)."""
+    """Add a recipient, if the service takes it."""
     transaction = session.transaction
     if transaction is None or transaction.content is not None:
         session.mistake(texts.BAD_SEQUENCE)
@@ -53,13 +53,10 @@ async def rcpt(session: Session, argument: bytes) -> None:
         session.mistake(texts.BAD_ARGUMENTS)
         return
     recipient = path[2].decode("utf-8", "replace")
-    if _ADDRESS.fullmatch(recipient) is None:
-        session.say(texts.BAD_ADDRESS)
-    elif len(transaction.recipients) >= _most_recipients(session):
-        session.hub.violations["recipients_per_message"] += 1
-        if session.meter is not None:
-            session.meter.blame("too_many_recipients", session.hub.now_s())
-        session.say(texts.TOO_MANY_RECIPIENTS)
+    refusal = texts.BAD_ADDRESS if _ADDRESS.fullmatch(recipient) is None else None
+    refusal = refusal or await session.service.recipient(session, transaction, recipient)
+    if refusal is not None:
+        session.say(refusal)
     elif await session.answer(
         Moment.RCPT, _facts(session, recipient, transaction.sender, (recipient,)), texts.RECIPIENT_OK
     ):
@@ -102,52 +99,19 @@ async def bdat(session: Session, argument: bytes) -> None:
         session.say(texts.CHUNK_OK, octets=size[1].decode())
 
 
-async def _allowed(session: Session) -> bool:
-    smarthost = session.hub.directory.smarthost
-    if smarthost is not None:
-        if smarthost.tls == "required" and not session.wire.tls_version:
-            session.mistake(texts.TLS_REQUIRED)
-            return False
-        if not smarthost.users or session.account:
-            return True
-    elif not session.wire.tls_version:
-        session.mistake(texts.TLS_REQUIRED)
-        return False
-    elif session.account:
-        return True
-    session.hub.violations["mail_without_login"] += 1
-    await tarpit(session)
-    session.mistake(texts.NOT_LOGGED_IN)
-    return False
-
-
 def _judge_sender(session: Session, sender: str, parameters: dict[str, str]) -> str | None:
     size = parameters.get("SIZE", "0")
     if not size.isdigit() or parameters.get("BODY", "7BIT").upper() not in ("7BIT", "8BITMIME", "BINARYMIME"):
         return texts.BAD_ARGUMENTS
-    if int(size) > session.hub.directory.limits.size:
+    if int(size) > session.service.size(session):
         return texts.TOO_LARGE
     if sender and _ADDRESS.fullmatch(sender) is None:
         return texts.BAD_ADDRESS
-    found = session.hub.mailbox(session.account) if session.account else None
-    if sender and found is not None and not found[1].may_send_as(session.account, sender):
-        return texts.MAY_NOT_SEND_AS
-    return None
-
-
-def _open(session: Session, sender: str, *, smtputf8: bool) -> None:
-    meter = session.meter
-    submission = meter.begin(session.hub.now_s()) if meter is not None else None
-    session.transaction = Transaction(sender=sender, smtputf8=smtputf8, meter=meter, submission=submission)
-
-
-def _most_recipients(session: Session) -> int:
-    found = session.hub.mailbox(session.account) if session.account else None
-    return found[1].recipient_limit if found is not None else MAX_RECIPIENTS
+    return session.service.sender(session, sender)
 
 
 def _facts(session: Session, key: str, sender: str, recipients: tuple[str, ...]) -> Facts:
-    return Facts(key=key, account=session.account, sender=sender, recipients=recipients)
+    return Facts(key=key, account=session.account, sender=sender, recipients=recipients, service=session.service.name)
 
 
 def _parameters(text: bytes | None) -> dict[str, str]:
