@@ -51,10 +51,8 @@ class NodeControl:
     def readiness(self) -> Readiness:
         """Ready means: can commit mail (operations A16)."""
         reasons = []
-        if self._node.draining:
-            reasons.append("stopping")
-        if self._node.drained:
-            reasons.append("draining: an operator wishes it")
+        if self._node.retreat.gone:
+            reasons.append("stopping" if self._node.stopping else "draining: an operator wishes it")
         if self._node.intake is None:
             reasons.append("not listening yet")
         if self._node.spool.broken:
@@ -70,7 +68,7 @@ class NodeControl:
         counts = await self.spool.count()
         ways = self.ways()
         state = node.delivery.state() if node.delivery else None
-        ports = node.intake.ports if node.intake else {}
+        ports = node.intake.ports if node.intake and not node.retreat.closed else {}
         return Status(
             node=node.loaded.node,
             version=__version__,

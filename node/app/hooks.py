@@ -29,7 +29,7 @@ def hooks_of(node: "Node") -> Hooks:
         work.add_done_callback(soon.discard)
 
     def unfence() -> None:
-        if not node.draining:
+        if not node.stopping:
             delivery(Delivery.unfence)
 
     return Hooks(
@@ -41,7 +41,7 @@ def hooks_of(node: "Node") -> Hooks:
         fence=lambda: delivery(Delivery.fence),
         part=lambda: delivery(Delivery.part),
         unfence=unfence,
-        drained=node.drain_wished,
+        drained=node.retreat.wish,
         owned=node.owned,
         arrived=lambda: delivery(Delivery.wake),
         disk_full=lambda: node.shut_by is Shut.DISK,

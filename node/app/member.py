@@ -197,15 +197,9 @@ class Member:
 
     async def released(self) -> None:
         """Not ready any more: wait until this host's coordinator has given its addresses up, so nobody is refused."""
-        addresses = [self.joined.keys.address(name) for name in self._hooks.loaded().settings.virtual_addresses]
-
-        def held() -> bool:
-            items = (self.joined.feed.items.get(key) for key in addresses)
-            return any(item is not None and decode(item.value, str) == self.node for item in items)
-
         with suppress(TimeoutError):
             async with asyncio.timeout(RELEASE_S):
-                while self.joined.session.session.live(boottime_ms()) and held():  # noqa: ASYNC110 - news of the watch
+                while self.joined.session.session.live(boottime_ms()) and self.addresses():  # noqa: ASYNC110 - the watch
                     await asyncio.sleep(RELEASE_LOOK_S)
 
     async def close(self) -> None:
@@ -217,6 +211,16 @@ class Member:
             await self._protection.close()
         if self._server is not None:
             await self._server.close()
+    def addresses(self, *drivers: str) -> frozenset[str]:
+        """Give the virtual addresses this host holds by the store's last word; only those of ``drivers``, if any."""
+        found = set()
+        for name, about in self._hooks.loaded().settings.virtual_addresses.items():
+            item = self.joined.feed.items.get(self.joined.keys.address(name))
+            held = item is not None and decode(item.value, str) == self.node
+            if held and (not drivers or about.driver in drivers):
+                found.add(str(about.address))
+        return frozenset(found)
+
         await self.peers.close()
         await self.joined.close(timeout_s=CLOSE_S)
 

@@ -18,6 +18,7 @@ from node.app.limits import budget_limits
 from node.app.member import Member
 from node.app.parts import apps_of, marks_of, plans_of
 from node.app.protection import Protection
+from node.app.retreat import Retreat
 from node.cluster.budgets import EmbeddedBudgets
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
@@ -77,9 +78,8 @@ class Node:
         self.control = NodeControl(self)
         self.admin = AdminServer(self.control)
         self.chores = Chores(self)
-        self.draining = False
-        self.drained = False
-        """An operator wishes this node drained: it takes no mail and is not ready, but delivers what it has."""
+        self.retreat = Retreat(self)
+        self.stopping = False
         self.shut_by = Shut.NO
         self._stop_by_s = 0.0
         self._stop = asyncio.Event()
@@ -92,10 +92,6 @@ class Node:
             await self._start(stack)
             on_ready()
             await self._serve()
-            self.draining = True
-            _log.info("stopping")
-            if self.member is not None:
-                await self.member.released()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         """Open each part and note how to close it; what is started last is stopped first."""
@@ -133,15 +129,20 @@ class Node:
         await self.levels.measure(wall_ms())
         self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
         await self.intake.start()
-        stack.push_async_callback(self.intake.close)
-        stack.push_async_callback(self._end_intake)
+        stack.push_async_callback(self._close_intake)
 
     async def _serve(self) -> None:
         standing = [asyncio.create_task(self.levels.run(wall_ms), name="levels"), *self.chores.tasks()]
+        standing.append(asyncio.create_task(self.retreat.follow(), name="wishes to drain"))
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         shared = self.member.tasks if self.member is not None else ()
         try:
             done, _ = await asyncio.wait([stop, *standing, *shared], return_when=asyncio.FIRST_COMPLETED)
+            self.stopping = True
+            _log.info("stopping")
+            if stop not in done:
+                self.retreat.hurry()  # something is broken: whoever can go elsewhere shall
+            await self.retreat.leave(self._left_s() / 2)  # half of the time: attempts under way are left the other half
         finally:
             for task in (stop, *standing):
                 task.cancel()
@@ -150,7 +151,9 @@ class Node:
             task.result()  # raises what ended it
 
     def stop(self) -> None:
-        """End ``run``: doors first, then attempts under way, then the disk."""
+        """End ``run``: doors first, then attempts under way, then the disk. Said again: wait for no client."""
+        if self._stop.is_set():
+            self.retreat.hurry()
         self._stop.set()
 
     def reload(self, loaded: Loaded) -> list[str]:
@@ -177,10 +180,9 @@ class Node:
         self.settings, self.loaded = settings, loaded
         return waiting
 
-    async def _end_intake(self) -> None:
-        """Sessions get half of the time to stop, so that attempts under way are left the other half."""
+    async def _close_intake(self) -> None:
         if self.intake is not None:
-            await self.intake.drain(self._left_s() / 2)
+            await self.intake.close()
 
     async def _hand_over(self) -> None:
         """Another node that has this one's mail shall deliver it, instead of waiting for a return."""
@@ -231,19 +233,11 @@ class Node:
     def _shut(self, shut: Shut) -> None:
         self.shut_by = shut
         reason = shut.value or (self.protection.obstacle if self.protection is not None else "")
-        self.door.set_state(DoorState(accepting=not reason, reason=reason, draining=self.drained))
+        self.door.set_state(DoorState(accepting=not reason, reason=reason))
 
     def owned(self) -> None:
         """Hear that what may be taken in, or what there is to say of copies, may have changed."""
         self._shut(self.shut_by)
-
-    def drain_wished(self, wished: bool) -> None:
-        """Take no new mail while an operator wishes this node drained."""
-        if wished != self.drained:
-            self.drained = wished
-            self._shut(self.shut_by)
-            if self.protection is not None:
-                self.protection.leave(wished)
 
     def _standing_changed(self, change: Change) -> None:
         self.standing_logged(change)

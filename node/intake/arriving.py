@@ -61,10 +61,7 @@ class Arriving(Link):
 
     def _greet(self) -> None:
         self.deadline_s = self.house.clock_s + self.house.limits.idle
-        if self.house.draining:
-            self._turn_away(Say.SHUTTING_DOWN)
-        else:
-            self.transport.write(self.gate.banner)
+        self.transport.write(self.gate.banner)
 
     def _proxy(self, data: bytes) -> None:
         try:

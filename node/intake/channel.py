@@ -27,10 +27,13 @@ from node.intake.frames import (
     FrameReader,
     FromCore,
     FromWorker,
+    Held,
+    Hold,
     Reload,
     Serving,
     Sighted,
     State,
+    Unhold,
     Verified,
     Verify,
     Welcome,
@@ -67,6 +70,8 @@ class CoreChannel(asyncio.Protocol):
         self._unwatch: Callable[[], None] = lambda: None
         self.serving: asyncio.Future[bool] = self._loop.create_future()
         """Done when the worker listens (True) or went away before (False)."""
+        self.held = asyncio.Event()
+        """Set when the worker has done what the last ``hold`` asked, or went away."""
         self.drained: asyncio.Future[int] = self._loop.create_future()
         """Done when the worker has drained, with the sessions cut off; -1 when it went away instead."""
 
@@ -91,6 +96,7 @@ class CoreChannel(asyncio.Protocol):
             for _ in range(times):
                 self._door.client_done(client, reserved, 0)
         self._reserved.clear()
+        self.held.set()
         if not self.drained.done():
             self.drained.set_result(-1)
         if not self.serving.done():
@@ -125,6 +131,8 @@ class CoreChannel(asyncio.Protocol):
             case Serving():
                 if not self.serving.done():
                     self.serving.set_result(True)
+            case Held():
+                self.held.set()
             case Drained(cut_off=cut_off):
                 if not self.drained.done():
                     self.drained.set_result(cut_off)
@@ -201,6 +209,17 @@ class CoreChannel(asyncio.Protocol):
     def reload(self, settings: bytes) -> None:
         """Tell the worker to read the settings again."""
         self._send(Reload(settings=settings))
+
+    def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+        """Tell the worker to see sessions of these addresses out; ``held`` is set when it has."""
+        self.held.clear()
+        self._send(Hold(addresses=tuple(sorted(addresses)), bound_s=bound_s))
+        if self._transport is None:
+            self.held.set()
+
+    def unhold(self) -> None:
+        """Tell the worker that newcomers come again."""
+        self._send(Unhold())
 
     def drain(self, bound_s: float) -> None:
         """Tell the worker to end; ``drained`` is done when it has."""

@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, cast
 
-from node.intake.arriving import Arriving
 from node.intake.conversation import KNOWN, MAX_AUTH_OCTETS, MAX_COMMAND_OCTETS, Answer, Conversation
-from node.intake.house import reason_of
+from node.intake.leaving import Stage, leaves_answered
+from node.intake.parting import Parting
 from node.intake.replies import Say
 from node.intake.sequence import Mode
 from node.intake.transfer import Storing
 
 log = logging.getLogger(__name__)
 _COMMAND, _DATA, _SASL, _TLS, _CLOSE = Mode  # a member asked of its class costs ten times a name, at every line
+_OPEN: Final = Stage.OPEN
 PENDING_MAX_BYTES: Final = 64 << 10
 """Pipelined input kept while an answer is awaited; beyond, reading pauses."""
 LINE_SKIP_MAX_BYTES: Final = 256 << 10
@@ -29,7 +30,7 @@ COMMIT_S: Final = 90.0
 """Longest wait for the door before the client is told to try later; then the message may still become durable."""
 
 
-class Connection(Arriving):
+class Connection(Parting):
     """One client connection, from the first octet to the last."""
 
     def eof_received(self) -> bool:
@@ -202,16 +203,20 @@ class Connection(Arriving):
             return
         house = self.house
         self.deadline_s = house.clock_s + house.limits.idle
-        self.transport.write(talk.judged(reply))
-        if talk.mode is _CLOSE or (house.draining and talk.transfer is None):
-            self._leave(talk)
-        elif self._buffer or self._eof or self._paused_reading:
-            self._go_on()
-
-    def _leave(self, talk: Conversation) -> None:
-        if talk.mode is not _CLOSE:
-            self.transport.write(Say.SHUTTING_DOWN)
-        self._finish(linger=bool(self._buffer))
+        if reply[:1] > b"3":
+            reply = talk.refused(reply)
+        if talk.mode is _CLOSE:
+            self.transport.write(reply)
+            self._finish(linger=bool(self._buffer))
+        elif self.stage is not _OPEN and leaves_answered(self.stage, self._doing(talk), more=self._has_more()):
+            talk.close(Say.SHUTTING_DOWN)
+            # In one piece: a client that looks before it goes on then sees that it is asked to leave.
+            self.transport.write(reply + Say.SHUTTING_DOWN)
+            self._finish(linger=True)
+        else:
+            self.transport.write(reply)
+            if self._buffer or self._eof or self._paused_reading:
+                self._go_on()
 
     def _go_on(self) -> None:
         """Take up what came meanwhile."""
@@ -241,31 +246,3 @@ class Connection(Arriving):
             self.deadline_s = self.house.clock_s + self.house.limits.idle
         if not self._done:
             self._go_on()
-
-    def tick(self, now_s: float) -> None:
-        """End what has taken too long."""
-        if now_s < self.deadline_s and now_s < self.ends_s:
-            return
-        talk = self.talk
-        if self._done or talk is None:
-            self.transport.abort()
-        elif self._awaited is not None:
-            if now_s >= self.deadline_s:
-                self._say_last(talk, Say.TRY_LATER)
-        elif now_s >= self.ends_s:
-            self._say_last(talk, Say.SESSION_TOO_LONG)
-        else:
-            self._say_last(talk, Say.TOO_SLOW if talk.mode is _DATA else Say.IDLE)
-
-    def drain(self) -> None:
-        """Say goodbye unless a transaction is under way."""
-        talk = self.talk
-        if not self._done and talk is not None and talk.transfer is None and self._awaited is None:
-            self._say_last(talk, Say.SHUTTING_DOWN)
-
-    def _say_last(self, talk: Conversation, reply: bytes) -> None:
-        self.house.telemetry.count("relay_intake_refused", reason=reason_of(reply))
-        talk.close(reply)
-        if not self._shaking:
-            self.transport.write(reply)
-        self._finish(linger=True)

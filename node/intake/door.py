@@ -24,7 +24,6 @@ class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     accepting: bool = True
     reason: str = ""
     """Why not: ``disk``, ``memory``, ``queue``, ``core`` (the core process is away)."""
-    draining: bool = False
 
 
 class Sight(StrEnum):

@@ -140,9 +140,24 @@ class Reload(_Frame, tag=22, frozen=True):
 
 
 class Drain(_Frame, tag=23, frozen=True):
-    """Core: end transactions under way, then exit."""
+    """Core: take in who is queued, let sessions end, then exit; said again: wait for nobody any more."""
 
     bound_s: float
+
+
+class Hold(_Frame, tag=24, frozen=True):
+    """Core: newcomers are held back; let sessions end that came by these addresses."""
+
+    addresses: tuple[str, ...]
+    bound_s: float
+
+
+class Unhold(_Frame, tag=25, frozen=True):
+    """Core: newcomers come again."""
+
+
+class Held(_Frame, tag=9, frozen=True):
+    """Worker: no session of a Hold is left, or the time was up."""
 
 
 class Drained(_Frame, tag=6, frozen=True):
@@ -151,8 +166,10 @@ class Drained(_Frame, tag=6, frozen=True):
     cut_off: int
 
 
-FromWorker = Append | Admit | Done | Verify | Sighted | Counted | Serving | Drained
-FromCore = Welcome | Appended | Failed | Admitted | Verified | State | Reload | Drain
+FromWorker = Append | Admit | Done | Verify | Sighted | Counted | Serving | Held | Drained
+Order = Reload | Hold | Unhold | Drain
+"""What the core wants of a worker besides answering it."""
+FromCore = Welcome | Appended | Failed | Admitted | Verified | State | Order
 _encoder = msgspec.msgpack.Encoder()
 
 

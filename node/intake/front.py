@@ -33,8 +33,20 @@ class Front(Protocol):
         """Put new settings in force; what needs a restart is returned. Raises ConfigurationError, changing nothing."""
         ...
 
+    async def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+        """Keep newcomers waiting; see sessions out that came by these addresses of ours."""
+        ...
+
+    def welcome(self) -> None:
+        """Let newcomers in again."""
+        ...
+
     async def drain(self, bound_s: float) -> int:
-        """Stop accepting, let transactions end; sessions cut off."""
+        """Let in who is queued, stop listening, see sessions out; sessions cut off."""
+        ...
+
+    def hurry(self) -> None:
+        """Let a drain that is under way wait for nobody who may be told to come back."""
         ...
 
     async def close(self) -> None:

@@ -51,7 +51,6 @@ class House:
     clock_s: float = 0.0
     """Coarse monotonic time, set by the sweep; good enough for idle times and free to read."""
     transfers: int = 0
-    draining: bool = False
     by_address: dict[str, int] = field(default_factory=dict)
 
     def begin_transfer(self) -> bool:

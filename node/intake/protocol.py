@@ -6,6 +6,7 @@ constructor and on a stream read for every line. Knows no dialogue; connection.p
 
 import asyncio
 import logging
+import select
 import ssl
 from abc import abstractmethod
 from asyncio.streams import FlowControlMixin
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiosmtpd.smtp import SMTP
 
-from node.intake.house import Gate, reason_of
+from node.intake.house import Gate, plain_ip, reason_of
+from node.intake.leaving import Stage
 from node.tls.server import WEAK_VERSIONS, certificate_names
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ FLUSH_S: Final = 10.0
 
 class Link(SMTP):
     """One connection's transport side."""
+
+    stage = Stage.OPEN
+    """How far a stop has come for this connection."""
 
     def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop, open_links: "set[Link]") -> None:
         # The parents' constructors are left out on purpose: reflection, a stream reader and a future per session.
@@ -85,9 +90,28 @@ class Link(SMTP):
     def tick(self, now_s: float) -> None:
         """End what has taken too long."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last was said, and the client only has to hang up."""
+        return self._done
+
     @abstractmethod
-    def drain(self) -> None:
-        """End unless a transaction is under way."""
+    def leave(self, stage: Stage) -> None:
+        """Go along with a stop."""
+
+    def is_at(self, addresses: frozenset[str]) -> bool:
+        """Whether the client came by one of these addresses of ours."""
+        name = self.transport.get_extra_info("sockname")
+        return bool(name) and plain_ip(str(name[0])) in addresses
+
+    def _has_more(self) -> bool:
+        """Whether the client has sent something that nobody has read yet."""
+        opened = self.transport.get_extra_info("socket")
+        if self._buffer or opened is None or opened.fileno() < 0:
+            return bool(self._buffer)
+        looking = select.poll()
+        looking.register(opened.fileno(), select.POLLIN)
+        return bool(looking.poll(0))
 
     def stop(self) -> None:
         """End at once."""

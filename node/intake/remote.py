@@ -19,13 +19,13 @@ from node.intake.frames import (
     Appended,
     Counted,
     Done,
-    Drain,
     Drained,
     Failed,
     FrameReader,
     FromCore,
     FromWorker,
-    Reload,
+    Held,
+    Order,
     Serving,
     Sighted,
     State,
@@ -48,7 +48,7 @@ SIGHTINGS_EVERY_S: Final = 1.0
 class RemoteDoor(asyncio.Protocol):
     """Door over a socket to the core."""
 
-    def __init__(self, on_order: Callable[[Reload | Drain], None], on_lost: Callable[[], None]) -> None:
+    def __init__(self, on_order: Callable[[Order], None], on_lost: Callable[[], None]) -> None:
         """``on_order``: what the core wants besides answers; ``on_lost``: the core is gone."""
         self._on_order = on_order
         self._on_lost = on_lost
@@ -205,6 +205,10 @@ class RemoteDoor(asyncio.Protocol):
     def serving(self) -> None:
         """Report that this worker listens."""
         self._send(Serving())
+
+    def held(self) -> None:
+        """Report the end of a hold's sessions."""
+        self._send(Held())
 
     def drained(self, cut_off: int) -> None:
         """Report the end of the sessions."""

@@ -6,14 +6,16 @@ Built on a door, so it runs the same in the core's process and in a worker. Deci
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from node.errors import ConfigurationError
 from node.intake.connection import Connection
 from node.intake.door import Door
+from node.intake.farewell import Farewell
 from node.intake.house import DATA_SHARE_BYTES, Gate, House
+from node.intake.leaving import Grace, grace, short_grace
 from node.intake.sockets import bind_listener
 from node.policy.rulebook import IntakeRules
 from node.settings.model import Settings
@@ -30,7 +32,6 @@ CERTIFICATES_EVERY_TICKS: Final = 120
 """Certificate files are looked at every 30 s."""
 BODY_THREADS: Final = 4
 """Writers of large bodies; more wait in line."""
-DRAIN_STEP_S: Final = 0.05
 
 
 class IntakeServer:
@@ -66,6 +67,7 @@ class IntakeServer:
         self._tls: dict[str, ServerTls] = {}
         self._servers: list[asyncio.Server] = []
         self._links: set[Link] = set()
+        self._farewell = Farewell(self.house, self._links)
         self._sweeper: asyncio.Task[None] | None = None
         self.ports: dict[str, int] = {}
         """Where each listener listens, known once started."""
@@ -84,6 +86,7 @@ class IntakeServer:
             for name, listener in self._settings.listeners.items():
                 taken = self._given.get(name) or bind_listener(name, listener, 1)[0]
                 self.ports[name] = taken.getsockname()[1]
+                self._farewell.listens(taken)
                 self._servers.append(await loop.create_server(self._factory(name, loop), sock=taken, backlog=1024))
         except BaseException:
             await self.close()
@@ -165,19 +168,35 @@ class IntakeServer:
         self._settings = merged
         return sorted(stuck)
 
-    async def drain(self, bound_s: float) -> int:
-        """Stop accepting; let transactions under way end, for at most ``bound_s``; sessions cut off at the end."""
-        self.house.draining = True
-        self._stop_listening()
+    async def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+        """Keep newcomers waiting and see sessions out that came by these addresses: what they hold would be cut.
+
+        A session that is left when the time is up is ended with 421. ``welcome`` ends it, or ``drain``.
+        """
+        self._farewell.hold_back()
+        await self._farewell.emptied()
+        await self._farewell.see_out(short_grace(bound_s), lambda link: link.is_at(addresses))
+
+    def welcome(self) -> None:
+        """Let newcomers in again."""
+        self._farewell.let_come()
+        self._farewell.stay()
+
+    async def drain(self, bound_s: float, stages: Callable[[float], Grace] = grace) -> int:
+        """Take everybody in whom the kernel has queued, stop listening, see all sessions out; sessions cut off."""
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + bound_s
-        while self._links and loop.time() < end_s:
-            for link in tuple(self._links):
-                link.drain()
-            await asyncio.sleep(DRAIN_STEP_S)
-        return len(self._links)
+        until_s = loop.time() + bound_s
+        self._farewell.hold_back()
+        await self._farewell.emptied()
+        self._stop_listening()
+        return await self._farewell.see_out(stages(max(0.0, until_s - loop.time())))
+
+    def hurry(self) -> None:
+        """Wait for nobody any more who may be told to come back."""
+        self._farewell.hurry()
 
     def _stop_listening(self) -> None:
+        self._farewell.close()
         for server in self._servers:
             server.close()
         self._servers.clear()

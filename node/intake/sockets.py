@@ -1,16 +1,36 @@
-"""Binds the listeners' sockets, one per process and port (SO_REUSEPORT), before any process needs them.
+"""Binds the listeners' sockets, one per process and port (SO_REUSEPORT), before any process needs them; empties them.
 
-The core keeps every socket open for its whole life: connections queued on one survive the worker that served it.
+The core keeps every socket open for its whole life: connections queued on one survive the worker that served it. When
+the last one who has a listening socket closes it, the kernel resets what is queued on it, though those clients are
+connected. So before that newcomers are held back, and the queue is emptied (peers §5.18).
 """
 
+import contextlib
+import ctypes
+import logging
 import socket
+import struct
 from typing import Final
 
 from node.intake.errors import ListenError
 from node.settings.host import Listener
 
+log = logging.getLogger(__name__)
 BACKLOG: Final = 1024
 """Connections the kernel queues per socket; more are refused by it."""
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+"""SO_ATTACH_FILTER and SO_DETACH_FILTER of asm-generic/socket.h; the standard library does not name them."""
+_INFO_BYTES: Final = 104
+_QUEUED_AT: Final = 24
+"""Where struct tcp_info has ``tcpi_unacked``, which counts the queue of a listening socket (tcp(7), linux/tcp.h)."""
+_NO_SYN: Final = (
+    (0x30, 0, 0, 13),  # load the octet of the flags; a filter of a TCP socket sees the segment from its header on
+    (0x54, 0, 0, 0x12),  # of them SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone, a first segment?
+    (0x06, 0, 0, 0),  # drop it
+    (0x06, 0, 0, 0xFFFFFFFF),  # else keep it all
+)
+"""Classic BPF (linux/filter.h): code, jump if true, jump if false, operand."""
 
 
 def bind_listener(name: str, listener: Listener, processes: int) -> list[socket.socket]:
@@ -55,3 +75,28 @@ def _listen(family: socket.AddressFamily, address: str, port: int, *, shared: bo
         opened.close()
         raise
     return opened
+
+
+def hold_back(listening: socket.socket) -> None:
+    """Leave first segments of new connections unanswered: their kernels repeat them after 1 s, then 3 s (RFC 6298).
+
+    Handshakes under way are completed. Where the kernel takes no filter, newcomers are not held back.
+    """
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+    except OSError as error:
+        log.warning("newcomers cannot be held back: %s", error.strerror)
+
+
+def let_come(listening: socket.socket) -> None:
+    """Answer new connections again."""
+    with contextlib.suppress(OSError):  # none was attached
+        listening.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+
+
+def queued(listening: socket.socket) -> int:
+    """Give how many connections the kernel has completed that nobody has accepted."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    return int(struct.unpack_from("I", info, _QUEUED_AT)[0])

@@ -1,6 +1,6 @@
 """Keeps the intake processes running: binds the ports, spawns, restarts with back-off, reloads, drains.
 
-The core holds every listening socket for its whole life, so a worker that dies loses no queued connection: its
+The core holds every listening socket until the end, so a worker that dies loses no queued connection: its
 successor accepts them. Knows processes and sockets; what workers ask is channel.py's business.
 """
 
@@ -11,11 +11,12 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from node.intake.channel import CoreChannel
 from node.intake.local import LocalDoor
-from node.intake.sockets import bind_listener
+from node.intake.sockets import bind_listener, hold_back, let_come
 from node.settings.model import Settings
 from node.telemetry.contract import Telemetry
 
@@ -52,6 +53,11 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._channels: dict[int, CoreChannel] = {}
         self._stopping = False
+        self._drain_by_s = 0.0
+        """When a drain is to be over; 0: there is none."""
+        self._cut_off = 0
+        self._hurried = asyncio.Event()
+        """Nobody waits any more: for a worker's restart, for clients that may be told to come back."""
         self.ports: dict[str, int] = {}
         self.pids: dict[int, int] = {}
         """Process by worker number; a number missing is being restarted."""
@@ -80,12 +86,13 @@ class Supervisor:
         while True:
             began_s = loop.time()
             code = await self._run(number, ready)
-            if self._stopping:
+            if self._stopping or (self._drain_by_s and not self._holds(number)):
                 return
             if loop.time() - began_s >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
             log.error("intake worker %d ended with %s; again in %.1f s", number, code, pause_s)
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), pause_s)
             pause_s = min(pause_s * 2, LAST_PAUSE_S)
 
     async def _run(self, number: int, ready: asyncio.Event) -> int:
@@ -108,10 +115,14 @@ class Supervisor:
         self.pids[number] = process.pid
         channel = await self._connect(ours)
         self._channels[number] = channel
+        if self._drain_by_s:  # a successor: its predecessor left clients queued
+            self._drain(number, channel)
         try:
             if await channel.serving:
                 ready.set()
-            return await process.wait()
+            code = await process.wait()
+            self._cut_off += max(channel.drained.result(), 0) if channel.drained.done() else 0
+            return code
         finally:
             self._channels.pop(number, None)
             self.pids.pop(number, None)
@@ -153,17 +164,57 @@ class Supervisor:
             channel.reload(content)
         return sorted(stuck)
 
-    async def drain(self, bound_s: float) -> int:
-        """Stop accepting and let transactions end, for at most ``bound_s``; sessions cut off."""
-        self._stopping = True
-        self._close_sockets()
+    async def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+        """Keep newcomers waiting, see sessions out that came by these addresses; see ``IntakeServer.hold``."""
+        self._for_all(hold_back)
         channels = list(self._channels.values())
         for channel in channels:
-            channel.drain(bound_s)
-        waiting = [channel.drained for channel in channels]
-        if waiting:
-            await asyncio.wait(waiting, timeout=bound_s + STOP_S)
-        return sum(future.result() for future in waiting if future.done() and future.result() > 0)
+            channel.hold(addresses, bound_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(bound_s + STOP_S):
+                await asyncio.gather(*(channel.held.wait() for channel in channels))
+
+    def welcome(self) -> None:
+        """Let newcomers in again."""
+        self._for_all(let_come)
+        for channel in self._channels.values():
+            channel.unhold()
+
+    async def drain(self, bound_s: float) -> int:
+        """Let in who is queued, stop listening, see sessions out, for at most ``bound_s``; sessions cut off.
+
+        A socket whose worker is being restarted keeps its queue until the successor has it.
+        """
+        self._drain_by_s = asyncio.get_running_loop().time() + bound_s
+        self._for_all(hold_back)
+        for number, channel in tuple(self._channels.items()):
+            self._drain(number, channel)
+        if self._keepers:
+            await asyncio.wait(self._keepers, timeout=bound_s + STOP_S)
+        self._stopping = True
+        self._close_sockets()
+        return self._cut_off
+
+    def _drain(self, number: int, channel: CoreChannel) -> None:
+        """Leave a worker alone with its sockets: when it closes them they are closed."""
+        channel.drain(max(0.0, self._drain_by_s - asyncio.get_running_loop().time()))
+        for name in self._sockets:
+            self._sockets[name][number].close()
+
+    def _holds(self, number: int) -> bool:
+        return any(several[number].fileno() >= 0 for several in self._sockets.values())
+
+    def hurry(self) -> None:
+        """Wait for nobody any more who may be told to come back."""
+        self._hurried.set()
+        for channel in self._channels.values():
+            channel.drain(0.0)
+
+    def _for_all(self, act: Callable[[socket.socket], None]) -> None:
+        for several in self._sockets.values():
+            for opened in several:
+                if opened.fileno() >= 0:
+                    act(opened)
 
     async def close(self) -> None:
         """End every worker."""

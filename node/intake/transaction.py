@@ -1,6 +1,6 @@
 """MAIL, RCPT and DATA: asks the inbound policy and the door, and moves the session on (design §5.1).
 
-Decides nothing itself but the order of questions: drain, levels, rule, sender; then recipients; then memory.
+Decides nothing itself but the order of questions: levels, rule, sender; then recipients; then memory.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ def mail(session: Conversation, argument: str) -> bytes:
     """Begin a transaction."""
     house = session.house
     state = house.door.state()
-    if house.draining or state.draining:
-        return session.close(Say.SHUTTING_DOWN)
     if not state.accepting:
         session.refused_reason = f"door_{state.reason or 'shut'}"
         return _SHUT.get(state.reason, Say.TRY_LATER)

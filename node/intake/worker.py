@@ -11,12 +11,14 @@ import json
 import logging
 import signal
 import socket
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import uvloop
 
 from node.errors import RelayError
-from node.intake.frames import Drain, Reload, Welcome
+from node.intake.frames import Drain, Hold, Order, Reload, Unhold, Welcome
+from node.intake.leaving import shut
 from node.intake.meters import WorkerTelemetry
 from node.intake.remote import RemoteDoor
 from node.intake.server import IntakeServer
@@ -33,6 +35,10 @@ ORPHAN_S: Final = 5.0
 """How long sessions get to hear that the core is away."""
 
 
+class _Over:
+    """The sessions have been seen out."""
+
+
 class Worker:
     """One worker process's life."""
 
@@ -40,7 +46,8 @@ class Worker:
         self._channel = channel
         self._listeners = listeners
         self._processes = processes
-        self._orders: asyncio.Queue[Reload | Drain | None] = asyncio.Queue()
+        self._orders: asyncio.Queue[Order | _Over | None] = asyncio.Queue()
+        self._beside: set[asyncio.Task[None]] = set()
         self._hostname = ""
 
     async def run(self) -> None:
@@ -74,19 +81,32 @@ class Worker:
         return settings
 
     async def _serve(self, server: IntakeServer, door: RemoteDoor, telemetry: WorkerTelemetry) -> None:
-        while True:
+        """Do what the core says, until the sessions are seen out. A second drain, or the core's end, hurries that."""
+        end: asyncio.Task[int] | None = None
+        while end is None or not end.done():
             order = await self._orders.get()
             match order:
                 case Reload(settings=settings):
                     self._reload(server, settings)
-                case Drain(bound_s=bound_s):
-                    cut_off = await server.drain(bound_s)
-                    telemetry.flush()
-                    door.drained(cut_off)
-                    return
-                case None:
-                    await server.drain(ORPHAN_S)
-                    return
+                case Hold():
+                    task = asyncio.create_task(_hold(server, door, order))
+                    self._beside.add(task)
+                    task.add_done_callback(self._beside.discard)
+                case Unhold():
+                    server.welcome()
+                case Drain(bound_s=bound_s) if end is None:
+                    end = self._ending(server.drain(bound_s))
+                case None if end is None:
+                    end = self._ending(server.drain(ORPHAN_S, shut))
+                case Drain() | None:
+                    server.hurry()
+        telemetry.flush()
+        door.drained(end.result())
+
+    def _ending(self, work: Coroutine[Any, Any, int]) -> asyncio.Task[int]:
+        end = asyncio.create_task(work)
+        end.add_done_callback(lambda _: self._orders.put_nowait(_Over()))
+        return end
 
     def _reload(self, server: IntakeServer, settings: bytes) -> None:
         """Take over new settings; the core has checked them, so a fault here keeps the old ones and is told."""
@@ -95,6 +115,11 @@ class Worker:
             server.reload(read, intake_rules(read, self._hostname))
         except (RelayError, ValueError) as error:
             log.error("worker keeps its settings: %s", error)  # noqa: TRY400 - the text says all
+
+
+async def _hold(server: IntakeServer, door: RemoteDoor, order: Hold) -> None:
+    await server.hold(frozenset(order.addresses), order.bound_s)
+    door.held()
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ class ConversationOverError(TemporaryError):
     """The other side is gone, or we hung up on purpose; nothing more can be said."""
 
 
+class NobodyThereError(ConversationOverError):
+    """Nobody answers at this address and port."""
+
+
 class WaitedTooLongError(TemporaryError):
     """Nothing arrived within the time allowed."""
 

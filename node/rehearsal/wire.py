@@ -14,6 +14,8 @@ from node.rehearsal.errors import ConversationOverError, LineTooLongError, Waite
 
 BUFFER_BYTES = 1 << 20  # reading pauses above this; a body is taken away in chunks long before
 HANDSHAKE_TIMEOUT_S = 30.0
+ARRIVED_TURNS = 3
+"""Turns of the loop after which it has read whatever had arrived before."""
 
 
 class Wire(asyncio.Protocol):
@@ -143,6 +145,12 @@ class Wire(asyncio.Protocol):
 
     def _wake(self) -> None:
         _settle(self._waiter)
+
+    async def spoke(self) -> bool:
+        """Whether the other side has said something that nobody has read, or hung up; what has arrived counts."""
+        for _ in range(ARRIVED_TURNS):
+            await asyncio.sleep(0)
+        return bool(self._buffer) or self._ended()
 
     async def rest(self, seconds: float) -> None:
         """Say what is queued and let time pass; ends early, without an error, when the connection is lost."""

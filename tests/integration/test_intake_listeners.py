@@ -4,7 +4,6 @@ import base64
 import contextlib
 import ssl
 import struct
-import threading
 
 import pytest
 import trustme
@@ -314,26 +313,6 @@ def test_spans_join_the_clients_trace(tmp_path):
         assert kept.traceparent == f"00-{'a' * 32}-{receive.context.span_id:016x}-01"
         assert b"traceparent" not in house.only_body()
         assert house.ears.counts[("relay_messages_accepted", ("client", "apps"), ("priority", "normal"))] == 1
-
-
-def test_drain_lets_transactions_end_and_says_goodbye_to_the_rest(tmp_path):
-    with IntakeHouse(tmp_path) as house:
-        with RawSmtp(house.port()) as busy, RawSmtp(house.port()) as idle:
-            busy.hello()
-            idle.hello()
-            busy.envelope()
-            cut_off = []
-            thread = threading.Thread(target=lambda: cut_off.append(house.run(house.server.drain(10))))
-            thread.start()
-            assert idle.expect("421").startswith("4.3.2")
-            with pytest.raises(OSError, match="refused"):
-                RawSmtp(house.port())
-            busy.send(MESSAGE)
-            busy.expect("250")
-            assert busy.expect("421").startswith("4.3.2")
-            thread.join(10)
-            assert cut_off == [0]
-        assert len(house.messages()) == 1
 
 
 def test_reload_puts_new_rules_in_force_and_names_what_it_cannot(tmp_path):

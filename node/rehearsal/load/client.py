@@ -11,7 +11,7 @@ import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 
-from node.rehearsal.errors import ConversationOverError, LineTooLongError, WaitedTooLongError
+from node.rehearsal.errors import ConversationOverError, LineTooLongError, NobodyThereError, WaitedTooLongError
 from node.rehearsal.load.plan import MT_PRIORITY, Draft, Tls
 from node.rehearsal.wire import Wire
 
@@ -103,6 +103,13 @@ class Conversation:
     def usable(self) -> bool:
         """Whether another message may be tried here."""
         return self._whole and not self._wire.lost
+
+    async def ended(self) -> bool:
+        """Look before the next message whether the relay has ended the session in between (RFC 5321 §3.8)."""
+        if self.usable and not await self._wire.spoke():
+            return False
+        self._break()
+        return True
 
     async def reset(self) -> None:
         """Clear a transaction that was refused half-way."""
@@ -208,7 +215,7 @@ class Conversation:
 
 
 async def connect(target: Target) -> Conversation:
-    """Open a conversation; raises RefusedError (an unkind reply) or ConversationOverError (anything else)."""
+    """Open a conversation; raises RefusedError (an unkind reply), NobodyThereError, else ConversationOverError."""
     tls = target.context if target.tls is Tls.IMPLICIT else None
     try:
         async with asyncio.timeout(target.timeout_s):
@@ -220,7 +227,7 @@ async def connect(target: Target) -> Conversation:
                 server_hostname=(target.server_name or target.host) if tls else None,
             )
     except (OSError, TimeoutError) as error:
-        raise ConversationOverError(f"cannot connect: {type(error).__name__}") from error
+        raise NobodyThereError(f"cannot connect: {type(error).__name__}") from error
     conversation = Conversation(target, wire)
     try:
         await conversation.greet()

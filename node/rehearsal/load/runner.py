@@ -3,12 +3,12 @@
 import asyncio
 import time
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
-from node.rehearsal.errors import ConversationOverError
+from node.rehearsal.errors import ConversationOverError, NobodyThereError
 from node.rehearsal.load.client import Conversation, Outcome, RefusedError, Result, Target, connect
 from node.rehearsal.load.ledger import Entry, LedgerWriter
 from node.rehearsal.load.plan import Draft, Plan, draft, render
@@ -36,7 +36,11 @@ class Load:
     """One run; ``stats`` may be read at any time."""
 
     def __init__(self, plan: Plan, targets: tuple[Target, ...], pace: Pace, ledger: LedgerWriter) -> None:
-        """Send ``plan`` to ``targets`` (sessions are spread over them) and write every try to ``ledger``."""
+        """Send ``plan`` to ``targets`` and write every try to ``ledger``.
+
+        Sessions are spread over the targets. Where one takes no connection the session goes on to the next at once, and
+        stays there: as clients do that know several servers, or one address that moves.
+        """
         self._plan, self._targets, self._pace, self._ledger = plan, targets, pace, ledger
         self._next = 0
         self._stopping = False
@@ -51,7 +55,7 @@ class Load:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._pace.sessions):
-                    group.create_task(self._session(self._targets[number % len(self._targets)]))
+                    group.create_task(self._session(self._others(number)))
         finally:
             flusher.cancel()
             self._ledger.flush()
@@ -80,12 +84,21 @@ class Load:
             await asyncio.sleep(FLUSH_EVERY_S)
             self._ledger.flush()
 
-    async def _session(self, target: Target) -> None:
+    def _others(self, number: int) -> deque[Target]:
+        """Give a session's target, and behind it where else the same user may go."""
+        first = number % len(self._targets)
+        turned = (*self._targets[first:], *self._targets[:first])
+        return deque(one for one in turned if one.user == turned[0].user)
+
+    async def _session(self, targets: deque[Target]) -> None:
         conversation: Conversation | None = None
         sent = 0
         while (number := self._take()) is not None:
             await self._wait_for_turn(number)
-            conversation = await self._deliver(target, conversation, draft(self._plan, number))
+            if conversation is not None and await conversation.ended():
+                self.counts["ended_between"] += 1
+                conversation = None
+            conversation = await self._deliver(targets, conversation, draft(self._plan, number))
             sent += 1
             if conversation is not None and self._pace.per_connection and sent % self._pace.per_connection == 0:
                 await conversation.quit()
@@ -104,13 +117,15 @@ class Load:
             due_s = self._began_s + number / self._pace.per_second
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
 
-    async def _deliver(self, target: Target, conversation: Conversation | None, message: Draft) -> Conversation | None:
+    async def _deliver(
+        self, targets: deque[Target], conversation: Conversation | None, message: Draft
+    ) -> Conversation | None:
         """Try until a final answer, with back-off; give the connection if it can be used again."""
         give_up_s = time.monotonic() + self._pace.give_up_s
         attempt = failures = 0
         while time.monotonic() < give_up_s:
             if conversation is None:
-                conversation = await self._connected(target)
+                conversation = await self._connected(targets)
             if conversation is not None:
                 attempt += 1
                 outcome = await self._try(conversation, message, attempt)
@@ -125,16 +140,21 @@ class Load:
         self.counts["given_up"] += 1
         return conversation
 
-    async def _connected(self, target: Target) -> Conversation | None:
-        try:
-            conversation = await connect(target)
-        except RefusedError as no:
-            self.counts[f"connect_refused_{no.code}"] += 1
-        except ConversationOverError:
-            self.counts["connect_failed"] += 1
-        else:
-            self.counts["connections"] += 1
-            return conversation
+    async def _connected(self, targets: deque[Target]) -> Conversation | None:
+        """Connect to the first target that takes us."""
+        for _ in range(len(targets)):
+            try:
+                conversation = await connect(targets[0])
+            except RefusedError as no:
+                self.counts[f"connect_refused_{no.code}"] += 1
+            except NobodyThereError:
+                self.counts["connect_failed"] += 1
+            except ConversationOverError:
+                self.counts["greeting_lost"] += 1
+            else:
+                self.counts["connections"] += 1
+                return conversation
+            targets.rotate(-1)
         return None
 
     async def _try(self, conversation: Conversation, message: Draft, attempt: int) -> Outcome:

@@ -92,6 +92,8 @@ def limits(scene: Scene) -> None:
         scene.fault(("limits", "memory"), "expected at least 1MiB")
     if scene.settings.stop_timeout <= 0:
         scene.fault(("stop_timeout",), "expected a time above zero")
+    if (scene.settings.stop_notice or 0) > scene.settings.stop_timeout / 3:
+        scene.fault(("stop_notice",), "must be at most a third of stop_timeout, or sessions had no time to end")
     if scene.settings.history.keep <= 0:
         scene.fault(("history", "keep"), "expected a time above zero")
 
