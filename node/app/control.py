@@ -165,7 +165,7 @@ class NodeControl:
         changed, protection = await self.spool.erase(address, actor, wall_ms()), self._node.protection
         if protection is not None:
             changed += await protection.copies.erase(address, actor, wall_ms())
-        return changed
+        return changed + await self._node.truth.erase(address)
 
     def release_spool(self) -> None:
         """Use a quarantined spool after all; raises NothingToRelease."""

@@ -14,9 +14,9 @@ def digest_with(key: bytes) -> Callable[[str], str]:
     return lambda text: blake2b(text.encode(), key=key, digest_size=SHOWN_BYTES).hexdigest()
 
 
-def key_in(directory: Path) -> bytes:
-    """Give this node's key, making it at the first start (0600). One for the cluster comes with the cluster."""
-    path = directory / "trace-hash.key"
+def key_in(directory: Path, name: str = "trace-hash.key") -> bytes:
+    """Give a key of this node's, making it at the first start (0600). One for the cluster comes with the cluster."""
+    path = directory / name
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

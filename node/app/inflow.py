@@ -4,10 +4,23 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from node.intake.local import Store
 from node.policy.envelope import NewMessage, lane_of
 from node.spool.contract import Accepted
+
+
+class Returned(Protocol):
+    """Who takes mail for the return path."""
+
+    def wants(self, item: Accepted) -> bool:
+        """Tell whether a message is for it."""
+        ...
+
+    def take(self, item: Accepted) -> "asyncio.Future[None]":
+        """Deal with it; done when what it says is durable."""
+        ...
 
 
 class Inflow:
@@ -17,10 +30,14 @@ class Inflow:
         """Keep where mail goes."""
         self.store = store
         """The spool, or what stands before it in a cluster."""
+        self.returned: Returned | None = None
+        """Takes mail for the return path, which ends here; None: it is mail like any other."""
         self._wake = wake
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """Make one message durable, then let delivery look at its lanes."""
+        if self.returned is not None and self.returned.wants(item):
+            return self.returned.take(item)
         stored = self.store.append_soon(item)
         stored.add_done_callback(partial(self._stored, item.message))
         return stored

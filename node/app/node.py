@@ -20,6 +20,7 @@ from node.app.parts import apps_of, marks_of, plans_of
 from node.app.protection import Protection
 from node.app.retreat import Retreat
 from node.cluster.budgets import EmbeddedBudgets
+from node.app.truth import Truth
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
 from node.delivery.transaction import always
@@ -70,14 +71,15 @@ class Node:
         self.intake: Front | None = None
         self.protection: Protection | None = None
         """Who keeps second copies; None: this node has no peers, or has not started."""
-        self._inflow = Inflow(self.spool, self._wake)
-        self.door = LocalDoor(self._inflow, self.budgets, verifier=self.authenticator)
+        self.inflow = Inflow(self.spool, self._wake)
+        self.door = LocalDoor(self.inflow, self.budgets, verifier=self.authenticator)
         self.levels = LevelWatch(
             self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
         )
         self.control = NodeControl(self)
         self.admin = AdminServer(self.control)
         self.chores = Chores(self)
+        self.truth = Truth(self)
         self.retreat = Retreat(self)
         self.stopping = False
         self.shut_by = Shut.NO
@@ -110,9 +112,10 @@ class Node:
         stack.push_async_callback(self.chores.keep)
         self.health = self.keeping.standings()
         if self.member is not None:
-            self.protection = self._inflow.store = self.member.protect(self.spool)
+            self.protection = self.inflow.store = self.member.protect(self.spool)
             self._shut(Shut.NO)
         self.delivery = self._delivery()
+        await self.truth.start(stack)
         await self.delivery.start()
         if self.member is not None:
             self.delivery.fence()
@@ -178,6 +181,7 @@ class Node:
         self.delivery.reload(plans)
         self.levels.marks = marks_of(settings, memory_limit_bytes())
         self.settings, self.loaded = settings, loaded
+        self.truth.reload()
         return waiting
 
     async def _close_intake(self) -> None:

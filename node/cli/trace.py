@@ -24,6 +24,7 @@ from node.cli.when import show_ms, show_span, since_ms
 COLOURS = {
     "delivered": "green",
     "bounced": "red",
+    "bounced_later": "red",
     "dead": "red",
     "deferred": "yellow",
     "unknown": "yellow",

@@ -8,8 +8,9 @@ rule it comes from and nothing of any other client. Nobody without a rule passes
 import msgspec
 
 from node.policy.addresses import AddressError, parse_address
-from node.policy.clients import ClientRule, To
-from node.policy.envelope import Direction, Notify, Priority, Recipient
+from node.policy.clients import ClientRule
+from node.policy.denials import Denial, no_rule, recipient_denial, sender_denial
+from node.policy.envelope import Notify, Priority, Recipient
 from node.policy.memory import repeatable
 from node.policy.parameters import (
     ParameterError,
@@ -20,25 +21,23 @@ from node.policy.parameters import (
     parse_parameters,
     split_path,
 )
+from node.policy.returned import returned_recipient
 from node.policy.rulebook import IntakeRules
 
+__all__ = (
+    "Denial",
+    "MailFrom",
+    "check_mail",
+    "check_recipient",
+    "no_rule",
+    "recipient_denial",
+    "sender_denial",
+    "size_denial",
+)
 URGENT_FROM = 4
 RANK = {Priority.BULK: 0, Priority.NORMAL: 1, Priority.URGENT: 2}
 SIZE_DIGITS = 20
 NO_DSN = (Notify.DEFAULT.value, "")
-
-
-class Denial(msgspec.Struct, frozen=True, kw_only=True):
-    """A refusal: what the client is told, and a stable word for metrics and the journey."""
-
-    code: int
-    enhanced: str
-    text: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Give the reply as one line."""
-        return f"{self.code} {self.enhanced} {self.text}"
 
 
 class MailFrom(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +152,9 @@ def check_recipient(
     if isinstance(words, Denial):
         return words
     path, named, address, notify, orcpt = words
+    returned = returned_recipient(rules.returns, client, address, accepted)
+    if returned is not None:
+        return returned
     direction = rules.domains.direction(address, mail.tenant)
     denial = recipient_denial(client, address, direction)
     if denial is not None:
@@ -186,28 +188,6 @@ def _read_recipient(
     return path, named, address, notify, orcpt
 
 
-def no_rule(peer: str, *, auth_possible: bool) -> Denial:
-    """The refusal of I8: nobody named this client."""
-    if auth_possible:
-        return Denial(code=530, enhanced="5.7.0", text="authentication required", reason="auth_required")
-    return Denial(code=550, enhanced="5.7.1", text=f"no client rule names {peer or 'you'}", reason="no_rule")
-
-
-def sender_denial(client: ClientRule, sender: str, what: str) -> Denial | None:
-    """Refuse a (rewritten, canonical) sender the rule does not name; ``what``: sender, From, Sender..."""
-    if not sender:
-        if client.null_sender:
-            return None
-        text = f"client {client.name!r} may not use the null sender"
-        return Denial(code=550, enhanced="5.7.1", text=text, reason="sender_not_allowed")
-    if "@" not in sender:
-        return Denial(code=550, enhanced="5.1.7", text=f"the {what} has no domain", reason="sender_no_domain")
-    if client.senders.matches(sender):
-        return None
-    text = f"client {client.name!r} may not use this {what}"
-    return Denial(code=550, enhanced="5.7.1", text=text, reason="sender_not_allowed")
-
-
 def size_denial(rules: IntakeRules, client: ClientRule, size_bytes: int) -> Denial | None:
     """Refuse a message larger than the plan or the front door takes (RFC 1870); asked at MAIL and after DATA."""
     limit = min(rules.size_bytes, client.size_bytes)
@@ -215,17 +195,6 @@ def size_denial(rules: IntakeRules, client: ClientRule, size_bytes: int) -> Deni
         return None
     text = f"client {client.name!r} may send {limit} octets in one message"
     return Denial(code=552, enhanced="5.3.4", text=text, reason="too_large")
-
-
-def recipient_denial(client: ClientRule, address: str, direction: Direction) -> Denial | None:
-    """Refuse a (resolved, canonical) recipient the rule does not allow."""
-    if client.deny and client.deny.matches(address):
-        text = f"client {client.name!r} may not send to this recipient (deny)"
-        return Denial(code=550, enhanced="5.7.1", text=text, reason="recipient_denied")
-    if client.redirect or client.to is To.ANY or direction is Direction.INTERNAL or client.allow.matches(address):
-        return None
-    text = f"client {client.name!r} may send to internal recipients only"
-    return Denial(code=550, enhanced="5.7.1", text=text, reason="recipient_external")
 
 
 def _mail_words(words: dict[str, str]) -> MailWords:

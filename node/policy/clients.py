@@ -76,6 +76,8 @@ class ClientRule(msgspec.Struct, frozen=True, kw_only=True):
     on_unknown: OnUnknown = OnUnknown.RESEND
     bounces: BouncesTo = BouncesTo.SENDER
     outside_tenant: bool = False
+    returns_only: bool = False
+    """May hand in mail for the return path, and nothing else."""
     owner: str = ""
     trace: bool = False
     """Its ``traceparent`` header is trusted."""

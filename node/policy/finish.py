@@ -12,6 +12,7 @@ from node.policy.envelope import NewMessage, Recipient
 from node.policy.facts import Facts
 from node.policy.headers import Field, Header, HeaderFault, parse_header, unfold, without_blank_folds
 from node.policy.originators import ORIGINATORS, judge_originators
+from node.policy.returned import is_returned
 from node.policy.stamp import is_own, mail_date, received_field
 from node.policy.survey import DROPPED, DROPPED_PREFIXES, RARE, Survey, shape_of, survey_of
 
@@ -52,10 +53,31 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 def finish_headers(raw: bytes, facts: Facts) -> Finished | Denial:
     """Judge and finish the header of ``raw``: the whole message, or its first HEADER_BYTES octets and more."""
+    if is_returned(facts.rules.returns, facts.client.name, facts.recipients):
+        return _as_it_is(raw, facts)
     header = parse_header(raw, lenient=facts.lenient)
     if isinstance(header, HeaderFault):
         return _fault(header)
     return _finish_plain(raw, header, facts) or _finish(header, facts)
+
+
+def _as_it_is(raw: bytes, facts: Facts) -> Finished | Denial:
+    """Mail for the return path ends here: its header is read by whoever reads reports, and by nobody else."""
+    if len(facts.recipients) != 1:
+        return Denial(code=554, enhanced="5.5.0", text="mail for the return path goes by itself", reason="return_path")
+    return Finished(
+        header=raw,
+        body_at=len(raw),
+        header_from="",
+        message_id="",
+        tenant=facts.mail.tenant,
+        recipients=facts.recipients,
+        no_bounce=True,
+        signed=False,
+        eight_bit=not raw.isascii(),
+        traceparent="",
+        tracestate="",
+    )
 
 
 def _finish_plain(raw: bytes, header: Header, facts: Facts) -> Finished | Denial | None:

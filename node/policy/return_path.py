@@ -74,6 +74,8 @@ class ReturnAddresses(msgspec.Struct, frozen=True, kw_only=True):
 
     def base_of(self, address: str) -> str:
         """Give the base an address belongs to, itself or with something behind a plus sign; empty: it is none."""
+        if not self.by_tenant:
+            return ""
         local, _, domain = address.lower().rpartition("@")
         bare = f"{local.partition('+')[0]}@{domain}"
         return bare if bare in self.by_tenant.values() else ""

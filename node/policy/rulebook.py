@@ -14,6 +14,7 @@ from node.policy.clients import ClientIndex, MiB
 from node.policy.domains import canonical_domain
 from node.policy.envelope import Direction, Recipient
 from node.policy.memory import Memory
+from node.policy.return_path import NO_ADDRESSES, ReturnAddresses
 from node.policy.rewrite import Rewriter
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class IntakeRules(msgspec.Struct, frozen=True, kw_only=True):
     hops: int = HOPS
     own_hops: int = OWN_HOPS
     """Passes allowed; mail that would get its third own Received is in a loop (design §5.2)."""
+    returns: ReturnAddresses = NO_ADDRESSES
+    """Addresses whose mail ends here: reports on our own mail."""
     received_full: bool = True
     """False: Received hides the client's name and address (operations M13)."""
     strict: Grammar = Grammar(bare=True)

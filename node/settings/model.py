@@ -6,6 +6,7 @@ from pydantic import Field
 
 from coordinator.settings.cluster import RUNTIME
 from node.settings.base import Domain, FilePath, Name, Part
+from node.settings.bounces import Bounces, Suppression
 from node.settings.host import (
     Admin,
     Certificate,
@@ -18,7 +19,7 @@ from node.settings.host import (
     TelemetrySettings,
     VirtualAddress,
 )
-from node.settings.mail import Bounces, Client, History, Plan, RewriteRule, Routes, Tenant
+from node.settings.mail import Client, History, Plan, RewriteRule, Routes, Tenant
 from node.settings.replies import ReplyRule
 from node.settings.units import Seconds
 from node.settings.verify import Verify
@@ -62,7 +63,9 @@ class Settings(Part):
     default_domain: Domain | None = None
     """Added to addresses without one."""
     bounces: Bounces = Bounces()
-    """Reports of our own."""
+    """Reports of our own, and reports to us."""
+    suppression: Suppression = Suppression()
+    """Recipients that failed for good."""
     history: History = History()
     """Who sent what to whom."""
     received: str = Field(default="full", pattern="^(full|minimal)$")

@@ -19,6 +19,8 @@ from node.policy.domains import DomainError, canonical_domain
 from node.policy.envelope import Copies
 from node.policy.passwords import PasswordHashError, StoredPassword, kind_of
 from node.policy.patterns import PatternSet
+from node.policy.return_path import ReturnAddresses, addresses_of
+from node.policy.returned import RETURNS
 from node.policy.rewrite import Rewriter, SenderRewrite
 from node.policy.rulebook import IntakeRules, TenantDomains
 from node.settings.mail import Client, Plan
@@ -44,7 +46,7 @@ def client_rules(settings: Settings) -> tuple[ClientRule, ...]:
     ]
     if faults:
         raise ConfigurationError(faults)
-    return tuple(rules)
+    return (*rules, *_returns(settings))
 
 
 def intake_rules(settings: Settings, hostname: str) -> IntakeRules:
@@ -68,8 +70,30 @@ def intake_rules(settings: Settings, hostname: str) -> IntakeRules:
         hostname=name,
         marker=f"m365-relay {cluster}",
         size_bytes=settings.limits.size,
+        returns=return_addresses(settings),
         received_full=settings.received == "full",
     )
+
+
+def return_addresses(settings: Settings) -> ReturnAddresses:
+    """Give the addresses reports on our own mail come back to."""
+    return addresses_of(settings.bounces.return_path, {name: part.domains for name, part in settings.tenants.items()})
+
+
+def _returns(settings: Settings) -> tuple[ClientRule, ...]:
+    """Give the rule of the networks that may hand in reports and nothing else."""
+    bounces = settings.bounces
+    if not bounces.return_path or not bounces.accept_from:
+        return ()
+    rule = ClientRule(
+        name=RETURNS,
+        networks=bounces.accept_from,
+        senders=PatternSet(("*",)),
+        returns_only=True,
+        size_bytes=settings.limits.size,
+        copies=Copies.ONE,
+    )
+    return (rule,)
 
 
 def users(settings: Settings) -> dict[str, tuple[StoredPassword, ...]]:

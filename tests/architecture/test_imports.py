@@ -14,7 +14,7 @@ LEVELS = {
     "node.__main__": 5,
     "node.app": 4,
     **dict.fromkeys(
-        ("node.intake", "node.delivery", "node.shadow", "node.admin", "node.console", "node.cli", "node.rehearsal"), 3
+        ("node.intake", "node.delivery", "node.shadow", "node.truth", "node.admin", "node.console", "node.cli", "node.rehearsal"), 3
     ),
     **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings"), 2),
     "node.policy": 1,
@@ -38,7 +38,9 @@ PURE = (
     "node/shadow/telling",
     "node/spool/adopting",
     "node/spool/changed",
+    "node/spool/outcomes",
     "node/spool/pairing_steps",
+    "node/truth/match",
     "coordinator/budget",
     "coordinator/ownership",
 )

@@ -32,6 +32,7 @@ _QUEUE_ID: Final = re.compile(r"\bid\s+([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89
 _ADDRESS: Final = re.compile(r"[^\s<>,;:\"()@]{1,64}@[A-Za-z0-9.-]{1,255}")
 LISTED_CHARS: Final = 1_000
 _ADDRESSED_BY: Final = ("to", "delivered-to", "x-original-to", "x-envelope-to", "x-rcpt-to")
+_AUTH_AS: Final = "x-ms-exchange-organization-authas"
 HOST_CHARS: Final = 255
 
 
@@ -58,6 +59,7 @@ def read_notice(data: bytes) -> Notice | NoNotice:
         addressed=_addressed(walk.fields),
         reporter=_host(first(about, "reporting-mta")),
         header=header,
+        inside=all(value.lower() == "internal" for value in walk.fields.get(_AUTH_AS, ["none"])),
         cut=walk.cut or len(groups) > RECIPIENTS_MAX + 1 or len(status.body) > STATUS_BYTES,
     )
 

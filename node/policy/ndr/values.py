@@ -47,6 +47,9 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """Reporting-MTA, as it stands."""
     header: bytes = b""
     """The returned header, cut; empty if none came back."""
+    inside: bool = False
+    """Its header says that the organisation wrote it itself: ``X-MS-Exchange-Organization-AuthAs: Internal``, which
+    Exchange takes off mail from elsewhere. Worth something only in a mailbox."""
     cut: bool = False
     """Something was left out at a bound."""
 
