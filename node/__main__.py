@@ -17,6 +17,7 @@ from node.cli.pki import pki_app
 from node.cli.queue import queue_app
 from node.cli.route import route_app
 from node.cli.top import top
+from node.cli.upgrade import cluster_app
 from node.errors import RelayError
 from node.rehearsal.commands import rehearse_app
 
@@ -83,6 +84,7 @@ app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.add_typer(wishes.vip_app, name="vip")
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(disaster_app, name="disaster")
 app.add_typer(pki_app, name="pki")
 app.add_typer(config_app, name="config")

@@ -88,6 +88,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     drift: bool = False
     """Another configuration than ours."""
     version: str = ""
+    levels: tuple[int, int] = (0, 0)
+    """Oldest and newest level it knows; zeros: it has no session."""
     shadow: str = ""
     """Node that gets copies of what comes in there; empty: none does."""
     alone: str = ""
@@ -98,6 +100,22 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """The least number of them in the last ten seconds."""
     quarantined: str = ""
     """Why its spool is not used; empty: it is."""
+
+
+class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
+    """One process that has a session, by what it published of itself; zeros: that could not be read."""
+
+    node: str
+    role: str
+    """``node`` or ``coordinator``."""
+    site: str = ""
+    version: str = ""
+    levels: tuple[int, int] = (0, 0)
+    """Oldest and newest level it knows."""
+    protocols: tuple[int, int] = (0, 0)
+    """Oldest and newest protocol it answers other processes in."""
+    schemas: tuple[int, int] = (0, 0)
+    """Of its spool at the oldest and at the newest of these levels; zeros: it has none."""
 
 
 class EtcdView(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +155,7 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
     ignored: dict[str, str]
     """Keys below ``control/`` that are nobody's wish, and why."""
     nodes: tuple[NodeView, ...]
+    members: tuple[ProcessView, ...]
     etcd: tuple[EtcdView, ...]
 
 

@@ -62,6 +62,27 @@ class CopiesView(msgspec.Struct, frozen=True, kw_only=True):
     """``spool/shadow`` to the state of each pairing with this node at an end."""
 
 
+class LevelView(msgspec.Struct, frozen=True, kw_only=True):
+    """The level in force (``coordinator/versions``), and what this version knows beside it."""
+
+    level: int
+    oldest: int
+    """This version knows levels from here on."""
+    newest: int
+    protocol: int
+    """Other processes are asked in it."""
+    schema: int
+    """Of this node's spool."""
+    schema_due: int
+    """What it has after the next start."""
+    actor: str = ""
+    """Who finalised the level; empty: the cluster, or the spool, began with it."""
+    reason: str = ""
+    node: str = ""
+    """The node that was asked."""
+    at_ms: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The node in one page."""
 
@@ -81,6 +102,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the configuration in force."""
     copies: CopiesView | None = None
     """None: a node without peers."""
+    level: LevelView | None = None
 
 
 class Control(Protocol):
@@ -127,6 +149,13 @@ class Control(Protocol):
 
     def release_spool(self) -> None:
         """Use a quarantined spool after all. Raises PermanentError when it is not quarantined."""
+        ...
+
+    async def finalise(self, why: str, actor: str) -> LevelView:
+        """Put the newest level this version knows in force: in the whole cluster, if this node belongs to one.
+
+        Raises PermanentError saying which processes stand in the way, ClusterUnreachableError.
+        """
         ...
 
     def route(self, question: Question) -> RouteAnswer:

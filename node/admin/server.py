@@ -122,6 +122,7 @@ class AdminServer:
         app.router.add_get("/v1/shares", self._shares)
         app.router.add_get("/v1/cluster", self._cluster)
         app.router.add_post("/v1/wishes", self._wish)
+        app.router.add_post("/v1/cluster/finalise", self._finalise)
         app.router.add_get("/v1/clients", self._clients)
         app.router.add_get("/v1/route", self._route)
         app.router.add_post("/v1/erase", self._erase)
@@ -229,6 +230,12 @@ class AdminServer:
         if cluster is None:
             raise BadRequestError("this node belongs to no cluster")
         return _json(await cluster.wish(order, _actor(request)))
+
+    async def _finalise(self, request: web.Request) -> web.Response:
+        why = text_of(await _object(request, _WHY_KEYS), "reason", required=True)
+        view = await self._control.finalise(why, _actor(request))
+        _log.warning("level %d is in force", view.level, extra={"actor": _actor(request), "why": why})
+        return _json(view)
 
     async def _clients(self, request: web.Request) -> web.Response:
         parameters(request.query.items())

@@ -13,6 +13,7 @@ from node.policy.envelope import NewMessage
 from node.policy.health import Change
 from node.settings.reader import Loaded
 from node.shadow.measures import Measures
+from node.spool.schema import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +62,5 @@ class Around:
     freely: Callable[[], bool]
     """Whether everybody's word stands in for a session."""
     hooks: Hooks
+    copies: Schema
+    """What the copy store may write."""

@@ -21,6 +21,8 @@ from coordinator.peers.contract import Handler, Peers
 from coordinator.runner import SessionRunner, boottime_ms
 from coordinator.settings.cluster import Cluster, VirtualAddress
 from coordinator.store.contract import Health, Item, Store
+from coordinator.versions.finalise import Finaliser
+from coordinator.versions.keeper import VersionKeeper
 from node.admin.cluster import (
     ClockView,
     ClusterView,
@@ -32,9 +34,11 @@ from node.admin.cluster import (
 )
 from node.admin.control import CopiesView, Readiness
 from node.admin.queries import BadRequestError
+from node.app.cluster_level import ClusterLevel
 from node.app.everywhere import Queues
 from node.app.lasting import Lasting
 from node.app.ordering import check, made, wish_view
+from node.app.processes import processes
 from node.app.protection import Protection
 from node.cluster.clocks import Clocks, wall_ms
 from node.cluster.wishes import Wishes
@@ -73,6 +77,7 @@ class Membership:
     keys: Keys
     session: SessionRunner
     feed: Feed
+    versions: VersionKeeper
     peers: Peers
     wishes: Wishes
     clocks: Clocks
@@ -93,6 +98,9 @@ class ClusterSide:
         """What this node knows of second copies."""
         self.lasting = Lasting(self._unprotected)
         self.queues: Queues | None = None
+        of = membership
+        finaliser = Finaliser(store=of.store, keys=of.keys, session=of.session, versions=of.versions, nodes=of.nodes)
+        self.level = ClusterLevel(of.node, finaliser, of.peers)
 
     def keeps(self, spool: PairedSpool, protection: Protection, woken: Callable[[], None]) -> None:
         """Take the parts that know of this node's mail; ``woken``: look for due mail now."""
@@ -115,7 +123,8 @@ class ClusterSide:
 
     def routes(self) -> dict[str, Handler]:
         """Give what other nodes may ask."""
-        return {ROUTE: self.glance, **(self.queues.routes() if self.queues is not None else {})}
+        queues = self.queues.routes() if self.queues is not None else {}
+        return {ROUTE: self.glance, **self.level.routes(), **queues}
 
     async def glance(self, caller: str, body: bytes) -> bytes:  # noqa: ARG002 - a ``Handler``; the question is empty
         """Answer another node."""
@@ -148,6 +157,7 @@ class ClusterSide:
             wishes=tuple(wish_view(wish) for wish in wishes.in_force(wall_ms())),
             ignored=dict(wishes.faults),
             nodes=nodes,
+            members=processes(of.feed, of.keys),
             etcd=etcd,
         )
 
@@ -220,6 +230,7 @@ class ClusterSide:
             error=error,
             drift=glance is not None and glance.configuration != of.configuration(),
             version=record.version if record is not None else "",
+            levels=record.levels if record is not None else (0, 0),
             **said,
         )
 

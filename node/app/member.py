@@ -22,6 +22,7 @@ from coordinator.signing import Signer
 from node.app.answers import ANSWER_MAX
 from node.app.around import Around, Hooks
 from node.app.clustered import ClusterSide, Membership
+from node.app.product import Product
 from node.app.protection import BODY_MAX, Protection
 from node.cluster import clocks
 from node.cluster.clocks import ClockHooks, Clocks
@@ -47,11 +48,11 @@ _log = logging.getLogger(__name__)
 class Member:
     """The parts of a node that others share; ``start`` and ``close`` frame what it sends."""
 
-    def __init__(self, loaded: Loaded, limits: BudgetLimits, hooks: Hooks) -> None:
+    def __init__(self, loaded: Loaded, limits: BudgetLimits, hooks: Hooks, product: Product) -> None:
         """Make the parts; nothing is asked of anybody yet. Raises what ``join`` raises, all CoordinatorErrors."""
         settings, cluster = loaded.settings, loaded.settings.cluster
         assert cluster is not None  # noqa: S101 - only made for a node that has one
-        self.node, self._cluster, self._hooks = loaded.node, cluster, hooks
+        self.node, self._cluster, self._hooks, self._product = loaded.node, cluster, hooks, product
         kept = settings.spool / "kept"
         self.joined = joined = join(
             cluster,
@@ -60,6 +61,8 @@ class Member:
             runtime=settings.runtime,
             state=kept,
             config_hash=loaded.cluster_hash,
+            release=product.release,
+            schemas=product.schemas,
             alarm=self._alarm,
         )
         place = Place(
@@ -80,7 +83,10 @@ class Member:
         )
         self.budgets = self.together.budgets
         pki = Pki(cluster.pki)
-        self.peers = PeerClient(pki, cluster.name, self.targets, answer_max=ANSWER_MAX, alarm=self._alarm)
+        ask_in = joined.versions.protocol
+        self.peers = PeerClient(
+            pki, cluster.name, self.targets, answer_max=ANSWER_MAX, protocol=ask_in, alarm=self._alarm
+        )
         self.clocks = Clocks(self.peers, ClockHooks(others=self.others, date=hooks.date))
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
         self.wishes = Wishes(
@@ -123,6 +129,7 @@ class Member:
             keys=joined.keys,
             session=joined.session,
             feed=joined.feed,
+            versions=joined.versions,
             peers=self.peers,
             wishes=self.wishes,
             clocks=self.clocks,
@@ -144,6 +151,7 @@ class Member:
             nodes=self.nodes,
             freely=self.together.silence.active,
             hooks=self._hooks,
+            copies=self._product.copies_at(self.joined.versions.level),
         )
         self._protection = Protection(around, spool)
         self.side.keeps(spool, self._protection, self._hooks.arrived)
@@ -181,8 +189,9 @@ class Member:
         address, port = str(self._cluster.nodes[self.node].address), self._cluster.ports.node
         own = {clocks.ROUTE: self.clocks.answer, **self.side.routes()}
         routes = own | self.together.routes() | protection.routes()
+        speaks = self._product.release.speaks
         self._server = PeerServer(
-            self._pki, self._cluster.name, self.nodes, routes, body_max=BODY_MAX, alarm=self._alarm
+            self._pki, self._cluster.name, self.nodes, routes, body_max=BODY_MAX, speaks=speaks, alarm=self._alarm
         )
         try:
             await self._server.start(address, port)

@@ -55,7 +55,8 @@ class Protection:
         self._soon: set[asyncio.Task[None]] = set()
         joined, cluster, hooks = around.joined, around.cluster, around.hooks
         me = Me(node=around.node, spool=spool.spool_id)
-        self.copies = SqliteCopies(spool.directory / COPIES, max_bytes=hooks.loaded().settings.limits.copies)
+        most = hooks.loaded().settings.limits.copies
+        self.copies = SqliteCopies(spool.directory / COPIES, max_bytes=most, schema=around.copies)
         self.keeper = keeper = Keeper(
             me,
             self,

@@ -8,23 +8,30 @@ from typing import Final
 
 import uvloop
 
-from coordinator.errors import CoordinatorError
+from coordinator.errors import CoordinatorError, UnfitVersion
 from node.app.node import Node
 from node.app.notify import notify
+from node.app.product import PRODUCT, Product
 from node.app.signals import handled
 from node.errors import ConfigurationError, RelayError
 from node.settings.reader import Loaded, load
+from node.spool.errors import SpoolTooNew
 from node.telemetry.logs import configure
 
 EXIT_FINE: Final = 0
 EXIT_PROBLEM: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_UNFIT: Final = 4
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 _log = logging.getLogger(__name__)
 
 
-def run(path: Path, *, node_name: str | None = None) -> int:
-    """Run one node; 0 after a signal, 1 when it cannot go on, 2 when the configuration cannot be used."""
+def run(path: Path, *, node_name: str | None = None, product: Product = PRODUCT) -> int:
+    """Run one node, as the version given, until a signal; the exit code.
+
+    0 after a signal, 1 when it cannot go on, 2 when the configuration cannot be used, 4 when the cluster or the spool
+    is at a level this version does not know.
+    """
     try:
         loaded = load(path, node_name=node_name)
     except ConfigurationError as error:
@@ -35,11 +42,14 @@ def run(path: Path, *, node_name: str | None = None) -> int:
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     try:
-        return uvloop.run(_serve(path, node_name, loaded))
+        return uvloop.run(_serve(path, node_name, loaded, product))
     except ConfigurationError as error:
         for fault in error.faults:
             _log.error("%s", fault)
         return EXIT_USAGE
+    except (UnfitVersion, SpoolTooNew) as error:
+        _log.error("%s", error)
+        return EXIT_UNFIT
     except (RelayError, CoordinatorError) as error:
         _log.error("%s", error)
         return EXIT_PROBLEM
@@ -52,8 +62,8 @@ def settle_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-async def _serve(path: Path, node_name: str | None, loaded: Loaded) -> int:
-    node = Node(loaded)
+async def _serve(path: Path, node_name: str | None, loaded: Loaded, product: Product) -> int:
+    node = Node(loaded, product)
 
     def ready() -> None:
         places = ", ".join(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from node.cli.common import console, show, styled
 from node.cli.remote import COORDINATOR_SOCKET, Remote
+from node.cli.upgrade import span
 from node.cli.when import show_ms, show_span
 from node.errors import RelayError
 
@@ -140,7 +141,7 @@ def _nodes(nodes: list[dict[str, Any]], coordinator: dict[str, Any] | None) -> N
                 (node["shadow"] or f"nowhere: {node['alone']}") if known else "",
                 (node["unprotected"] or "") if known else "",
                 node["configuration"][:12] + (" (differs)" if node["drift"] else ""),
-                node["version"],
+                f"{node['version']} (level {span(node['levels'])})" if node["version"] else "",
             )
         )
     columns = (

@@ -19,6 +19,7 @@ from node.cli.common import (
     styled,
     told,
 )
+from node.cli.upgrade import show_level
 from node.cli.when import show_ms, show_span
 
 account_app = typer.Typer(help="Service accounts and paths.", no_args_is_help=True)
@@ -56,6 +57,8 @@ def _page(seen: dict[str, Any]) -> None:
         console.print(styled(f"oldest {priority}: {show_span((now_ms() - oldest) / 1000)}"))
     console.print(f"attempts in progress: {seen['attempts']}, connections: {seen['connections']}")
     console.print(f"configuration: {styled(seen['configuration'][:12])}")
+    if seen.get("level") is not None:
+        show_level(seen["level"])
     if seen.get("copies") is not None:
         _copies(seen["copies"])
     _ways(seen["ways"])

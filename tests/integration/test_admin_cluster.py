@@ -6,12 +6,15 @@ import aiohttp
 import pytest
 
 from coordinator.budget.shares import fresh
-from coordinator.keys import encode
+from coordinator.keys import Role, decode, encode
+from coordinator.members import MemberRecord
 from coordinator.peers.contract import PeerUnreachable
 from coordinator.runner import boottime_ms
 from coordinator.settings.cluster import Cluster, VirtualAddress
 from coordinator.store.contract import Indefinite, Put
 from coordinator.store.memory import MemoryStore
+from coordinator.versions.record import Settled
+from coordinator.versions.release import RELEASE
 from node.admin.control import CopiesView, Readiness
 from node.admin.server import AdminServer
 from node.app import clustered
@@ -20,6 +23,7 @@ from node.cluster import clocks
 from node.cluster.clocks import ClockHooks, Clocks
 from tests.support.admin_house import SmallControl
 from tests.support.health_cluster import KEYS, SharedNode, until
+from tests.support.releases import ONE_NEWER
 from tests.support.wishes import CLUSTER, NOW_MS
 
 NODES = {"node-a": "dc1", "node-b": "dc1", "node-c": "dc2"}
@@ -50,8 +54,9 @@ class Wire:
         if self.garbage:
             return self.garbage
         side = self.sides[node]
-        answer = {clocks.ROUTE: side.clocks.answer, clustered.ROUTE: side.side.glance}[route]
-        return await answer(self.me, body)
+        level = side.side.level
+        answers = {clocks.ROUTE: side.clocks.answer, clustered.ROUTE: side.side.glance, **level.routes()}
+        return await answers[route](self.me, body)
 
     async def close(self):
         """Nothing to close."""
@@ -83,6 +88,7 @@ class House:
                 keys=KEYS,
                 session=shared.session,
                 feed=shared.feed,
+                versions=shared.versions,
                 peers=self.wire,
                 wishes=shared.wishes,
                 clocks=self.clocks,
@@ -113,13 +119,14 @@ class House:
 
 
 @pytest.fixture
-async def houses(tmp_path):
-    store, sides = Store(), {}
+async def houses(request, tmp_path):
+    """One house a node, of today's version; a test may name another one for each."""
+    store, sides, releases = Store(), {}, getattr(request, "param", [RELEASE] * len(NODES))
     async with contextlib.AsyncExitStack() as stack:
-        for node, site in NODES.items():
+        for (node, site), release in zip(NODES.items(), releases, strict=True):
             shared = SharedNode(
                 name=node, site=site, store=store, home=tmp_path / node, now_ms=boottime_ms,
-                epoch_ms=NOW_MS - boottime_ms(),
+                epoch_ms=NOW_MS - boottime_ms(), release=release,
             ).start()  # fmt: skip
             stack.push_async_callback(shared.vanish)
             await shared.joined()
@@ -256,6 +263,73 @@ async def test_orders_that_are_refused(houses, order, status, says):
     answer = await houses[0].wish(**order)
     assert (answer[0], says in answer[1]["error"]) == (status, True), answer
     assert houses[0].shared.wishes.book.in_force(0) == ()
+
+
+async def begun(houses):
+    """What coordinators would say of themselves, beside the nodes; as in a cluster whose first version was today's."""
+    store = houses[0].shared.store
+    for house in houses:
+        record = MemberRecord(node=house.name, boot_id="b", process_id="c", **of(house.shared.release))
+        key = KEYS.member(Role.COORDINATOR, house.name)
+        await store.txn([], [Put(key=key, value=encode(record))], timeout_s=1)
+        await until(lambda house=house, key=key: key in house.shared.feed.items)
+    item = await store.get(KEYS.version, timeout_s=1)
+    assert decode(item.value, Settled).level == 1
+
+
+def of(release):
+    return {"version": release.version, "levels": release.span, "protocols": release.protocols}
+
+
+FINALISE = ("POST", "/v1/cluster/finalise")
+ALICE = {"json": {"reason": "all upgraded"}, "headers": {"X-Relay-Actor": "alice"}}
+OLD, NEW = RELEASE, ONE_NEWER.release
+
+
+@pytest.mark.parametrize("houses", [[OLD, NEW, NEW]], indirect=True)
+async def test_a_level_is_refused_while_somebody_does_not_know_it_and_all_versions_are_shown(houses):
+    old, new, _ = houses
+    await begun(houses)
+    status, answer = await new.ask(*FINALISE, **ALICE)
+    name = f"node-a (version {OLD.version})"
+    assert status == 409
+    assert answer["error"] == (
+        f"level 2 cannot be put in force: node {name} does not answer: it says it does not know level 2; "
+        f"coordinator {name} knows level 1 only"
+    )
+    assert (await old.ask(*FINALISE, **ALICE))[0] == 200, "the old one's newest level is in force already"
+    _, view = await new.ask("GET", "/v1/cluster")
+    shown = [(each["node"], each["role"], each["version"], each["levels"]) for each in view["members"]]
+    assert shown == [
+        ("node-a", "coordinator", OLD.version, [1, 1]),
+        ("node-a", "node", OLD.version, [1, 1]),
+        ("node-b", "coordinator", "0.2.0", [1, 2]),
+        ("node-b", "node", "0.2.0", [1, 2]),
+        ("node-c", "coordinator", "0.2.0", [1, 2]),
+        ("node-c", "node", "0.2.0", [1, 2]),
+    ]
+    assert [each["levels"] for each in view["nodes"]] == [[1, 1], [1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize("houses", [[NEW, NEW, NEW]], indirect=True)
+async def test_a_node_that_does_not_answer_stands_in_the_way(houses):
+    a, b, _ = houses
+    await a.shared.store.txn([], [Put(key=KEYS.version, value=encode(Settled(level=1)))], timeout_s=1)
+    await begun(houses)
+    a.wire.cut.add("node-b")
+    status, answer = await a.ask(*FINALISE, **ALICE)
+    assert (status, "node node-b (version 0.2.0) does not answer" in answer["error"]) == (409, True), answer
+    a.wire.cut.clear()
+    a.wire.garbage = b"[]"
+    assert "its answer cannot be read" in (await a.ask(*FINALISE, **ALICE))[1]["error"]
+    a.wire.garbage = b""
+    assert (await a.ask("POST", FINALISE[1], json={}))[0] == 400
+    status, answer = await a.ask(*FINALISE, **ALICE)
+    assert (status, answer["level"]) == (200, 2)
+    found = decode((await a.shared.store.get(KEYS.version, timeout_s=1)).value, Settled)
+    assert (found.level, found.actor, found.reason, found.node) == (2, "alice", "all upgraded", "node-a")
+    b.shared.store.silent = True
+    assert (await b.ask(*FINALISE, **ALICE))[0] == 502
 
 
 async def test_a_store_that_does_not_answer_is_502_and_the_view_still_comes(houses):

@@ -102,7 +102,7 @@ async def test_two_nodes_join_by_certificate_and_see_each_other(sealed, authorit
     a, b = members
     async with running(a), running(b):
         await live(a, b)
-        await until(lambda: seen(a) == seen(b) == ["members/relay-a", "members/relay-b"])
+        await until(lambda: seen(a) == seen(b) == ["members/relay-a", "members/relay-b", "version"])
         (record,) = [decode(item.value, MemberRecord) for item in a.feed.under(a.keys.member(Role.NODE, "relay-b"))]
         assert record == b.record
         assert (record.site, record.address, record.config_hash) == ("dc1", "127.0.0.12", "h1")
@@ -177,12 +177,13 @@ async def test_in_clear_on_this_machine_no_certificate_is_needed(clear, tmp_path
     node, other = joined(cluster, "relay-a", tmp_path), joined(cluster, "relay-a", tmp_path, Role.COORDINATOR)
     async with running(node), running(other):
         await live(node, other)
-        await until(lambda: seen(node) == ["coordinators/relay-a", "members/relay-a"])
+        await until(lambda: seen(node) == ["coordinators/relay-a", "members/relay-a", "version"])
         with pytest.raises(AlreadyRunning):
             joined(cluster, "relay-a", tmp_path)
     files = sorted(path.relative_to(tmp_path / "relay-a") for path in (tmp_path / "relay-a").rglob("*.*"))
     assert [str(path) for path in files] == [
-        "run/coordinators.lease", "run/members.lease", "state/coordinators.known", "state/members.known",
+        "run/coordinators.lease", "run/members.lease",
+        "state/coordinators.known", "state/coordinators.level", "state/members.known", "state/members.level",
     ]  # fmt: skip
 
 

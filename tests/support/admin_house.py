@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from node.admin.control import ClientView, Readiness, Status, WayView
+from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.server import AdminServer
 from node.app.control import NothingToRelease
 from node.app.everywhere import Queues
@@ -43,6 +43,12 @@ class SmallControl:
         if not self.quarantined:
             raise NothingToRelease("this node's spool is not quarantined")
         self.quarantined = False
+
+    async def finalise(self, why: str, actor: str) -> LevelView:
+        if self.cluster is not None:
+            await self.cluster.level.finalise(why, actor)
+        level = self.cluster.level.now().level if self.cluster is not None else 1
+        return LevelView(level=level, oldest=1, newest=2, protocol=1, schema=3, schema_due=3)
 
     def readiness(self) -> Readiness:
         return self.ready

@@ -11,6 +11,9 @@ from coordinator.runner import Self, SessionRunner
 from coordinator.runtime import HeldLease
 from coordinator.session import Phase
 from coordinator.timing import FAST
+from coordinator.versions.keeper import VersionKeeper
+from coordinator.versions.memory import LevelMemory
+from coordinator.versions.release import RELEASE, Release
 from node.cluster.probe_rights import Surroundings
 from node.cluster.shared_health import SharedHealth
 from node.cluster.wished_parks import ParkHooks, WishedParks
@@ -50,6 +53,7 @@ class SharedNode:
     resumed: list[tuple] = field(default_factory=list)
     woken: int = 0
     fallback: bool = False
+    release: Release = RELEASE
     epoch_ms: int = NOW_MS
     """What the wall clock shows at 0 of ``now_ms``."""
 
@@ -61,11 +65,16 @@ class SharedNode:
         self.held = HeldLease(self.home / "lease", "boot")
         me = Self(
             key=KEYS.member(Role.NODE, self.name),
-            record=MemberRecord(node=self.name, boot_id="boot", process_id="p"),
+            record=MemberRecord(
+                node=self.name, boot_id="boot", process_id="p", version=self.release.version, levels=self.release.span
+            ),
             held=self.held,
             progress_ms=self.now_ms,
         )
         self.session = SessionRunner(self.store, FAST, me, now_ms=self.now_ms)
+        memory = LevelMemory(self.home / "members.level")
+        self.versions = VersionKeeper(self.store, KEYS, self.release, memory, node=self.name)
+        self.session.admission = lambda: self.versions.admission(timeout_s=1.0)
         self.feed = Feed(self.store, KEYS)
         self.book = book or HealthBook(self.site)
         self.shared = SharedHealth(

@@ -25,6 +25,8 @@ class RelayProcess:
         self.config.setdefault("admin", {"port": 0})
         self.file = home / "relay.yaml"
         self.process: subprocess.Popen | None = None
+        self.entry = ["-m", "node", "run"]
+        """What python runs."""
         self.log = home / "relay.log"
 
     @property
@@ -35,7 +37,7 @@ class RelayProcess:
         self.file.write_text(yaml.safe_dump(self.config))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "node", "run", str(self.file), *self.options],
+                [sys.executable, *self.entry, str(self.file), *self.options],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},

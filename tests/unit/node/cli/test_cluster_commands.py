@@ -23,6 +23,7 @@ NODE = {
     "configuration": "cafe" * 16,
     "drift": False,
     "version": "0.2",
+    "levels": [1, 2],
     "shadow": "relay-b",
     "alone": "",
     "unprotected": 0,
@@ -65,6 +66,26 @@ CLUSTER = {
     "wishes": [],
     "ignored": {},
     "nodes": [NODE, {**NODE, "node": "relay-b", "offset_ms": -3}],
+    "members": [
+        {
+            "node": "relay-a",
+            "role": "node",
+            "site": "dc1",
+            "version": "0.2",
+            "levels": [1, 2],
+            "protocols": [1, 2],
+            "schemas": [3, 5],
+        },
+        {
+            "node": "relay-b",
+            "role": "coordinator",
+            "site": "",
+            "version": "",
+            "levels": [0, 0],
+            "protocols": [0, 0],
+            "schemas": [0, 0],
+        },
+    ],
     "etcd": [ETCD],
 }
 ADDRESS = {
@@ -83,6 +104,18 @@ COORDINATOR = {
     "session": {"phase": "live", "refused": ""},
     "addresses": [ADDRESS],
     "members": [{"node": "relay-a", "role": "coordinator"}, {"node": "relay-b", "role": "node"}],
+}
+LEVEL = {
+    "level": 1,
+    "oldest": 1,
+    "newest": 2,
+    "protocol": 1,
+    "schema": 3,
+    "schema_due": 4,
+    "actor": "",
+    "reason": "",
+    "node": "relay-a",
+    "at_ms": T0,
 }
 METRICS = b'# HELP x y\nrelay_messages_accepted_total{client="a"} 4.0\nrelay_messages_accepted_total{client="b"} 3.0\n'
 
@@ -214,6 +247,51 @@ def test_a_spool_that_is_not_in_use_in_time_is_exit_1(hosts):
     assert (found.exit_code, "not quarantined" in found.stderr) == (1, True)
 
 
+def test_the_page_says_which_level_is_in_force_and_what_waits(hosts):
+    hosts[0].answers["/v1/status"] = {**STATUS, "level": LEVEL}
+    found = run("status")
+    assert found.exit_code == 0, "an upgrade under way is no trouble"
+    for piece in (
+        "level 1 in force, since the cluster began, 2027-01-15 08:00 UTC",
+        "; this version knows 1 to 2, protocol 1, spool schema 3",
+        "level 2 waits for `relayctl cluster finalise`",
+        "the spool gets schema 4 at the next start",
+        "0.2 (level 1 to 2)",
+    ):
+        assert piece in " ".join(found.stdout.split()), piece
+    done = {"level": 2, "schema": 4, "protocol": 2, "actor": "alice", "reason": "all upgraded"}
+    hosts[0].answers["/v1/status"] = {**STATUS, "level": LEVEL | done}
+    said = " ".join(run("status").stdout.split())
+    assert "level 2 in force, finalised 2027-01-15 08:00 UTC by alice at relay-a: all upgraded; this version" in said
+    assert "waits for" not in said
+    assert "next start" not in said
+
+
+def test_members_are_listed_with_what_they_know(hosts):
+    said = run("cluster", "members")
+    assert re.search(r"relay-a +node +dc1 +0.2 +1 to 2 +1 to 2 +3 to 5", said.stdout)
+    assert re.search(r"relay-b +coordinator +\? +cannot be read", said.stdout)
+    assert json.loads(run("cluster", "members", "--json").stdout) == CLUSTER["members"]
+    hosts[0].answers["/v1/cluster"] = None
+    said = run("cluster", "members")
+    assert (said.exit_code, "belongs to no cluster" in said.stderr) == (1, True)
+
+
+def test_a_level_is_finalised_with_a_reason_or_refused_with_names(hosts):
+    node = hosts[0]
+    node.answers["/v1/cluster/finalise"] = LEVEL | {"level": 2, "actor": "alice", "reason": "done"}
+    found = run("cluster", "finalise", "--reason", "done")
+    assert (found.exit_code, "level 2 in force, finalised" in found.stdout) == (0, True)
+    assert node.asked[0][1:4:2] == ("/v1/cluster/finalise", {"reason": "done"})
+    assert node.asked[0][4]
+    assert json.loads(run("cluster", "finalise", "--reason", "done", "--json").stdout)["level"] == 2
+    node.answers["/v1/cluster/finalise"] = (409, {"error": "level 2 cannot be put in force: node relay-b is old"})
+    found = run("cluster", "finalise", "--reason", "done")
+    assert (found.exit_code, "node relay-b is old" in found.stderr) == (1, True)
+    node.answers["/v1/cluster/finalise"] = (502, {"error": "the cluster's store: unavailable"})
+    assert run("cluster", "finalise", "--reason", "done").exit_code == 3
+
+
 def test_a_coordinator_that_is_silent_is_said_and_the_rest_shown(hosts, tmp_path):
     (tmp_path / "coordinator.sock").unlink()
     found = run("status")
@@ -302,6 +380,8 @@ def test_a_move_that_does_not_happen_is_exit_1(hosts):
         ["disaster", "declare-dead", "--reason", "x"],
         ["disaster", "declare-dead", "relay-b"],
         ["disaster", "release-spool"],
+        ["cluster"],
+        ["cluster", "finalise"],
         ["disaster", "release-spool", "--reason", "x", "--wait", "long"],
         ["top", "--once", "--every", "1ms"],
         ["top", "--every", "often"],
