@@ -29,6 +29,8 @@ from node.intake.door import DoorState
 from node.intake.front import Front, make_front
 from node.intake.local import LocalDoor
 from node.m365.entra import Entra
+from node.m365.graph import Graph
+from node.m365.https import Https
 from node.m365.tokens import TokenSource, TokenState
 from node.policy.health import Change, HealthBook
 from node.policy.levels import Shut
@@ -38,6 +40,8 @@ from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
 
+GRAPH_CONNECTIONS: Final = 64
+"""To Graph at once, for all mailboxes; each has at most four."""
 HAND_OVER_S: Final = 5.0
 """How long giving mail to other nodes may take at a stop."""
 _log = logging.getLogger(__name__)
@@ -57,6 +61,7 @@ class Node:
         self.keeping = Keeping(settings.spool)
         limits = budget_limits(settings)
         self.entra = Entra(settings.egress)
+        self.graph = Graph(Https(settings.egress, connections=GRAPH_CONNECTIONS))
         self.member = Member(loaded, limits, hooks_of(self)) if settings.cluster is not None else None
         self.budgets = (
             self.member.budgets
@@ -105,6 +110,7 @@ class Node:
         await self.spool.open(wall_ms())
         stack.push_async_callback(self.spool.close)
         stack.push_async_callback(self.tokens.close)
+        stack.push_async_callback(self.graph.close)
         host_since_ms = self.keeping.prepare()
         attempts = await self.spool.recover(wall_ms())
         kept = self.keeping.counters()
@@ -211,6 +217,7 @@ class Node:
             budgets=self.budgets,
             telemetry=self.telemetry,
             tokens=self.tokens,
+            graph=self.graph,
             health=self.health,
             on_change=self._standing_changed,
             digest=digest_with(key_in(self.settings.spool / "kept")),
@@ -263,7 +270,9 @@ class Node:
     def _token_changed(self, state: TokenState) -> None:
         """Say loudly when a tenant gets no tokens, and when it gets them again."""
         if state.reason is None:
-            _log.info("tenant %s has a token again", state.tenant)
+            level = logging.WARNING if state.refused else logging.INFO
+            others = f"; refused and to be replaced: {', '.join(state.refused)}" if state.refused else ""
+            _log.log(level, "tenant %s has a token, by %s%s", state.tenant, state.proof, others)
             return
         self.telemetry.count("relay_token_failures", tenant=state.tenant, reason=state.reason.value)
         level = logging.ERROR if state.permanent else logging.WARNING

@@ -2,20 +2,30 @@
 
 from node.delivery.assembly import checked, endpoints_of, reporting_of
 from node.delivery.service import Plans
-from node.m365.app import TenantApp, tenant_app
+from node.m365.app import TenantApp, graph_app, tenant_app
 from node.policy.classify import Classifier
+from node.policy.envelope import OnUnknown
 from node.policy.levels import Marks
 from node.settings.model import Settings
+from node.settings.pathways import PathKind
 from node.settings.replies import reply_rows
-from node.settings.ways import directory_of
+from node.settings.ways import directory_of, graph_flow
 
 MEMORY_SHUT_PERCENT = 85
 
 
 def apps_of(settings: Settings) -> dict[str, TenantApp]:
-    """Give every tenant's app that signs in."""
+    """Give every tenant's app that signs in, and once more for its Graph where that is asked for anything."""
     found = {name: tenant_app(tenant) for name, tenant in settings.tenants.items()}
+    if asks_graph(settings):
+        found |= {graph_flow(name): graph_app(tenant) for name, tenant in settings.tenants.items()}
     return {name: app for name, app in found.items() if app is not None}
+
+
+def asks_graph(settings: Settings) -> bool:
+    """Tell whether Graph is a way out, or is asked what became of mail whose answer was lost."""
+    looks = any(plan.on_unknown is OnUnknown.VERIFY for plan in settings.plans.values())
+    return looks or PathKind.GRAPH in settings.routes.kinds
 
 
 def plans_of(settings: Settings, hostname: str, node: str) -> Plans:

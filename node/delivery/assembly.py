@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from node.delivery.endpoint import AuthKind, Endpoint, Timings, TlsMode
 from node.delivery.reporter import Reporting
@@ -20,11 +21,14 @@ from node.settings.model import Settings
 from node.settings.nets import host_and_port
 from node.settings.pathways import PathKind
 from node.settings.secrets import reader
-from node.settings.ways import account_scope, path_account
+from node.settings.ways import account_scope, graph_flow, path_account
 from node.tls.client import ClientTls, client_context
 
 SUBMISSION_PORT = 587
 MX_PORT = 25
+HTTPS_PORT = 443
+GRAPH_REQUESTS = 4
+"""Requests at once for one app and mailbox, all nodes together (facts m365 §1.2 F)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +83,29 @@ def endpoints_of(settings: Settings, hostname: str, timings: Timings | None = No
 
 
 def _submission(common: Common) -> Iterator[Endpoint]:
-    """Exchange Online's submission host: XOAUTH2 only."""
+    """Exchange Online's submission host: XOAUTH2, or a password for accounts that have one."""
     place = host_and_port(cloud_of(common.settings).submission, SUBMISSION_PORT)
     for mailbox, account in common.settings.service_accounts.items():
         sessions = account.limits.sessions
-        yield _mailbox(common, PathKind.SUBMISSION, mailbox, place, sessions=sessions, metered=True)
+        made = _mailbox(common, PathKind.SUBMISSION, mailbox, place, sessions=sessions, metered=True)
+        if account.password is not None:
+            made = replace(made, auth=AuthKind.PASSWORD, password=reader(account.password))
+        yield made
+
+
+def _graph(common: Common) -> Iterator[Endpoint]:
+    """Microsoft Graph for the same mailboxes, within their slots and below what Graph allows one app and mailbox."""
+    if common.settings.app is None:
+        return
+    root = cloud_of(common.settings).graph
+    where = urlsplit(root)
+    nodes = len(common.trust.cluster.nodes) if common.trust.cluster else 1
+    most = max(1, GRAPH_REQUESTS // nodes)
+    for mailbox, account in common.settings.service_accounts.items():
+        place = (where.hostname or root, where.port or HTTPS_PORT)
+        made = _mailbox(common, PathKind.GRAPH, mailbox, place, sessions=account.limits.sessions, metered=True)
+        flow = graph_flow(common.name)
+        yield replace(made, connections=min(made.connections, most), graph=root, token_flow=flow, tls=TlsMode.IMPLICIT)
 
 
 def _hve(common: Common) -> Iterator[Endpoint]:
@@ -176,6 +198,7 @@ def _smarthost(common: Common) -> Iterator[Endpoint]:
 
 BUILDERS = {
     PathKind.SUBMISSION: _submission,
+    PathKind.GRAPH: _graph,
     PathKind.HVE: _hve,
     PathKind.CONNECTOR: _connector,
     PathKind.DIRECT_SEND: _direct_send,

@@ -14,6 +14,8 @@ class AlertReason(StrEnum):
     SECRET_WRONG = "entra_secret_wrong"  # noqa: S105 - a name, not a password
     SECRET_EXPIRED = "entra_secret_expired"  # noqa: S105 - as above
     CERTIFICATE_REFUSED = "entra_certificate_refused"  # not registered, expired, or signature does not fit
+    FEDERATION_REFUSED = "entra_federation_refused"  # no federated credential fits issuer, subject and audience
+    IDENTITY_MISSING = "managed_identity_missing"  # the machine has no such identity
     APP_UNKNOWN = "entra_app_unknown"  # in this tenant
     APP_DISABLED = "entra_app_disabled"
     TENANT_UNKNOWN = "entra_tenant_unknown"

@@ -26,6 +26,9 @@ class Meaning(msgspec.Struct, frozen=True):
 
 _SCOPE = Meaning(AlertReason.SCOPE_REFUSED, "grant and consent the permission, and check the cloud's scope setting")
 _CERTIFICATE = Meaning(AlertReason.CERTIFICATE_REFUSED, "register this certificate with the app, or renew it")
+_FEDERATION = Meaning(
+    AlertReason.FEDERATION_REFUSED, "check issuer, subject and audience of the app's federated credential"
+)
 _BLOCKED = Meaning(AlertReason.BLOCKED, "exclude the app from the conditional access or risk policy that blocks it")
 _BUSY = Meaning(AlertReason.SERVER_ERROR, "nothing: it passes", permanent=False)
 
@@ -41,6 +44,10 @@ ENTRA_CODES: dict[int, Meaning] = {
     700021: _CERTIFICATE,
     700030: _CERTIFICATE,
     50012: _CERTIFICATE,
+    70021: _FEDERATION,
+    700211: _FEDERATION,
+    700212: _FEDERATION,
+    700213: _FEDERATION,
     700024: Meaning(AlertReason.CLOCK_WRONG, "set this host's clock", permanent=False),
     90002: Meaning(AlertReason.TENANT_UNKNOWN, "check the tenant's id and the cloud it lives in"),
     900021: Meaning(AlertReason.TENANT_UNKNOWN, "check the tenant's id"),

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import msgspec
-
 from node.m365.app import Credential, TenantApp, credential_stamp, read_credential
-from node.m365.errors import AlertReason, TokenRefused, TokenUnavailable, UnknownTenant
+from node.m365.errors import AlertReason, CredentialUnusable, TokenRefused, TokenUnavailable, UnknownTenant
+from node.m365.flow import Flow, TokenState
 from node.m365.token import AccessToken
+
+__all__ = ("FLOOR_MS", "Fetcher", "TokenSource", "TokenState")
 
 FLOOR_MS = 600_000
 """HVE refuses tokens with less than 10 min left (facts/m365.md §3.3)."""
@@ -28,6 +29,16 @@ PARK_MS = 600_000
 """Between looks at a permanent refusal: six requests an hour are no loop, and somebody may have mended it in Entra."""
 STAMP_MS = 2_000
 """How often a parked credential's file is looked at."""
+ABOUT_THE_PROOF = frozenset(
+    {
+        AlertReason.SECRET_WRONG,
+        AlertReason.SECRET_EXPIRED,
+        AlertReason.CERTIFICATE_REFUSED,
+        AlertReason.CREDENTIAL_UNUSABLE,
+        AlertReason.REFUSED,
+    }
+)
+"""Refusals of a secret or certificate: the app's second one, if it has one, may be taken."""
 DOUBLINGS_MAX = 30
 """More change nothing and only make large numbers."""
 
@@ -42,52 +53,6 @@ class Fetcher(Protocol):
     async def close(self) -> None:
         """Close connections."""
         ...
-
-
-class TokenState(msgspec.Struct, frozen=True, kw_only=True):
-    """For status, metrics and alerts: what one tenant holds and what last went wrong."""
-
-    tenant: str
-    expires_ms: int
-    """0 if it holds none."""
-    reason: AlertReason | None
-    """Why the last request failed; None after a success."""
-    text: str
-    permanent: bool
-    retry_ms: int
-
-
-class _Flow:
-    """One tenant's token, request under way and last failure."""
-
-    __slots__ = (
-        "app",
-        "error",
-        "failures",
-        "looked_ms",
-        "not_before_ms",
-        "renew_ms",
-        "stale",
-        "stamp",
-        "task",
-        "token",
-    )
-
-    def __init__(self, app: TenantApp) -> None:
-        self.app = app
-        self.token: AccessToken | None = None
-        self.renew_ms = 0
-        self.not_before_ms = 0
-        self.stale = False
-        self.failures = 0
-        self.error: TokenUnavailable | TokenRefused | None = None
-        self.stamp: tuple[tuple[int, int, int], ...] = ()
-        self.looked_ms = 0
-        self.task: asyncio.Task[AccessToken | None] | None = None
-
-    def valid(self, now_ms: int) -> AccessToken | None:
-        """What may be handed out in need."""
-        return self.token if self.token is not None and self.token.expires_ms > now_ms else None
 
 
 def _wall_ms() -> int:
@@ -107,7 +72,7 @@ class TokenSource:
         on_change: Callable[[TokenState], None] | None = None,
     ) -> None:
         """``apps`` by tenant name; ``jitter`` gives numbers in [0, 1); ``on_change`` hears failures and recoveries."""
-        self._flows = {tenant: _Flow(app) for tenant, app in apps.items()}
+        self._flows = {tenant: Flow(app) for tenant, app in apps.items()}
         self._fetcher = fetcher
         self._now_ms = now_ms
         self._jitter = jitter
@@ -153,16 +118,26 @@ class TokenSource:
             if flow.error is not None:
                 flow.not_before_ms = 0
 
+    def look(self) -> None:
+        """Notice changed files: ask with them at once, so that a bad one shows while the old token still lives.
+
+        For a timer; tokens nobody has asked for are left alone.
+        """
+        for tenant, flow in self._flows.items():
+            if flow.task is None and (flow.token or flow.error) and credential_stamp(flow.app) != flow.stamp:
+                flow.proof = ""
+                flow.task = self._start(tenant, flow)
+
     def states(self) -> list[TokenState]:
         """Every tenant's state; cheap enough for every scrape."""
-        return [self._state(tenant, flow) for tenant, flow in self._flows.items()]
+        return [flow.state(tenant) for tenant, flow in self._flows.items()]
 
     def reload(self, apps: Mapping[str, TenantApp]) -> None:
         """Put changed apps in force; a tenant whose app did not change keeps its token. Requests under way go on."""
         before, self._flows = self._flows, {}
         for tenant, app in apps.items():
             known = before.get(tenant)
-            self._flows[tenant] = known if known is not None and known.app == app else _Flow(app)
+            self._flows[tenant] = known if known is not None and known.app == app else Flow(app)
 
     async def close(self) -> None:
         """Stop requests under way and close connections; idempotent."""
@@ -172,14 +147,14 @@ class TokenSource:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._fetcher.close()
 
-    def _start(self, tenant: str, flow: _Flow) -> "asyncio.Task[AccessToken | None]":
+    def _start(self, tenant: str, flow: Flow) -> "asyncio.Task[AccessToken | None]":
         task = asyncio.create_task(self._renew(tenant, flow), name=f"token {tenant}")
         # The loop keeps weak references only, and a reload may drop the flow while its task runs to its end.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _may_ask(self, flow: _Flow, now_ms: int) -> bool:
+    def _may_ask(self, flow: Flow, now_ms: int) -> bool:
         if now_ms >= flow.not_before_ms:
             return True
         if not isinstance(flow.error, TokenRefused) or now_ms < flow.looked_ms + STAMP_MS:
@@ -187,27 +162,45 @@ class TokenSource:
         flow.looked_ms = now_ms
         return credential_stamp(flow.app) != flow.stamp
 
-    async def _renew(self, tenant: str, flow: _Flow) -> AccessToken | None:
+    async def _renew(self, tenant: str, flow: Flow) -> AccessToken | None:
         """Ask once and note the outcome; None after a failure, which ``flow.error`` then names."""
         try:
             # Before reading: a change between the two is then seen as a change.
             flow.stamp = credential_stamp(flow.app)
-            credential = await asyncio.to_thread(read_credential, flow.app)
-            token = await self._fetcher.fetch(flow.app, credential)
+            refused = flow.refused
+            token = await self._fetched(flow)
             self._check_alive(token)
         except (TokenUnavailable, TokenRefused) as error:
             self._failed(tenant, flow, error)
             return None
         finally:
             flow.task = None
-        self._succeeded(tenant, flow, token)
+        self._succeeded(tenant, flow, token, news=flow.refused != refused)
         return token
+
+    async def _fetched(self, flow: Flow) -> AccessToken:
+        """Ask with the proof that worked last, then with the others as long as it is the proof that is refused."""
+        refused: dict[str, TokenRefused] = {}
+        for proof in sorted(flow.app.proofs or ("",), key=lambda proof: proof != flow.proof):
+            try:
+                credential = await asyncio.to_thread(read_credential, flow.app, proof)
+                token = await self._fetcher.fetch(flow.app, credential)
+            except TokenRefused as error:
+                if error.reason not in ABOUT_THE_PROOF:
+                    raise
+                refused[proof] = error
+            else:
+                flow.proof = proof
+                flow.refused = tuple(sorted({*flow.refused, *refused} - {proof}))
+                return token
+        flow.refused = ()
+        raise next(iter(refused.values()), CredentialUnusable("the app has nothing to prove itself with"))
 
     def _check_alive(self, token: AccessToken) -> None:
         if token.expires_ms <= self._now_ms():
             raise TokenUnavailable(AlertReason.UNREADABLE, "Entra's token has expired already: check the clock")
 
-    def _failed(self, tenant: str, flow: _Flow, error: TokenUnavailable | TokenRefused) -> None:
+    def _failed(self, tenant: str, flow: Flow, error: TokenUnavailable | TokenRefused) -> None:
         now_ms = self._now_ms()
         flow.failures += 1
         if isinstance(error, TokenRefused):
@@ -221,18 +214,18 @@ class TokenSource:
         flow.error = error
         self._tell(tenant, flow)
 
-    def _succeeded(self, tenant: str, flow: _Flow, token: AccessToken) -> None:
+    def _succeeded(self, tenant: str, flow: Flow, token: AccessToken, *, news: bool) -> None:
         now_ms = self._now_ms()
         life_ms = token.expires_ms - now_ms
         # Short lives would otherwise be below the floor from the start, and asked for at every message.
         flow.not_before_ms = now_ms + min(GAP_MS, life_ms // 2)
         flow.renew_ms = max(flow.not_before_ms, min(now_ms + life_ms // 2, token.expires_ms - FLOOR_MS))
-        recovered = flow.error is not None
+        news = news or flow.error is not None
         flow.token, flow.error, flow.failures, flow.stale = token, None, 0, False
-        if recovered:
+        if news:
             self._tell(tenant, flow)
 
-    async def _wait(self, flow: _Flow, task: "asyncio.Task[AccessToken | None]") -> AccessToken:
+    async def _wait(self, flow: Flow, task: "asyncio.Task[AccessToken | None]") -> AccessToken:
         try:
             # Shielded: one waiter's cancellation must not take the token from the others.
             token = await asyncio.shield(task)
@@ -250,7 +243,7 @@ class TokenSource:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
 
-    def _again(self, flow: _Flow) -> TokenUnavailable | TokenRefused:
+    def _again(self, flow: Flow) -> TokenUnavailable | TokenRefused:
         """The failure that keeps the tenant without a token, for one more caller."""
         if flow.error is not None:
             return flow.error.with_traceback(None)
@@ -258,17 +251,6 @@ class TokenSource:
         error.retry_ms = flow.not_before_ms
         return error
 
-    def _tell(self, tenant: str, flow: _Flow) -> None:
+    def _tell(self, tenant: str, flow: Flow) -> None:
         if self._on_change is not None:
-            self._on_change(self._state(tenant, flow))
-
-    def _state(self, tenant: str, flow: _Flow) -> TokenState:
-        error = flow.error
-        return TokenState(
-            tenant=tenant,
-            expires_ms=flow.token.expires_ms if flow.token is not None else 0,
-            reason=error.reason if error is not None else None,
-            text=str(error) if error is not None else "",
-            permanent=isinstance(error, TokenRefused),
-            retry_ms=flow.not_before_ms if error is not None else 0,
-        )
+            self._on_change(flow.state(tenant))
