@@ -23,6 +23,8 @@ class Request:
     query: Mapping[str, str]
     form: Mapping[str, str]
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ def _adapted(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamRe
             query=dict(request.query),
             form={name: value for name, value in form.items() if isinstance(value, str)},
             body=body,
+            headers={name.lower(): value for name, value in request.headers.items()},
         )
         try:
             answer = await handler(ours)

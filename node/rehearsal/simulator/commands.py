@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from node.rehearsal.simulator.directory import (
     load_directory,
     read_directory,
 )
+from node.rehearsal.simulator.receipts import Receipt
 from node.rehearsal.simulator.script import Step, read_steps
 from node.rehearsal.simulator.server import NAMES, Ports, Simulator
 
@@ -67,7 +69,7 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
         steps=steps,
     )
     if verbose:
-        simulator.hub.on_receipt = lambda receipt: typer.echo(receipt.line())
+        simulator.hub.on_receipt = _told(simulator)
     try:
         run(_serve(simulator))
     except OSError as error:
@@ -75,6 +77,14 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
         raise typer.Exit(1) from None
     if stats is not None:
         stats.write_bytes(simulator.report())
+
+
+def _told(simulator: Simulator) -> Callable[[Receipt], None]:
+    def taken(receipt: Receipt) -> None:
+        typer.echo(receipt.line())
+        simulator.post.taken(receipt)
+
+    return taken
 
 
 async def _serve(simulator: Simulator) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
+from node.rehearsal.simulator.reports import Reports
 from node.rehearsal.errors import RehearsalInputError
 from node.settings.base import Part
 from node.settings.units import Bytes, Rate, RateField, Seconds
@@ -144,6 +145,7 @@ class Directory(Part):
     smarthost: SmartHost | None = None
     limits: Limits = Limits()
     timing: Timing = Timing()
+    reports: Reports = Reports()
     audience: str = AUDIENCE
     host: str = "SIM0PR01MB0001"
     """Host name shown in the banner and in reply brackets."""

@@ -17,6 +17,7 @@ from node.rehearsal.simulator import greeting, login, transaction
 from node.rehearsal.simulator.directory import Directory, default_directory
 from node.rehearsal.simulator.endpoints import control_routes, entra_routes
 from node.rehearsal.simulator.hub import Hub
+from node.rehearsal.simulator.mailboxes import Postmaster, mailbox_control_routes, mailbox_routes
 from node.rehearsal.simulator.script import Step
 from node.rehearsal.simulator.services.mailboxes import Submission
 from node.rehearsal.simulator.services.smarthost import SmartHostService
@@ -76,8 +77,10 @@ class Simulator:
         self._tls_directory = tls_directory
         self._sessions: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._entra = WebServer(entra_routes(self.hub))
-        self._control = WebServer(control_routes(self.hub))
+        self.post = Postmaster(self.hub)
+        self.hub.on_receipt = self.post.taken
+        self._entra = WebServer({**entra_routes(self.hub), **mailbox_routes(self.post)})
+        self._control = WebServer({**control_routes(self.hub), **mailbox_control_routes(self.post)})
         self.authority: Authority | None = None
         self.smtp_port = self.entra_port = self.control_port = 0
 
@@ -137,6 +140,7 @@ class Simulator:
             raise RuntimeError("the simulator has not been started")
         return self.authority.ca_file
 
+        await self.post.stop()
     @property
     def authority_url(self) -> str:
         """Base URL of the token endpoint, without the tenant."""
@@ -155,6 +159,7 @@ class Simulator:
             "address": self._ports.host,
             "smtp": self.smtp_port,
             "entra": self.authority_url,
+            "graph": self.authority_url,
             "control": self.control_url,
             "ca": str(self.ca_file),
         }
