@@ -40,6 +40,34 @@ class Moment(StrEnum):
     BODY = "body"
     DOT = "dot"
     TOKEN = "token"  # noqa: S105 - the token endpoint
+    IDENTITY = "identity"  # the machine's own endpoint, for managed identities
+    GRAPH = "graph"  # sendMail, or the sending of a draft
+    DRAFT = "draft"
+    UPLOAD = "upload"
+    LOOK = "look"  # into Sent Items
+    TRACE = "trace"
+
+
+OVER_HTTP = (
+    Moment.TOKEN,
+    Moment.IDENTITY,
+    Moment.GRAPH,
+    Moment.DRAFT,
+    Moment.UPLOAD,
+    Moment.LOOK,
+    Moment.TRACE,
+)
+
+
+class Issue(StrEnum):
+    """What can be wrong with a token that is given all the same (facts m365 §3.3)."""
+
+    WRONG_AUDIENCE = "wrong_audience"
+    WRONG_TENANT = "wrong_tenant"
+    EXPIRED = "expired"
+    EXPIRING = "expiring"  # it lives for some seconds more
+    REVOKED = "revoked"
+    NO_ROLES = "no_roles"
 
 
 class Facts(NamedTuple):
@@ -47,7 +75,8 @@ class Facts(NamedTuple):
 
     key: str = ""
     """What attempts are counted by: the mailbox at auth, the sender at mail, the recipient at rcpt, the message's
-    id and first recipient at dot, the client id at token; the peer's address before any of these."""
+    id and first recipient at dot and graph, the client id at token and identity, the mailbox at draft, upload and
+    look, the message's id at trace; the peer's address before any of these."""
     account: str = ""
     sender: str = ""
     recipients: tuple[str, ...] = ()
@@ -104,7 +133,13 @@ class Step(Part):
     delay: Seconds = 0.0
     """Wait first, divided by the time scale."""
     reply: str | None = None
-    """The raw reply, several lines joined by newlines; at ``token`` an HTTP status and the error's description."""
+    """The raw reply, several lines joined by newlines; over HTTP a status and the error: ``429 TooManyRequests: …``."""
+    retry_after: Seconds | None = None
+    """Over HTTP: said with the reply."""
+    half: bool = False
+    """Over HTTP: break off in the middle of the answer."""
+    issue: Issue | None = None
+    """At token and identity: give a token with this wrong."""
     cut: bool = False
     """Cut the connection instead of answering."""
     close: bool = False
@@ -118,8 +153,12 @@ class Step(Part):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if sum((self.reply is not None, self.cut, self.garbage)) > 1:
-            raise ValueError("choose one of reply, cut and garbage")
+        if sum((self.reply is not None, self.cut, self.garbage, self.half, self.issue is not None)) > 1:
+            raise ValueError("choose one of reply, cut, garbage, half and issue")
+        if (self.half or self.retry_after is not None) and self.at not in OVER_HTTP:
+            raise ValueError(f"half and retry_after are for {', '.join(OVER_HTTP)}")
+        if self.issue is not None and self.at not in (Moment.TOKEN, Moment.IDENTITY):
+            raise ValueError("issue is for token and identity")
         if self.reply is not None and _REPLY.fullmatch(self.reply) is None:
             raise ValueError("a reply starts each line with three digits and a space or a hyphen")
         if self.at is Moment.BODY and not self.cut:
@@ -131,12 +170,17 @@ class Step(Part):
     @property
     def speaks(self) -> bool:
         """Whether something is said in place of the normal reply."""
-        return self.garbage or self.reply is not None
+        return self.garbage or self.half or self.reply is not None
 
     @property
     def positive(self) -> bool:
         """Whether the conversation goes on as if all was well."""
         return not self.garbage and (self.reply is None or self.reply[0] in "23")
+
+    @property
+    def status(self) -> int:
+        """Over HTTP: the status of the reply."""
+        return int((self.reply or "200")[:3])
 
     @property
     def received(self) -> bool:
