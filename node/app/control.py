@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from node import __version__
 from node.admin.cluster import ClusterControl, WishKind, WishOrder
-from node.admin.control import ClientView, Readiness, Status, WayView
+from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.everywhere import Everywhere
 from node.app.everywhere import Queues
 from node.app.owning import NotQuarantined
@@ -87,6 +87,7 @@ class NodeControl:
             ways=tuple(ways),
             configuration=node.loaded.text_hash,
             copies=node.protection.shown() if node.protection is not None else None,
+            level=node.upgrades.view(),
         )
 
     def ways(self) -> list[WayView]:
@@ -175,6 +176,10 @@ class NodeControl:
             self._node.protection.release()
         except NotQuarantined as error:
             raise NothingToRelease(str(error)) from None
+
+    async def finalise(self, why: str, actor: str) -> LevelView:
+        """Put the newest level this version knows in force."""
+        return await self._node.upgrades.finalise(why, actor)
 
     def route(self, question: Question) -> RouteAnswer:
         """Say what would become of a message now."""

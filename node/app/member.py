@@ -211,15 +211,6 @@ class Member:
                 while self.joined.session.session.live(boottime_ms()) and self.addresses():  # noqa: ASYNC110 - the watch
                     await asyncio.sleep(RELEASE_LOOK_S)
 
-    async def close(self) -> None:
-        """Leave: delivery has stopped before. Shares go back through their holders' rules, then the session ends."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._protection is not None:
-            await self._protection.close()
-        if self._server is not None:
-            await self._server.close()
     def addresses(self, *drivers: str) -> frozenset[str]:
         """Give the virtual addresses this host holds by the store's last word; only those of ``drivers``, if any."""
         found = set()
@@ -230,6 +221,15 @@ class Member:
                 found.add(str(about.address))
         return frozenset(found)
 
+    async def close(self) -> None:
+        """Leave: delivery has stopped before. Shares go back through their holders' rules, then the session ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._protection is not None:
+            await self._protection.close()
+        if self._server is not None:
+            await self._server.close()
         await self.peers.close()
         await self.joined.close(timeout_s=CLOSE_S)
 

@@ -17,10 +17,12 @@ from node.app.levels import LevelWatch, memory_limit_bytes
 from node.app.limits import budget_limits
 from node.app.member import Member
 from node.app.parts import apps_of, marks_of, plans_of
+from node.app.product import PRODUCT, Product
 from node.app.protection import Protection
 from node.app.retreat import Retreat
-from node.cluster.budgets import EmbeddedBudgets
 from node.app.truth import Truth
+from node.app.upgrades import upgrades_of
+from node.cluster.budgets import EmbeddedBudgets
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery, Wiring
 from node.delivery.transaction import always
@@ -50,7 +52,7 @@ _log = logging.getLogger(__name__)
 class Node:
     """A node from its settings. ``run`` returns when it has stopped."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, product: Product = PRODUCT) -> None:
         """Build what needs no disk and no network. Raises ConfigurationError."""
         settings = self.settings = loaded.settings
         self.loaded = loaded
@@ -62,7 +64,8 @@ class Node:
         limits = budget_limits(settings)
         self.entra = Entra(settings.egress)
         self.graph = Graph(Https(settings.egress, connections=GRAPH_CONNECTIONS))
-        self.member = Member(loaded, limits, hooks_of(self)) if settings.cluster is not None else None
+        self.member = Member(loaded, limits, hooks_of(self), product) if settings.cluster is not None else None
+        self.upgrades = upgrades_of(product, self.spool, self.member.side.level if self.member is not None else None)
         self.budgets = (
             self.member.budgets
             if self.member is not None
@@ -107,6 +110,7 @@ class Node:
         stack.push_async_callback(self.authenticator.close)
         settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self.upgrades.begin()
         await self.spool.open(wall_ms())
         stack.push_async_callback(self.spool.close)
         stack.push_async_callback(self.tokens.close)
