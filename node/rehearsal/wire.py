@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 from node.rehearsal.errors import ConversationOverError, LineTooLongError, WaitedTooLongError
 
@@ -16,6 +16,14 @@ BUFFER_BYTES = 1 << 20  # reading pauses above this; a body is taken away in chu
 HANDSHAKE_TIMEOUT_S = 30.0
 ARRIVED_TURNS = 3
 """Turns of the loop after which it has read whatever had arrived before."""
+
+
+class Shown(NamedTuple):
+    """The certificate the other side showed."""
+
+    names: tuple[str, ...]
+    """Common name and DNS names, in small letters."""
+    issuer: str
 
 
 class Wire(asyncio.Protocol):
@@ -36,6 +44,7 @@ class Wire(asyncio.Protocol):
         self.lost = False
         self.peer = ""
         self.tls_version = ""
+        self.certificate: Shown | None = None
 
     # -- what the event loop calls --------------------------------------------------------------------------------
 
@@ -207,6 +216,8 @@ class Wire(asyncio.Protocol):
     def _note_tls(self) -> None:
         ssl_object = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         self.tls_version = (ssl_object.version() or "") if ssl_object is not None else ""
+        found = ssl_object.getpeercert() if ssl_object is not None else None
+        self.certificate = _shown(found) if found else None
 
     async def close(self) -> None:
         """Say what is queued, then close politely."""
@@ -220,6 +231,12 @@ class Wire(asyncio.Protocol):
         self._pending.clear()
         if self._transport is not None:
             self._transport.abort()
+
+
+def _shown(found: dict[str, Any]) -> Shown:
+    names = [str(value) for group in found.get("subject", ()) for key, value in group if key == "commonName"]
+    names += [str(value) for key, value in found.get("subjectAltName", ()) if key == "DNS"]
+    return Shown(tuple(dict.fromkeys(name.lower() for name in names)), repr(found.get("issuer", ())))
 
 
 def _settle(future: asyncio.Future[None] | None) -> None:

@@ -36,9 +36,15 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
     mailbox: Annotated[list[str] | None, typer.Option(help="Service mailbox; may be repeated.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     smtp_port: Annotated[int, typer.Option(help="0: let the system choose.")] = 0,
+    mx_port: Annotated[int, typer.Option(help="Of the tenants' MX; 0: let the system choose.")] = 0,
+    hve_port: Annotated[int, typer.Option(help="Of High Volume Email; 0: let the system choose.")] = 0,
+    acs_port: Annotated[int, typer.Option(help="Of Azure Communication Services; 0: let the system choose.")] = 0,
     entra_port: Annotated[int, typer.Option(help="0: let the system choose.")] = 0,
     control_port: Annotated[int, typer.Option(help="0: let the system choose.")] = 0,
     tls: Annotated[Path | None, typer.Option(help="Directory for ca.pem, server.pem and server.key.")] = None,
+    client_certificate: Annotated[
+        list[str] | None, typer.Option(help="Make a client certificate for this name; may be repeated.")
+    ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Further name in the certificate; may be repeated.")] = None,
     latency: Annotated[str | None, typer.Option(help="Median time to answer the final dot, such as 600ms.")] = None,
     latency_longest: Annotated[str | None, typer.Option(help="Longest such time, such as 20s.")] = None,
@@ -61,7 +67,16 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
         raise typer.Exit(2) from None
     simulator = Simulator(
         chosen,
-        ports=Ports(host=host, smtp=smtp_port, entra=entra_port, control=control_port),
+        ports=Ports(
+            host=host,
+            smtp=smtp_port,
+            mx=mx_port,
+            hve=hve_port,
+            acs=acs_port,
+            entra=entra_port,
+            control=control_port,
+        ),
+        clients=tuple(client_certificate or ()),
         tls_directory=tls,
         names=(*NAMES, *(name or ())),
         keep=keep,

@@ -3,16 +3,15 @@
 Decides nothing. Secrets written here open nothing but the simulator.
 """
 
-from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from node.rehearsal.simulator.reports import Reports
 from node.rehearsal.errors import RehearsalInputError
+from node.rehearsal.simulator.inhabitants import Application, Mailbox, TenantSpec
+from node.rehearsal.simulator.reports import Reports
 from node.settings.base import Part
 from node.settings.units import Bytes, Rate, RateField, Seconds
 
@@ -20,75 +19,6 @@ TENANT = "8f2c1a0e-0000-4000-8000-000000000000"
 CLIENT = "1b7d2c3e-0000-4000-8000-000000000000"
 SECRET = "rehearsal-secret"  # noqa: S105 - the simulator's own, documented default
 AUDIENCE = "https://outlook.office365.com"
-
-
-class MailboxState(StrEnum):
-    """Conditions of a mailbox that decide what the end of DATA says (facts m365 §4.4)."""
-
-    OK = "ok"
-    FULL = "full"
-    RESTRICTED = "restricted"
-    UNGRANTED = "ungranted"
-    UNLICENSED = "unlicensed"
-    SPAM = "spam"
-
-
-class Mailbox(Part):
-    """One service mailbox."""
-
-    send_as: tuple[str, ...] = ()
-    """Addresses besides its own it may use as From; ``*@domain`` allowed."""
-    smtp_auth: bool | None = None
-    """Per-mailbox switch; None follows the tenant (facts m365 §3.5)."""
-    password: str | None = None
-    """For AUTH LOGIN where the tenant still allows Basic."""
-    state: MailboxState = MailboxState.OK
-    max_send: Bytes = 35 << 20
-    recipient_limit: int = Field(default=500, ge=1, le=1000)
-
-    def may_send_as(self, own: str, address: str) -> bool:
-        """Tell whether the login ``own`` may use ``address`` (compared without case)."""
-        wanted = address.lower()
-        return wanted == own or any(fnmatchcase(wanted, pattern.lower()) for pattern in self.send_as)
-
-
-class Application(Part):
-    """One app registration with its enterprise application in the tenant."""
-
-    secrets: tuple[str, ...] = ()
-    expired_secrets: tuple[str, ...] = ()
-    certificates: tuple[Path, ...] = ()
-    """PEM files whose keys may sign client assertions."""
-    mailboxes: tuple[str, ...] | None = None
-    """Mailboxes it was granted; None means all of the tenant."""
-    permission: bool = True
-    """Whether ``SMTP.SendAsApp`` was granted and consented."""
-
-
-class TenantSpec(Part):
-    """One tenant."""
-
-    domains: tuple[str, ...] = Field(min_length=1)
-    apps: dict[str, Application] = Field(default_factory=dict)
-    mailboxes: dict[str, Mailbox] = Field(default_factory=dict)
-    smtp_auth: bool = True
-    basic: bool = False
-    external_limit: RateField | None = None
-    """External recipients, such as ``10000/24h`` (facts m365 §2.2); None: only measured."""
-    trial: bool = False
-    """A trial tenant: beyond the external limit it is told 5.7.232 instead of 5.7.233."""
-    recipients: tuple[str, ...] | None = None
-    """Who exists; ``*@domain`` allowed. None: everybody. The MX refuses others, the store takes them and counts."""
-
-    def owns(self, domain: str) -> bool:
-        """Tell whether a domain is an accepted one."""
-        return domain.lower() in self.domains
-
-    def exists(self, recipient: str) -> bool:
-        """Tell whether a recipient is none of the tenant's business, or is there."""
-        if self.recipients is None or not self.owns(recipient.rpartition("@")[2]):
-            return True
-        return any(fnmatchcase(recipient.lower(), pattern.lower()) for pattern in self.recipients)
 
 
 class SmartHost(Part):
@@ -138,11 +68,31 @@ class Timing(Part):
         return seconds / self.time_scale
 
 
+class Mx(Part):
+    """How the tenants' MX treats those who connect (facts m365 §4.6, §4.7); each switch is off by default."""
+
+    recipients_per_domain: int = Field(default=200, ge=1)
+    """Envelope recipients of one domain in a message; more are told 452 4.5.3."""
+    source_rate: RateField | None = None
+    """Messages from one address; more are told 451 4.7.500."""
+    source_connections: int = Field(default=0, ge=0)
+    """Connections from one address; on more MAIL is told 451 4.7.500. 0: as many as there are."""
+    spares_connectors: bool = True
+    """A matching connector is not throttled by its address."""
+    tarpit_rate: RateField | None = None
+    """Messages from one address beyond which MAIL and RCPT are answered late."""
+    tarpit: Seconds = 10.0
+    """How late."""
+    untrusted: tuple[Path, ...] = ()
+    """PEM files of authorities whose client certificates are read and match nothing, as self-signed ones do."""
+
+
 class Directory(Part):
     """Everything about the simulated cloud that can be written in a file."""
 
     tenants: dict[str, TenantSpec] = Field(default_factory=dict)
     smarthost: SmartHost | None = None
+    mx: Mx = Mx()
     limits: Limits = Limits()
     timing: Timing = Timing()
     reports: Reports = Reports()
@@ -152,11 +102,19 @@ class Directory(Part):
     seed: int = 0
 
     def tenant_of(self, address: str) -> tuple[str, TenantSpec] | None:
-        """Find the tenant that has this mailbox."""
+        """Find the tenant that has this mailbox, or this account for High Volume Email."""
         for tenant_id, tenant in self.tenants.items():
-            if address in tenant.mailboxes:
+            if address in tenant.mailboxes or address in tenant.hve:
                 return tenant_id, tenant
         return None
+
+    def owner_of(self, domain: str) -> str:
+        """Name the tenant of which a domain, or one above it, is an accepted domain; empty: none."""
+        wanted = domain.lower()
+        for tenant_id, tenant in self.tenants.items():
+            if any(wanted == name or wanted.endswith(f".{name}") for name in tenant.domains):
+                return tenant_id
+        return ""
 
 
 def default_directory(
@@ -213,6 +171,7 @@ def _lower_cased(directory: Directory) -> Directory:
             update={
                 "domains": tuple(name.lower() for name in tenant.domains),
                 "mailboxes": {address.lower(): mailbox for address, mailbox in tenant.mailboxes.items()},
+                "hve": {address.lower(): account for address, account in tenant.hve.items()},
             }
         )
         for tenant_id, tenant in directory.tenants.items()

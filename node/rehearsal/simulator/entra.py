@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from node.rehearsal.simulator.directory import Application, Directory, TenantSpec
+from node.rehearsal.simulator.directory import Directory
+from node.rehearsal.simulator.inhabitants import Application, TenantSpec
 from node.rehearsal.simulator.tokens import AppCertificate, Signer, TokenRefusedError
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

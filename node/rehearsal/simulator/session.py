@@ -47,6 +47,7 @@ class Session:
     async def run(self) -> None:
         """Converse until either side ends it; never raises what a peer can cause."""
         self.wire.when_lost(self._left)
+        self.service.connected(self)
         self.hub.connections["open"] += 1
         self.hub.connections["peak"] = max(self.hub.connections["peak"], self.hub.connections["open"])
         try:
@@ -56,6 +57,7 @@ class Session:
         finally:
             self.reset_transaction()
             self._left()
+            self.service.gone(self)
             self.hub.connections["open"] -= 1
             await self.wire.close()
 
@@ -185,6 +187,14 @@ class Session:
         if not await self.answer(Moment.BANNER, facts, banner):
             await self.wire.close()
             raise ConversationOverError
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """Names of the client certificate, unless its authority is one that matches nothing."""
+        found = self.wire.certificate
+        if found is None or found.issuer in self.hub.untrusted:
+            return ()
+        return found.names
 
     @property
     def source(self) -> str:

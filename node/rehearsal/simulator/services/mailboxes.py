@@ -6,8 +6,8 @@ The order of checks at the end of DATA is the store's: account, limits, message,
 from typing import TYPE_CHECKING, ClassVar
 
 from node.rehearsal.simulator import texts
-from node.rehearsal.simulator.directory import Mailbox, MailboxState, TenantSpec
 from node.rehearsal.simulator.envelope import Transaction
+from node.rehearsal.simulator.inhabitants import Mailbox, MailboxState, TenantSpec
 from node.rehearsal.simulator.login import tarpit
 from node.rehearsal.simulator.services.service import Service
 from node.rehearsal.simulator.services.smarthost import same
@@ -184,10 +184,9 @@ class Submission(LoggedIn):
             return texts.OVER_RATE
         if limits.over_recipients == "refuse" and not meter.recipients_fit(now_s, len(transaction.recipients)):
             return texts.OVER_RECIPIENTS
-        found = self._found(session)
-        if limits.over_external == "refuse" and not meter.external_fit(now_s, self.external(session, transaction)):
-            return texts.OVER_EXTERNAL_TRIAL if found is not None and found[0].trial else texts.OVER_EXTERNAL
-        return None
+        tenant = self.hub.directory.tenant_of(session.account)
+        external = self.external(session, transaction)
+        return self.hub.over_external(tenant[0], transaction.sender, external) if tenant else None
 
 
 def message_refusal(content: "Content", headers: "Headers") -> str | None:

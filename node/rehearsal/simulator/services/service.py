@@ -29,6 +29,12 @@ class Service:
         """Serve what the hub's directory says at each moment."""
         self.hub = hub
 
+    def connected(self, session: "Session") -> None:
+        """Note a client that connected."""
+
+    def gone(self, session: "Session") -> None:
+        """Note that it is gone."""
+
     # -- greeting and login
 
     def mechanisms(self, session: "Session") -> tuple[str, ...]:  # noqa: ARG002
