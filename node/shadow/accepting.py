@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from node.errors import RelayError
 from node.policy.envelope import Copies, NewMessage
+from node.shadow.current import Current
 from node.shadow.errors import NotCopied
 from node.shadow.measures import Measures, Outcome
 from node.shadow.notes import Notes
 from node.shadow.outbox import Kept
-from node.shadow.sending import Current, Sending
+from node.shadow.sending import Sending
 from node.spool.contract import Accepted
 from node.spool.errors import SpoolBroken
 from node.spool.paired import PairedSpool

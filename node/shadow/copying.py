@@ -9,25 +9,24 @@ import asyncio
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from coordinator.peers.contract import Peers
 from node.policy.envelope import NewMessage
 from node.shadow.accepting import Accepting, Heard
+from node.shadow.beside import Beside
+from node.shadow.current import Beginning, Current
 from node.shadow.entries import Intent
 from node.shadow.idle import Idle
 from node.shadow.measures import Measures
 from node.shadow.notes import Notes
 from node.shadow.numbers import Numbers, Pairs
-from node.shadow.outbox import Kept, Pace, What
+from node.shadow.outbox import Kept, Pace
 from node.shadow.protecting import Protecting
 from node.shadow.reports import entries_of
-from node.shadow.sending import Current, Sending
+from node.shadow.retelling import Retelling
+from node.shadow.sending import Sending
 from node.spool.contract import Accepted
 from node.spool.paired import Changed, PairedSpool
-
-UNHEARD_MAX: Final = 10_000
-"""What is told to the next sender; beyond it the oldest is forgotten: a recipient may be tried again after a loss."""
 
 
 class Copying:
@@ -55,14 +54,15 @@ class Copying:
         """
         pace, measures = pace or Pace(), measures or Measures()
         self._spool, self._now_ms, self.shunned = spool, now_ms, on_shunned
-        self._unheard: list[What] = []
-        self._unheard_of = 0
-        self._numbers = Numbers(spool, pairs)
-        self._sending = Sending(
+        self._pairs, self._numbers = pairs, Numbers(spool, pairs)
+        beginning = Beginning(
             spool, peers, pairs, self._numbers, self, cluster=cluster, now_ms=now_ms, pace=pace, measures=measures
         )
+        self._sending = Sending(spool, pairs, beginning, self)
+        self._beside = Beside(spool, self._numbers, beginning, self, self._sending.ends)
         self._notes = Notes(spool, self._sending.counts)
-        self._idle = Idle(spool, pairs, self._numbers)
+        self._retelling = Retelling(spool, self._notes, now_ms)
+        self._idle = Idle(spool, pairs, self._numbers, self._sending.shunned)
         self._protecting = Protecting(spool, self._sending, self._numbers, self._notes, self.taking, pace)
         heard = Heard(stored=on_stored, unprotected=on_unprotected, alone=self._protecting.wanted)
         self._accepting = Accepting(spool, self._sending, self._notes, heard, measures, now_ms=now_ms)
@@ -114,65 +114,64 @@ class Copying:
 
     def may_intend(self, number: int) -> bool:
         """Whether the intent of an attempt that must not be repeated could be told now, or nobody need know."""
-        there = self._sending.current is not None and self._sending.counts(number)
-        return there or self._numbers.free(number)
+        return self._counting(number) is not None or self._numbers.free(number)
 
     async def intend(self, due_pairing: int, intent: Intent) -> bool:
         """Make an intent durable at the other end; True also where nobody need know. False: do not send the dot."""
-        current = self._sending.current
-        if current is not None and self._sending.counts(due_pairing):
+        current = self._counting(due_pairing)
+        if current is not None:
             return await current.sender.intend(intent) is Kept.COPIED
         if not self._numbers.known(due_pairing):
             await self._numbers.read()
         return self._numbers.free(due_pairing)
 
+    def _at(self, number: int) -> Current | None:
+        """Give the sender of a number, in use or beside."""
+        current = self._sending.current
+        return current if current is not None and current.number == number else self._beside.at(number)
+
+    def _counting(self, number: int) -> Current | None:
+        current = self._at(number)
+        return current if current is not None and current.counts(self._pairs) else None
+
     # ---- what became of messages -------------------------------------------------------------------------------------
 
     def changed(self, changes: Sequence[Changed]) -> None:
-        """Tell the other end what the spool did."""
+        """Tell the other end what the spool did; what it cannot be told is told from the disk later."""
         now_ms = self._now_ms()
         for change in changes:
             self._protecting.touched(change.message_id)
+            self._retelling.touched(change.message_id)
             if change.finished:
                 self._notes.over(change.message_id)
-            if change.pairing == self._sending.number:
-                self._tell(change, now_ms)
-            elif change.finished:  # remembered by the spool until it is told, or nobody need hear it
+            current = self._at(change.pairing)
+            if current is not None:
+                self._tell(current, change, now_ms)
+            elif change.finished:  # perhaps nobody need hear it
                 self._protecting.wanted()
 
-    def _tell(self, change: Changed, now_ms: int) -> None:
-        current = self._sending.current
-        entries = entries_of(change, now_ms)
-        if current is None:
-            self.unheard(change.pairing, list(entries))  # a discard is remembered by the spool
-            return
-        for entry in entries:
-            current.sender.tell(entry)
+    @staticmethod
+    def _tell(current: Current, change: Changed, now_ms: int) -> None:
+        for entry in entries_of(change, now_ms):
+            current.tell(entry)
         if change.finished:
             current.discard((change.message_id,))
 
-    # ---- what the sender says ----------------------------------------------------------------------------------------
+    # ---- what senders say --------------------------------------------------------------------------------------------
 
     def begun(self, current: Current) -> None:
-        """See ``sending.Events``."""
-        left, self._unheard = self._unheard, []
-        for what in left if self._unheard_of == current.number else ():
-            current.sender.tell(what)
+        """See ``current.Events``."""
+        self._retelling.begun(current)
+        self._idle.wake()
         self._protecting.wanted()
 
     def late(self, number: int, message_id: str) -> None:
-        """See ``sending.Events``."""
+        """See ``current.Events``."""
         self._notes.copied(message_id, number)
 
     def heard(self, message_ids: Sequence[str]) -> None:
-        """See ``sending.Events``."""
+        """See ``current.Events``."""
         self._notes.told(message_ids)
-
-    def unheard(self, number: int, what: Sequence[What]) -> None:
-        """See ``sending.Events``; what another pairing's sender needs it copies anew."""
-        if number == self._sending.number:
-            before = self._unheard if number == self._unheard_of else []
-            self._unheard, self._unheard_of = [*before, *what][-UNHEARD_MAX:], number
 
     # ---- life --------------------------------------------------------------------------------------------------------
 
@@ -184,7 +183,7 @@ class Copying:
     async def run(self) -> None:
         """Send, note and protect until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for part in (self._sending, self._notes, self._protecting, self._idle):
+            for part in (self._sending, self._beside, self._retelling, self._notes, self._protecting, self._idle):
                 group.create_task(part.run())
 
     async def close(self) -> None:

@@ -38,7 +38,8 @@ _SEAL_BYTES = 16
 _CLUSTER_MAX = 63
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", re.ASCII)
 _ROOM_BYTES: Final = 1024
-"""What an entry takes beyond its body, about."""
+"""What an entry takes beyond its body, about; and where a recipient stands, or a step of a journey."""
+_INDEX_BYTES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +120,13 @@ _DECODERS: Final = {number: msgspec.msgpack.Decoder(kind) for number, kind in _P
 def size_of(entry: Entry) -> int:
     """Say about how many octets an entry takes, to cut batches by."""
     if isinstance(entry, Copy):
-        return _ROOM_BYTES + len(entry.facts) + len(entry.body)
+        return _ROOM_BYTES * max(1, len(entry.progress)) + len(entry.facts) + len(entry.body)
     if isinstance(entry, Piece):
         return _ROOM_BYTES + len(entry.data)
+    if isinstance(entry, Outcome):
+        return _ROOM_BYTES * max(1, len(entry.progress))
+    if isinstance(entry, Lines):
+        return sum(_ROOM_BYTES + _INDEX_BYTES * len(line.indexes) for line in entry.lines)
     return _ROOM_BYTES
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from coordinator.ownership.rows import Attached
 from node.shadow.frames import Header
-from node.shadow.outbox import What
 from node.shadow.words import Begin
 
 
@@ -55,5 +54,3 @@ class Told:
     """The discards of these are durable there."""
     sent: Callable[[int, int], None] = lambda _copies, _size_bytes: None
     """A batch with so many copies and bytes is durable there."""
-    unheard: Callable[[Sequence[What]], None] = lambda _what: None
-    """What the other end may not have heard of when the sending ended, in order: for whoever sends next."""

@@ -14,7 +14,7 @@ from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
 from node.shadow.keeping import Item, copy_of
-from node.shadow.telling import Told, fold
+from node.shadow.telling import Told, fold, joined
 from node.spool.contract import JourneyLine
 from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone
@@ -115,7 +115,7 @@ class MemoryCopies:
     def _remember(self, message_id: str, facts: bytes, at_ms: int, lines: tuple[JourneyLine, ...]) -> None:
         old = self._past.get(message_id) or Past(message_id=message_id, facts=facts, discarded_ms=at_ms)
         self._past[message_id] = Past(
-            message_id=message_id, facts=old.facts, discarded_ms=old.discarded_ms, lines=(*old.lines, *lines)
+            message_id=message_id, facts=old.facts, discarded_ms=old.discarded_ms, lines=joined([old.lines, lines])
         )
 
     async def held(self) -> list[Held]:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached, Row, alone, belongs, may_attach
-from coordinator.ownership.views import Me, State, View
+from coordinator.ownership.views import Me, State, View, may_copy
 from node.shadow.ownership import attached_of
 from node.spool.paired import Pair, PairedSpool
 
@@ -86,6 +86,15 @@ class Numbers:
         if view is None or view.state is not State.HELD or view.key.spool != self._pairs.me.spool:
             return False
         return belongs(row, view) and not same(view, to)
+
+    def beside(self) -> list[int]:
+        """Every number of my spool's that is not in use and whose shadow may still take its mail over."""
+        found = ((number, *self._found(number)) for number in self._known)
+        return [number for number, row, view in found if view is not None and self._is_beside(row, view)]
+
+    def _is_beside(self, row: Row, view: View) -> bool:
+        of_mine = view.key.spool == self._pairs.me.spool and belongs(row, view)
+        return of_mine and may_copy(view) and not same(view, self._pairs.target)
 
     def view(self, number: int) -> View | None:
         """Give the pairing of a number as it is now."""

@@ -128,12 +128,12 @@ class Outbox:
         self.size_bytes -= sum(each.size_bytes for each in batch)
         return batch
 
-    def clear(self) -> tuple[list[Waiting], list[What]]:
-        """Forget everything; what waited in order, and what was still gathering."""
-        waiting, later = list(self._waiting), self._later
+    def clear(self) -> list[Waiting]:
+        """Forget everything; what waited in order."""
+        waiting = list(self._waiting)
         self._waiting.clear()
         self._later, self._ids, self.size_bytes = [], [], 0
-        return waiting, later
+        return waiting
 
 
 def still_true(later: Sequence[What], settled: Iterable[str]) -> list[What]:
@@ -146,9 +146,3 @@ def still_true(later: Sequence[What], settled: Iterable[str]) -> list[What]:
         if isinstance(each, Lines)
         or (each.message_id not in gone and not (isinstance(each, Intent) and each.attempt_id in ended))
     ]
-
-
-def unheard(waiting: Iterable[Waiting], later: Iterable[What]) -> list[What]:
-    """Say what the other end may not have heard and nobody waits for, in order."""
-    words = [each.entry for each in waiting if each.future is None]
-    return [*(each for each in words if isinstance(each, Intent | Outcome | Lines)), *later]

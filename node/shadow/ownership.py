@@ -59,7 +59,7 @@ def attached_of(pair: Pair) -> Attached:
 
 async def number_of(spool: PairedSpool, attached: Attached) -> int:
     """Give a pairing's number; 0 if it has none, so nothing in the spool belongs to it."""
-    return next((number for number, found in (await numbers(spool)).items() if found == attached), 0)
+    return await spool.number_of(attached.key.spool, attached.key.shadow, attached.epoch)
 
 
 async def attach(spool: PairedSpool, attached: Attached) -> int:

@@ -12,11 +12,13 @@ from typing import Final
 
 from node.errors import RelayError
 from node.policy.envelope import Copies
-from node.shadow.entries import Lines
+from node.shadow.current import Current
 from node.shadow.notes import Notes
 from node.shadow.numbers import Numbers
 from node.shadow.outbox import Kept, Pace
-from node.shadow.sending import UNTOLD, Current, Sending
+from node.shadow.reports import PROGRESS_MAX, journey_of, standing_entries
+from node.shadow.retelling import UNTOLD
+from node.shadow.sending import Sending
 from node.spool.contract import Accepted, BodyFile
 from node.spool.errors import MessageGone
 from node.spool.paired import PairedSpool, Standing
@@ -51,7 +53,6 @@ class Protecting:
         self._due = True
         self._anyway_s = 0.0
         self._touched: set[str] | None = None
-        self._retold: Current | None = None
 
     def wanted(self) -> None:
         """Something may be here alone: look through everything soon."""
@@ -82,10 +83,8 @@ class Protecting:
         if due:
             await self._numbers.read()
             await self._forget_untold()
-        if current is not None:
-            await self._retell(current)
-            if due:
-                await self._protect(current)
+        if current is not None and due:
+            await self._protect(current)
         await self._count()
 
     async def _count(self) -> None:
@@ -99,13 +98,6 @@ class Protecting:
         return due
 
     # ---- settled messages --------------------------------------------------------------------------------------------
-
-    async def _retell(self, current: Current) -> None:
-        """Discard again what an earlier sender left untold, oldest first, a part in each round."""
-        if self._retold is current:
-            return
-        if not current.discard(await self._spool.untold(current.number, UNTOLD)):
-            self._retold = current
 
     async def _forget_untold(self) -> None:
         """Of a pairing that nobody can adopt, the other end need not hear; it asks for what it has."""
@@ -138,13 +130,14 @@ class Protecting:
             self._due |= any(each.moving for each in found)
             # No wait between this look and the call: what is void may be given back, what is in force may end.
             if ids and self._numbers.movable(number) and self._sending.counts(current.number):
-                await self._copy(current, frozenset(await self._spool.reattach(ids, current.number)), after)
+                await self._spool.reattach(ids, current.number)
+                await self._copy(current, after)
             if len(found) < CHUNK:
                 return
             after = found[-1].message.id
 
-    async def _copy(self, current: Current, new: frozenset[str] = frozenset(), after: str = "") -> None:
-        """Send what is attached to the pairing in force and not known to be there; of *new* ones the history too.
+    async def _copy(self, current: Current, after: str = "") -> None:
+        """Send what is attached to the pairing in force and not known to be there, with its history.
 
         Of ids beyond *after*: what has just been sent and is not noted yet is not read again with each part.
         """
@@ -153,7 +146,7 @@ class Protecting:
                 self._touched = set()
                 found = await self._spool.standing(current.number, after, CHUNK, unconfirmed=True)
                 for part in parts([each for each in found if self._is_alone(current, each)]):
-                    await self._send(current, part, new)
+                    await self._send(current, part)
                 if len(found) < CHUNK:
                     return
                 after = found[-1].message.id
@@ -166,7 +159,7 @@ class Protecting:
         self._due |= found.moving
         return not found.moving and not on_its_way
 
-    async def _send(self, current: Current, part: Sequence[Standing], new: frozenset[str]) -> None:
+    async def _send(self, current: Current, part: Sequence[Standing]) -> None:
         sent: dict[str, asyncio.Future[Kept]] = {}
         items = await asyncio.gather(*map(self._whole, part))
         for each, item in zip(part, items, strict=True):
@@ -174,9 +167,7 @@ class Protecting:
             if item is None or not self._goes_on(current) or each.message.id in (self._touched or ()):
                 self._due = True
             else:
-                sent[each.message.id] = current.sender.copy_soon(item, each.progress, patient=True)
-                if each.lines and each.message.id in new:
-                    current.sender.tell(Lines(message_id=each.message.id, lines=each.lines))
+                sent[each.message.id] = self._send_one(current, each, item)
         if sent:
             await asyncio.wait(sent.values())
         for name, kept in sent.items():
@@ -184,6 +175,16 @@ class Protecting:
                 self._notes.copied(name, current.number)
             else:
                 self._due = True
+
+    @staticmethod
+    def _send_one(current: Current, each: Standing, item: Accepted) -> "asyncio.Future[Kept]":
+        name, stands = each.message.id, each.progress
+        kept = current.sender.copy_soon(item, stands[:PROGRESS_MAX], patient=True)
+        for where in standing_entries(name, stands[PROGRESS_MAX:]):
+            current.tell(where)
+        for steps in journey_of(name, each.lines):
+            current.tell(steps)
+        return kept
 
     async def _whole(self, found: Standing) -> Accepted | None:
         try:

@@ -14,7 +14,7 @@ from node.shadow.entries import Copy, Discard, Entry, Intent, Lines, Outcome
 from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
-from node.shadow.telling import progress_bytes, stored, told_of
+from node.shadow.telling import joined, progress_bytes, stored, told_of
 from node.spool.database import Database
 from node.spool.erasing import Eraser
 from node.spool.rows import Cell, journey_of, lines_of
@@ -127,7 +127,7 @@ def _lines(database: Database, number: int, entries: Sequence[Lines]) -> None:
     tell(database, number, [each for each in entries if each.message_id not in past])
     for each in entries:
         if each.message_id in past:
-            past[each.message_id] = lines_of([*journey_of([past[each.message_id]]), *each.lines])
+            past[each.message_id] = lines_of(joined([journey_of([past[each.message_id]]), each.lines]))
     for name, lines in past.items():
         statements.run(database, "renew_past", (lines, name))
 
@@ -150,7 +150,8 @@ def discard(database: Database, number: int, gone: Discard) -> list[str]:
     known = dict(_past(database, [str(row[0]) for row in rows]))
     fresh: list[tuple[Cell, ...]] = []
     for name, _, _, facts in rows:
-        lines = lines_of(journey_of([*([known[str(name)]] if name in known else []), *told.get(str(name), [])]))
+        parts = [*([known[str(name)]] if name in known else []), *told.get(str(name), [])]
+        lines = lines_of(joined(journey_of([part]) for part in parts))
         if name in known:
             statements.run(database, "renew_past", (lines, name))
         else:

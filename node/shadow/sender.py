@@ -14,7 +14,7 @@ from node.shadow.entries import Copy, Discard, Entry, Intent, Piece, Progress
 from node.shadow.errors import Refused, ShadowError
 from node.shadow.frames import encode
 from node.shadow.link import Link, Told
-from node.shadow.outbox import NEVER, Kept, Outbox, Pace, Waiting, What, unheard
+from node.shadow.outbox import NEVER, Kept, Outbox, Pace, Waiting, What
 from node.shadow.words import BATCH, BEGIN, answer_of
 from node.shadow.words import encode as encode_word
 from node.spool.contract import Accepted
@@ -105,6 +105,16 @@ class Sender:
             large.cancel()
         self._outbox.discard_later(message_id)
         self._gather()
+
+    def all_heard(self) -> "asyncio.Future[Kept]":
+        """Let what gathers go now; the future says when all that was told so far is durable there, or it is not."""
+        future = self._future()
+        if self.ended:
+            future.set_result(Kept.UNPROTECTED)
+            return future
+        self._outbox.gathered(self._now_ms())
+        self._add(Discard(message_ids=(), at_ms=self._now_ms()), future, waits=False)  # batches are taken in order
+        return future
 
     def flush(self) -> None:
         """Let what gathers go now."""
@@ -271,9 +281,8 @@ class Sender:
             if task is not asyncio.current_task():
                 task.cancel()
         under_way = [each for batch in self._under_way.values() for each in batch]
-        waiting, later = self._outbox.clear()
+        waiting = self._outbox.clear()
         self._carried.clear()
         for each in (*under_way, *waiting, *self._deadlines.clear()):
             each.settle(Kept.UNPROTECTED)
-        self._told.unheard(unheard((*under_way, *waiting), later))
         self._told.ended(why)

@@ -2,23 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from coordinator.errors import CoordinatorError
-from coordinator.ownership.rows import Attached
-from coordinator.ownership.views import State, View, may_copy
-from coordinator.peers.contract import Peers
+from coordinator.ownership.views import View, may_copy
 from node.errors import RelayError
-from node.shadow.errors import CopiesLost, Refused, ShadowError
-from node.shadow.link import Link, Told
-from node.shadow.measures import Measures
-from node.shadow.numbers import Numbers, Pairs, same
-from node.shadow.outbox import Pace, What
-from node.shadow.sender import Sender
+from node.shadow.current import Beginning, Current, Events
+from node.shadow.errors import ShadowError
+from node.shadow.numbers import Pairs, same
+from node.shadow.retelling import UNTOLD, tell_settled
 from node.shadow.shunned import Shunned
 from node.spool.paired import PairedSpool
 
@@ -28,77 +21,17 @@ WORKED_S: Final = 5.0
 """A sender that lived so long worked: the next one is begun soon."""
 LOOK_S: Final = 1.0
 """Without a pairing it is looked for so often: one that was gone between two looks of the keeper is not told of."""
-UNTOLD: Final = 4_000
-"""Discards told at once that an earlier sender left untold."""
 NOBODY: Final = "no other node keeps copies of this one"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Current:
-    """The sender in use and the pairing it serves."""
-
-    sender: Sender
-    number: int
-    """The spool's number of the pairing's epoch."""
-    view: View
-    discarded: set[str] = field(default_factory=set)
-    """Settled messages told to it and not yet heard."""
-
-    def discard(self, message_ids: Iterable[str]) -> int:
-        """Tell that messages are settled, each once; how many were not told before."""
-        fresh = [each for each in message_ids if each not in self.discarded]
-        self.discarded.update(fresh)
-        for each in fresh:
-            self.sender.discard(each)
-        return len(fresh)
-
-
-class Events(Protocol):
-    """Whom the life of senders is told to; the methods return at once."""
-
-    def begun(self, current: Current) -> None:
-        """It can be told what was left; once before it is used and once when it is."""
-        ...
-
-    def shunned(self) -> None:
-        """Another node had better keep the copies."""
-        ...
-
-    def late(self, number: int, message_id: str) -> None:
-        """A message that counted as unprotected is copied after all."""
-        ...
-
-    def heard(self, message_ids: Sequence[str]) -> None:
-        """The other end has heard that these are settled."""
-        ...
-
-    def unheard(self, number: int, what: Sequence[What]) -> None:
-        """What it may not have heard of."""
-        ...
-
-
 class Sending:
     """Keeps a sender alive for whatever pairing is in force."""
 
-    def __init__(
-        self,
-        spool: PairedSpool,
-        peers: Peers,
-        pairs: Pairs,
-        numbers: Numbers,
-        events: Events,
-        *,
-        cluster: str,
-        now_ms: Callable[[], int],
-        pace: Pace | None = None,
-        measures: Measures | None = None,
-    ) -> None:
+    def __init__(self, spool: PairedSpool, pairs: Pairs, beginning: Beginning, events: Events) -> None:
         """Send nothing yet."""
-        self._measures = measures or Measures()
-        self._spool, self._peers, self._pairs, self._numbers, self._events = spool, peers, pairs, numbers, events
-        self._cluster, self._now_ms, self._pace = cluster, now_ms, pace
+        self._spool, self._pairs, self._beginning, self._events = spool, pairs, beginning, events
         self.current: Current | None = None
         """None: what is accepted now is here alone."""
         self.number = 0
@@ -109,7 +42,7 @@ class Sending:
         self.why = NOBODY
         """Why nothing is copied; empty while copies go."""
         self._looked = asyncio.Event()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], int] = {}
 
     def look(self) -> None:
         """Compare with the pairing in force: nothing more goes under one that is over."""
@@ -124,6 +57,10 @@ class Sending:
             return False
         now = self._pairs.view(self._view.key)
         return now is not None and same(now, self._view) and may_copy(now)
+
+    def ends(self, number: int) -> bool:
+        """Whether a sender of this number still says what waits."""
+        return number in self._closing.values()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -178,9 +115,8 @@ class Sending:
             self._leave(current)
             return
         self.current, self.why = current, ""
-        self._events.begun(current)  # what has happened since it caught up
         self.shunned.worked(target.key.shadow)
-        self._give_up_others(target)
+        self._events.begun(current)
         _log.info("copies go to %s, store %s", target.key.shadow, current.sender.store)
         while not current.sender.ended and self.current is current:
             await self._news()
@@ -188,59 +124,18 @@ class Sending:
             self.current = None
             raise ShadowError(current.sender.ended)
 
-    def _give_up_others(self, target: View) -> None:
-        """What a shunned node was sent and may not have is copied here, once its pairing is void."""
-        for view in self._pairs.views():
-            mine = view.key.spool == target.key.spool and view.state is State.HELD and view.key != target.key
-            if mine and view.key.shadow in self.shunned:
-                self._pairs.copies_lost(view.key, view.epoch)
-
     async def _begun(self, target: View) -> Current:
-        key, epoch = target.key, target.epoch
-        number = await self._spool.attach(key.spool, key.shadow, epoch)
-        self._measures.learn({number: epoch})
-        await self._numbers.read()
+        number = await self._beginning.number(target)
         self.number, self._view = number, target
-        current = self._made(target, number)
-        try:
-            await current.sender.begin()
-        except Refused as error:
-            if error.said == CopiesLost.word:
-                self._pairs.copies_lost(key, epoch)
-            raise
-        return current
+        return await self._beginning.begin(target, number, self._looked.set)
 
     async def _catch_up(self, current: Current) -> None:
         """Tell first what was left untold: discards make room, and a shadow without any ends what copies for it."""
-        if current.sender.store != self._numbers.store(current.number):
-            # Before any copy counts: another store must be known as another one after a restart too.
-            await self._spool.name_store(current.number, current.sender.store)
-        self._events.begun(current)
-        current.discard(await self._spool.untold(current.number, UNTOLD))
+        untold = await self._spool.untold(current.number, UNTOLD)
+        await tell_settled(self._spool, current, untold)
         current.sender.flush()
         while current.discarded and not current.sender.ended and same(self._pairs.target, current.view):
             await self._news()
-
-    def _made(self, target: View, number: int) -> Current:
-        attached = Attached(key=target.key, epoch=target.epoch)
-        copy = target.pairing.copy if target.pairing is not None else ""
-        link = Link(cluster=self._cluster, attached=attached, copy=copy, store=self._numbers.store(number))
-        discarded: set[str] = set()
-
-        def heard(message_ids: Sequence[str]) -> None:
-            discarded.difference_update(message_ids)
-            self._events.heard(message_ids)
-            self._looked.set()
-
-        told = Told(
-            ended=lambda _why: self._looked.set(),
-            late=partial(self._events.late, number),
-            sent=partial(self._measures.sent, target.key.shadow),
-            heard=heard,
-            unheard=partial(self._events.unheard, number),
-        )
-        sender = Sender(self._peers, link, now_ms=self._now_ms, pace=self._pace, told=told)
-        return Current(sender=sender, number=number, view=target, discarded=discarded)
 
     def _leave(self, current: Current) -> None:
         """Use a sender no more; it says what waits in its own time."""
@@ -249,8 +144,8 @@ class Sending:
             self.why = NOBODY
         self._looked.set()
         task = asyncio.get_running_loop().create_task(current.sender.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = current.number
+        task.add_done_callback(self._closing.pop)
 
     async def _news(self) -> None:
         self._looked.clear()

@@ -23,7 +23,7 @@ def fold(
     """Give progress by recipient, intents without an outcome, and all lines; later words count."""
     stands = {each.index: each for each in progress}
     open_: dict[str, Intent] = {}
-    lines: list[JourneyLine] = []
+    lines: list[tuple[JourneyLine, ...]] = []
     for each in told:
         if isinstance(each, Intent):
             open_[each.attempt_id] = each
@@ -31,8 +31,19 @@ def fold(
             open_.pop(each.attempt_id, None)
             stands |= {one.index: one for one in each.progress}
         else:
-            lines += each.lines
-    return tuple(stands[index] for index in sorted(stands)), tuple(open_.values()), tuple(lines)
+            lines.append(each.lines)
+    return tuple(stands[index] for index in sorted(stands)), tuple(open_.values()), joined(lines)
+
+
+def joined(told: Iterable[Iterable[JourneyLine]]) -> tuple[JourneyLine, ...]:
+    """Put steps in a row. One that was told again counts where it was told last, for all that followed it came too."""
+    found: dict[bytes, JourneyLine] = {}
+    for lines in told:
+        for line in lines:
+            name = _encoder.encode(line)
+            found.pop(name, None)
+            found[name] = line
+    return tuple(found.values())
 
 
 def stored(told: Told) -> tuple[int, bytes]:

@@ -6,11 +6,14 @@ about ownership.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from node.spool.batch import Book
 from node.spool.copies import complete_copies, pairs_of
 from node.spool.database import Database
 from node.spool.errors import WrongRequest
 from node.spool.housekeeping import drop
+from node.spool.pairing_reading import HEARD, heard_of
 from node.spool.rows import text_json
 
 NEWEST = 256
@@ -78,6 +81,14 @@ def told(database: Database, _book: Book, message_ids: Sequence[str]) -> None:
 def remember(database: Database, _book: Book, sequence: int) -> None:
     """See the contract."""
     database.run("set_meta", ("told", sequence))
+
+
+def note_heard(database: Database, book: Book, number: int, sequence: int) -> int:
+    """See the contract; raises WrongRequest. What was committed before was told of by this same thread."""
+    _need(book, number)
+    marks = {each: mark for each, mark in heard_of(database).items() if each in (book.pairs or ())}
+    database.run("set_meta", (HEARD, msgspec.json.encode(marks | {number: sequence}).decode()))
+    return book.sequence
 
 
 def yield_up(database: Database, _book: Book, message_ids: Sequence[str]) -> list[str]:

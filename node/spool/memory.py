@@ -88,6 +88,7 @@ class MemorySpool(MemoryPairs):
         for record in work.dropped.values():
             self._forget_body(record)
         self._sequence += work.changed()
+        self._written |= dict.fromkeys(work.lines, self._sequence)
         if self.on_changed is not None and (changes := changes_of(work)):
             self.on_changed(changes)
         return value

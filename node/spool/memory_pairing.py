@@ -15,7 +15,7 @@ from node.spool.bodies import INLINE_BYTES, Bodies
 from node.spool.contract import Accepted, BodyFile, JourneyLine
 from node.spool.errors import WrongRequest
 from node.spool.operators import OperatorVerbs
-from node.spool.paired import Changed, Here, Looked, Pair, Standing
+from node.spool.paired import Changed, Here, Looked, Newer, Pair, Standing
 from node.spool.pairing_standing import progressed, share
 from node.spool.rows import facts_of
 from node.spool.steps import first_entries
@@ -39,6 +39,9 @@ class MemoryPairs(OperatorVerbs):
         """Never in a cluster."""
         self._pairs: dict[int, Pair] | None = None
         self._told = self._sequence = 0
+        self._written: dict[int, int] = {}
+        """By message: the last step that its journey tells of."""
+        self._heard: dict[int, int] = {}
 
     @abstractmethod
     def _do(self, apply: Callable[[Work], T], messages: Iterable[str] = (), attempts: Iterable[str] = ()) -> T:
@@ -90,6 +93,11 @@ class MemoryPairs(OperatorVerbs):
     async def pairs(self) -> list[Pair]:
         """See the contract; all of them."""
         return list((self._pairs or {}).values())
+
+    async def number_of(self, spool: str, shadow: str, epoch: int) -> int:
+        """See the contract."""
+        pairs = (self._pairs or {}).values()
+        return next((p.number for p in pairs if (p.spool, p.shadow, p.epoch) == (spool, shadow, epoch)), 0)
 
     async def here(self, number: int) -> Here:
         """See the contract."""
@@ -146,6 +154,29 @@ class MemoryPairs(OperatorVerbs):
             progress=progressed(first_entries(message), entries),
             lines=tuple(self._lines.get(record.seq, ())),
         )
+
+    async def newer(self, number: int, sequence: int, after: str, limit: int) -> Newer:
+        """See the contract."""
+        self._enter()
+        live = sorted(self._live(number), key=lambda r: r.id)
+        chosen = [r for r in live if r.id > after and self._written.get(r.seq, 0) > sequence]
+        last = chosen[limit - 1].id if len(chosen) > limit else ""
+        return Newer(found=tuple(map(self._standing, chosen[:limit])), last=last)
+
+    async def journeys(self, message_ids: Sequence[str]) -> dict[str, tuple[JourneyLine, ...]]:
+        """See the contract."""
+        found = self._found(message_ids)
+        return {record.id: tuple(self._lines[record.seq]) for record in found if self._lines.get(record.seq)}
+
+    async def heard(self, number: int) -> int:
+        """See the contract."""
+        return self._heard.get(number, 0)
+
+    async def note_heard(self, number: int, sequence: int) -> int:
+        """See the contract; raises WrongRequest for a number nobody was given."""
+        self._need(number)
+        self._heard[number] = sequence
+        return self._sequence
 
     async def look(self, message_ids: Sequence[str]) -> dict[str, Looked]:
         """See the contract."""

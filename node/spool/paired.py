@@ -78,6 +78,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[JourneyLine, ...]
 
 
+class Newer(msgspec.Struct, frozen=True, kw_only=True):
+    """Some live messages of a pairing of which something was written lately."""
+
+    found: tuple[Standing, ...]
+    last: str
+    """The id of the last message looked at; empty: there are no more."""
+
+
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
     """What one durable transaction did to an attached message, beyond taking it in."""
 
@@ -112,6 +120,10 @@ class PairedSpool(Spool, Protocol):
         """Every epoch of every pairing that was given a number and still has messages, and the newest ones."""
         ...
 
+    async def number_of(self, spool: str, shadow: str, epoch: int) -> int:
+        """Give the number of a pairing's epoch; 0 if it was given none, so nothing here belongs to it."""
+        ...
+
     async def here(self, number: int) -> Here:
         """What there is of one; of 0: what is here alone."""
         ...
@@ -134,6 +146,25 @@ class PairedSpool(Spool, Protocol):
 
     async def standing(self, number: int, after: str, limit: int, *, unconfirmed: bool = False) -> list[Standing]:
         """Live messages of a pairing by id beyond one; only the unconfirmed ones if so asked."""
+        ...
+
+    async def newer(self, number: int, sequence: int, after: str, limit: int) -> Newer:
+        """Live messages of a pairing by id beyond one, with whose journey something was written after *sequence*."""
+        ...
+
+    async def journeys(self, message_ids: Sequence[str]) -> dict[str, tuple[JourneyLine, ...]]:
+        """The journeys of these, live or past; those that have none are missing."""
+        ...
+
+    async def heard(self, number: int) -> int:
+        """How far the spool had come when the other end of a pairing had last heard everything; 0: not known."""
+        ...
+
+    async def note_heard(self, number: int, sequence: int) -> int:
+        """Durable. Remember that; gives how far the spool has come: ``on_changed`` was told of all up to there.
+
+        Raises WrongRequest for a number nobody was given.
+        """
         ...
 
     async def look(self, message_ids: Sequence[str]) -> dict[str, Looked]:

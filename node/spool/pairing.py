@@ -4,25 +4,27 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from node.spool import attaching, pairing_reading, pairing_steps, reading
 from node.spool.adopting import entries_of, lines_of, take_over
 from node.spool.batch import Book
 from node.spool.bodies import INLINE_BYTES, Bodies
-from node.spool.contract import Accepted, BodyFile
+from node.spool.contract import Accepted, BodyFile, JourneyLine
 from node.spool.database import Database
 from node.spool.engine import Engine
 from node.spool.errors import WrongRequest
 from node.spool.filing import known
 from node.spool.operations import Alone, Step
 from node.spool.operators import OperatorVerbs
-from node.spool.paired import Changed, Here, Looked, Pair, Standing
+from node.spool.paired import Changed, Here, Looked, Newer, Pair, Standing
 from node.spool.pairing_standing import share
+from node.spool.reading import Damage
 from node.spool.rows import facts_of
 from node.spool.work import Arrival
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_STANDING = 1_000
 MAX_UNTOLD = 10_000
@@ -75,6 +77,10 @@ class PairedVerbs(OperatorVerbs):
         """See the contract; the newest 256 besides those that have messages."""
         return await self._engine.readers.ask(pairing_reading.pairs)
 
+    async def number_of(self, spool: str, shadow: str, epoch: int) -> int:
+        """See the contract."""
+        return await self._engine.readers.ask(pairing_reading.number_of, spool, shadow, epoch)
+
     async def here(self, number: int) -> Here:
         """See the contract; what is still in the journal counts."""
         await self._enter()
@@ -108,6 +114,16 @@ class PairedVerbs(OperatorVerbs):
         await self._enter()
         size = min(limit, MAX_STANDING)
         ask = partial(pairing_reading.standing, number=number, after=after, limit=size, unconfirmed=unconfirmed)
+        return await self._read_whole(ask)
+
+    async def newer(self, number: int, sequence: int, after: str, limit: int) -> Newer:
+        """See the contract; at most MAX_STANDING. One that cannot be read is set aside."""
+        await self._enter()
+        size = min(limit, MAX_STANDING)
+        ask = partial(pairing_reading.newer, number=number, sequence=sequence, after=after, limit=size)
+        return await self._read_whole(ask)
+
+    async def _read_whole(self, ask: Callable[[Database], tuple[T, Damage]]) -> T:
         while True:
             found, damage = await self._engine.ask(ask)
             if not damage:
@@ -115,6 +131,18 @@ class PairedVerbs(OperatorVerbs):
             # Dead from then on: it is asked again, since fewer than there are would look like the end of them.
             for message_id in damage:
                 await self._set_aside(message_id, "unreadable", self._now_ms())
+
+    async def journeys(self, message_ids: Sequence[str]) -> dict[str, tuple[JourneyLine, ...]]:
+        """See the contract."""
+        return await self._engine.ask(pairing_reading.journeys, message_ids)
+
+    async def heard(self, number: int) -> int:
+        """See the contract."""
+        return await self._engine.readers.ask(pairing_reading.heard, number)
+
+    async def note_heard(self, number: int, sequence: int) -> int:
+        """See the contract; raises WrongRequest for a number nobody was given."""
+        return int(await self._alone(attaching.note_heard, number, sequence))
 
     async def look(self, message_ids: Sequence[str]) -> dict[str, Looked]:
         """See the contract."""

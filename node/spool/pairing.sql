@@ -46,6 +46,22 @@ SELECT id, message, pairing, state FROM (
     WHERE c.pairing = :number AND c.state = 1 AND c.id > :after ORDER BY c.id LIMIT :confirmed)
 ) ORDER BY id LIMIT :limit
 
+-- As `standing_order`, of at most :scan messages each; the flag says whether something was written lately.
+-- name: newer
+SELECT id, message, pairing, state,
+  EXISTS (SELECT 1 FROM journey AS y WHERE y.message = found.message AND y.sequence > :sequence)
+FROM (
+  SELECT * FROM (SELECT c.id, c.message, c.pairing, c.state FROM copies AS c INDEXED BY copies_by_pairing
+    WHERE c.pairing = :number AND c.state = 0 AND c.id > :after ORDER BY c.id LIMIT :scan)
+  UNION ALL
+  SELECT * FROM (SELECT c.id, c.message, c.pairing, c.state FROM copies AS c INDEXED BY copies_by_pairing
+    WHERE c.pairing = :number AND c.state = 1 AND c.id > :after ORDER BY c.id LIMIT :scan)
+) AS found ORDER BY id LIMIT :scan
+
+-- name: journeys
+SELECT m.id, y.lines FROM json_each(:ids) AS j CROSS JOIN messages AS m ON m.id = j.value
+CROSS JOIN journey AS y ON y.message = m.seq ORDER BY m.seq, y.sequence
+
 -- name: sizes
 SELECT b.message, b.size_bytes FROM json_each(:seqs) AS j CROSS JOIN bodies AS b ON b.message = j.value
 

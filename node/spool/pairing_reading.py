@@ -1,17 +1,24 @@
 """What readers ask about pairings: what there is of one, and how its messages stand. Runs in reader threads."""
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Final, cast
+
+import msgspec
 
 from node.policy.envelope import RecipientState
 from node.spool.contract import JourneyLine
-from node.spool.database import Database
-from node.spool.paired import Here, Looked, Pair, Standing
+from node.spool.database import Database, Row
+from node.spool.paired import Here, Looked, Newer, Pair, Standing
 from node.spool.pairing_standing import progressed
 from node.spool.reading import Damage, grouped
 from node.spool.rows import Cell, Unreadable, journey_of, message_of, text_json
 from node.spool.steps import first_entries
 from node.spool.work import CopyState, Entry
+
+SCAN: Final = 5_000
+"""Messages looked at in one go for what was written lately."""
+HEARD: Final = "heard"
+"""Of ``meta``: by number, how far the other end has heard; what is not there is told again."""
 
 
 def pairs(database: Database) -> list[Pair]:
@@ -68,7 +75,42 @@ def standing(
 ) -> tuple[list[Standing], Damage]:
     """See the contract; those whose facts cannot be read are named."""
     params: dict[str, Cell] = {"number": number, "after": after, "limit": limit}
-    rows = database.rows("standing_order", params | {"confirmed": 0 if unconfirmed else limit})
+    return _standings(database, database.rows("standing_order", params | {"confirmed": 0 if unconfirmed else limit}))
+
+
+def newer(database: Database, number: int, sequence: int, after: str, limit: int) -> tuple[Newer, Damage]:
+    """See the contract; those whose facts cannot be read are named."""
+    params: dict[str, Cell] = {"number": number, "sequence": sequence, "after": after, "scan": SCAN}
+    rows = database.rows("newer", params)
+    chosen = [row for row in rows if row[4]]
+    last = str(chosen[limit - 1][0]) if len(chosen) > limit else str(rows[-1][0]) if len(rows) == SCAN else ""
+    found, damage = _standings(database, [row[:4] for row in chosen[:limit]])
+    return Newer(found=tuple(found), last=last), damage
+
+
+def journeys(database: Database, message_ids: Sequence[str]) -> dict[str, tuple[JourneyLine, ...]]:
+    """See the contract."""
+    found: dict[str, list[bytes]] = {}
+    for name, blob in database.rows("journeys", {"ids": text_json(message_ids)}):
+        found.setdefault(str(name), []).append(cast("bytes", blob))
+    return {name: tuple(journey_of(stored)) for name, stored in found.items()}
+
+
+def heard(database: Database, number: int) -> int:
+    """See the contract."""
+    return heard_of(database).get(number, 0)
+
+
+def heard_of(database: Database) -> dict[int, int]:
+    """What was noted of every number."""
+    stored = database.cell("get_meta", (HEARD,))
+    try:
+        return msgspec.json.decode(str(stored), type=dict[int, int]) if stored else {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}  # then all of it is told again
+
+
+def _standings(database: Database, rows: Sequence[Row]) -> tuple[list[Standing], Damage]:
     chosen = {"seqs": text_json(_number(seq) for _, seq, *_ in rows)}
     entries = grouped(database.rows("all_recipients", chosen))
     sizes = {_number(seq): _number(size) for seq, size in database.rows("sizes", chosen)}

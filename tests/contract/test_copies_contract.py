@@ -129,8 +129,9 @@ async def test_a_discard_leaves_history_alone(copies):
         await copies.body(PAIR, "m1")
     past = await copies.past("m1")
     assert (past.facts, past.discarded_ms, past.lines) == (kept.facts, T0 + 5, (line,))
-    await copies.put(PAIR, batch(3, Lines(message_id="m1", lines=(line,)), stream=stream))
-    assert (await copies.past("m1")).lines == (line, line)
+    late = JourneyLine(at_ms=T0 + 6, event="recovered")
+    await copies.put(PAIR, batch(3, Lines(message_id="m1", lines=(line, late)), stream=stream))
+    assert (await copies.past("m1")).lines == (line, late)
     assert await copies.past("unknown") is None
     (held,) = await copies.held()
     assert held.messages == 1
@@ -162,6 +163,18 @@ async def test_what_was_told_is_put_together(copies):
     (row,) = await copies.rows(PAIR, "", 9)
     assert row.intents == (intent(2),)
     assert row.progress == (Progress(index=0, state=S.DEFERRED, next_attempt_ms=T0 + 60), start)
+
+
+async def test_steps_told_again_are_there_once_where_they_belong(copies):
+    """Whoever tells them again need not know what was heard: what follows a step comes with it."""
+    stream = await begun(copies)
+    a, b, c, d = (JourneyLine(at_ms=T0 + n, event="postponed", detail={"n": n}) for n in range(4))
+    told = [Lines(message_id="m1", lines=each) for each in ((a,), (d,), (b, c, d))]
+    await copies.put(PAIR, batch(1, copy("m1"), *told, stream=stream))
+    (row,) = await copies.rows(PAIR, "", 9)
+    assert row.lines == (a, b, c, d)
+    await copies.put(PAIR, batch(2, Discard(message_ids=("m1",), at_ms=T0), told[2], stream=stream))
+    assert (await copies.past("m1")).lines == (a, b, c, d)
 
 
 async def test_a_copy_that_comes_again_says_where_it_stands_and_keeps_its_body(copies):

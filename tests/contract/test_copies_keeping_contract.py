@@ -58,11 +58,12 @@ async def test_what_was_given_away_is_kept_as_it_stood_whatever_the_quota(copies
 
 async def test_kept_again_it_takes_what_it_stands_at_and_nothing_doubles(copies):
     before = standing("m1", progress=(Progress(index=0, state=S.DEFERRED),), lines=(LINE,))
-    after = standing("m1", progress=(Progress(index=0, state=S.HELD),), lines=(LINE, LINE))
+    held = JourneyLine(at_ms=T0 + 1, event="held", indexes=(0,))
+    after = standing("m1", progress=(Progress(index=0, state=S.HELD),), lines=(LINE, held))
     for each in (before, after):
         await copies.keep(PAIR, "relay-a", [(each, BODY)])
     (row,) = await copies.rows(PAIR, "", 9)
-    assert (row.progress, row.lines) == (after.progress, (LINE, LINE))
+    assert (row.progress, row.lines) == (after.progress, (LINE, held))
     assert (await copies.holding(PAIR)).messages == 1
     assert await body(copies, "m1") == BODY
 

@@ -77,6 +77,8 @@ async def test_a_pairings_epoch_has_one_number(spool):
     others = [await spool.attach(*key) for key in ((ME, OTHER, 2), (ME, "relay-c", 1), ("spool-c", "relay-a", 1))]
     assert len({first, *others}) == 4
     await spool.name_store(first, "store-1")
+    assert await spool.number_of(ME, OTHER, 1) == first
+    assert await spool.number_of(ME, OTHER, 99) == 0
     found = {pair.number: pair for pair in await spool.pairs()}
     assert found[first] == Pair(number=first, spool=ME, shadow=OTHER, epoch=1, store="store-1")
     assert found[others[0]] == Pair(number=others[0], spool=ME, shadow=OTHER, epoch=2)

@@ -10,11 +10,11 @@ from msgspec.structs import replace as changed_to
 from coordinator.ownership.records import Pairing, PairKey, write
 from coordinator.ownership.views import Me, State, View, learned, may_copy
 from coordinator.store.contract import Item
-from node.policy.envelope import Copies
+from node.policy.envelope import Copies, RecipientState
 from node.shadow.copying import Copying
 from node.shadow.entries import Copy, Discard
 from node.shadow.outbox import Pace
-from node.spool.paired import Changed, Here, Pair, Standing
+from node.spool.paired import Changed, Here, Newer, Pair, Progress, Standing
 from tests.support.copies import CLUSTER, COPY, OWNER, SHADOW, SPOOL
 from tests.support.copies_peer import ScriptedPeer
 from tests.support.spool_mail import T0, accepted, message
@@ -32,6 +32,8 @@ class Row:
     told: bool = False
     moving: bool = False
     progress: tuple = ()
+    lines: tuple = ()
+    written: int = 0
 
 
 class PlainSpool:
@@ -44,6 +46,7 @@ class PlainSpool:
         self.on_changed = lambda _changes: None
         self.confirmed: list[tuple[int, list[str]]] = []
         self.withdraws = True
+        self.steps, self.marks = 0, {}
 
     async def _wait(self) -> None:
         await asyncio.sleep(self.delay_s)
@@ -64,6 +67,14 @@ class PlainSpool:
         """As a durable transaction of delivery."""
         row = self.rows[name]
         row.finished = more.get("finished", False)
+        row.moving = bool(more.get("claimed")) or (row.moving and not more.get("attempt_ids"))
+        self.steps += 1
+        if more.get("lines"):
+            row.lines, row.written = (*row.lines, *more["lines"]), self.steps
+        flying = (
+            Progress(index=i, state=RecipientState.IN_FLIGHT) for _, indexes in more.get("claimed", ()) for i in indexes
+        )
+        row.progress = tuple(flying) or more.get("progress") or row.progress
         if row.pairing:
             self.on_changed([Changed(message_id=name, pairing=row.pairing, **more)])
 
@@ -86,7 +97,7 @@ class PlainSpool:
         return list(self.known)
 
     async def here(self, number: int) -> Here:
-        return Here(own=bool(self.live(number)))
+        return Here(own=bool(self.live(number)))  # the rest is the spool's own contract
 
     async def unprotected(self) -> int:
         return sum(not row.confirmed and not row.finished for row in self.rows.values())
@@ -111,21 +122,44 @@ class PlainSpool:
 
     async def standing(self, number: int, after: str, limit: int, *, unconfirmed: bool = False) -> list[Standing]:
         found = [
-            Standing(
-                message=row.item.message,
-                facts=b"",
-                size_bytes=len(row.item.body),
-                pairing=number,
-                confirmed=row.confirmed,
-                moving=row.moving,
-                progress=row.progress,
-                lines=(),
-            )
+            self._standing(row, number)
             for name, row in self.live(number).items()
             if name > after and not (unconfirmed and row.confirmed)
         ]
         await self._wait()
         return found[:limit]
+
+    @staticmethod
+    def _standing(row: Row, number: int) -> Standing:
+        return Standing(
+            message=row.item.message,
+            facts=b"",
+            size_bytes=len(row.item.body),
+            pairing=number,
+            confirmed=row.confirmed,
+            moving=row.moving,
+            progress=row.progress,
+            lines=row.lines,
+        )
+
+    async def newer(self, number: int, sequence: int, after: str, limit: int) -> Newer:
+        live = self.live(number).items()
+        found = [self._standing(row, number) for name, row in live if name > after and row.written > sequence]
+        last = found[limit - 1].message.id if len(found) > limit else ""
+        await self._wait()
+        return Newer(found=tuple(found[:limit]), last=last)
+
+    async def journeys(self, message_ids) -> dict[str, tuple]:
+        await self._wait()
+        return {name: self.rows[name].lines for name in message_ids if self.rows[name].lines}
+
+    async def heard(self, number: int) -> int:
+        return self.marks.get(number, 0)
+
+    async def note_heard(self, number: int, sequence: int) -> int:
+        await self._wait()
+        self.marks[number] = sequence
+        return self.steps
 
     async def body(self, message_id: str) -> bytes:
         await self._wait()

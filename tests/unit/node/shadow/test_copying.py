@@ -297,7 +297,7 @@ def test_a_new_pairing_replaces_the_sender_and_the_old_one_says_what_waits():
         await answer
         await until(lambda: scene.discarded == [name])
         epochs = [(each.header.epoch, type(each.entries[0]).__name__) for each in scene.peer.batches]
-        assert sorted(epochs) == [(7, "Copy"), (7, "Discard"), (8, "Copy")]
+        assert sorted(set(epochs)) == [(7, "Copy"), (7, "Discard"), (8, "Copy")]
         assert scene.spool.rows[again].pairing == 2
 
     played(play)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ class Line:
 
     def __init__(self, receiver, rng) -> None:
         self.routes, self.rng, self.faults, self.away = receiver.routes(), rng, True, False
+        self.process = 0
 
     async def ask(self, node, route, body, *, timeout_s):
         slow = self.faults and self.rng.random() < 0.02
@@ -39,6 +41,15 @@ class Line:
         answer = await self.routes[route](OWNER, body)
         await asyncio.sleep(self.rng.uniform(0.0005, 0.01))
         self._perhaps_lost()
+        return answer
+
+    async def of_process(self, number, *question, **more):
+        """A process that is dead says nothing more and hears nothing."""
+        if number != self.process:
+            raise PeerUnreachable("dead")
+        answer = await self.ask(*question, **more)
+        if number != self.process:
+            raise PeerUnreachable("dead")
         return answer
 
     def _perhaps_lost(self) -> None:
@@ -70,6 +81,14 @@ def slow(spool, rng):
     return spool
 
 
+class Mouth:
+    """The channel of one process of the owner."""
+
+    def __init__(self, line) -> None:
+        line.process += 1
+        self.ask = partial(line.of_process, line.process)
+
+
 class World:
     def __init__(self, directory, seed, loop) -> None:
         self.rng, self.loop = random.Random(seed), loop
@@ -78,10 +97,23 @@ class World:
         self.receiver = Receiver(self.copies, Here(cluster=CLUSTER, me=lambda: ME, view=lambda _key: None))
         self.line = Line(self.receiver, self.rng)
         self.pairs = FixedPairs(me=Me(node=OWNER, spool=SPOOL))
-        self.copying = Copying(self.spool, self.line, self.pairs, cluster=CLUSTER, now_ms=self.now_ms)
-        self.spool.on_changed = self.copying.changed
+        self.start()
         self.epoch, self.over = 7, False
         self.accepted, self.refused = {}, []
+
+    def start(self) -> None:
+        self.copying = Copying(self.spool, Mouth(self.line), self.pairs, cluster=CLUSTER, now_ms=self.now_ms)
+        self.spool.on_changed = self.copying.changed
+        self.running = asyncio.ensure_future(self.copying.run())
+
+    async def crash(self) -> None:
+        """The owner's process dies: what it had in memory is gone, its spool is as it was."""
+        self.line.process += 1
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+        await asyncio.sleep(self.rng.uniform(0, 1))
+        self.start()
+        self.copying.look()
 
     def now_ms(self) -> int:
         return T0 + int(self.loop.time() * 1_000)
@@ -142,6 +174,9 @@ class World:
         """The shadow is away for a while; the pairing is made void, and made anew."""
         while not self.over:
             await asyncio.sleep(self.rng.uniform(1, 8))
+            if self.rng.random() < 0.3:
+                await self.crash()
+                continue
             if self.rng.random() < 0.5:
                 self.line.away = True
                 await asyncio.sleep(self.rng.uniform(0.1, 5))
@@ -182,6 +217,7 @@ class World:
         for name, copy in there.items():
             assert stands(copy.progress) == stands(here[name].progress), name
             assert not copy.intents
+            assert copy.lines == here[name].lines, name
         assert not set(self.refused) & set(here)
         known = await self.spool.look(list(self.accepted))
         assert set(known) == set(self.accepted), "nothing that was accepted is unknown"
@@ -202,7 +238,6 @@ def test_after_any_faults_both_ends_agree(tmp_path, seed):
     async def main(loop):
         world = World(tmp_path, seed, loop)
         await world.spool.open(T0)
-        run = asyncio.ensure_future(world.copying.run())
         await world.played(40)
         async with asyncio.timeout(120):
             while not await world.settled_down():  # noqa: ASYNC110 - what is waited for knows of no event
@@ -211,8 +246,8 @@ def test_after_any_faults_both_ends_agree(tmp_path, seed):
         await asyncio.sleep(3)
         await world.judged()
         assert len(world.accepted) > 500
-        run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
+        world.running.cancel()
+        await asyncio.gather(world.running, return_exceptions=True)
         await world.copying.close()
 
     run_virtual(main)
