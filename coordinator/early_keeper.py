@@ -37,6 +37,8 @@ from coordinator.timing import KERNEL_ALLOWANCE_MS
 
 ANSWER_S: Final = 0.5
 """An answer to a heartbeat that takes longer is worth nothing: its sending is too long ago."""
+SEIZE_S: Final = 0.4
+"""A member of etcd that has not missed its leader yet sends the takeover to the dead: waiting longer would not help."""
 HEARTBEAT, WORD = "heartbeat", "early"
 Talk = Callable[[str, str, bytes, float], Awaitable[bytes | None]]
 """Takes a node, a route, a body and a bound in seconds; None is no answer."""
@@ -232,7 +234,7 @@ class EarlyKeeper(AddressKeeper):
         guards, writes = to_seize(self._keys, self.place.name, self.early, key, me=me, lease=lease)
         self.early = bids.on_seize_sent(self.early, self.around(facts))
         self.address = addresses.on_take_sent(self.address)
-        outcome = await self._guarded(guards, writes)
+        outcome = await self._guarded(guards, writes, within_s=SEIZE_S)
         if outcome is None:
             return
         if outcome.succeeded:
