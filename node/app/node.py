@@ -64,6 +64,7 @@ class Node:
         limits = budget_limits(settings)
         self.entra = Entra(settings.egress)
         self.graph = Graph(Https(settings.egress, connections=GRAPH_CONNECTIONS))
+        self.retreat = Retreat(self)
         self.member = Member(loaded, limits, hooks_of(self), product) if settings.cluster is not None else None
         self.upgrades = upgrades_of(product, self.spool, self.member.side.level if self.member is not None else None)
         self.budgets = (
@@ -88,7 +89,6 @@ class Node:
         self.admin = AdminServer(self.control)
         self.chores = Chores(self)
         self.truth = Truth(self)
-        self.retreat = Retreat(self)
         self.stopping = False
         self.shut_by = Shut.NO
         self._stop_by_s = 0.0
