@@ -23,8 +23,9 @@ def apps_of(settings: Settings) -> dict[str, TenantApp]:
 
 
 def asks_graph(settings: Settings) -> bool:
-    """Tell whether Graph is a way out, or is asked what became of mail whose answer was lost."""
+    """Tell whether Graph is a way out, or is asked what became of mail: after a lost answer, or by reading reports."""
     looks = any(plan.on_unknown is OnUnknown.VERIFY for plan in settings.plans.values())
+    looks = looks or any(tenant.ndrs is not None for tenant in settings.tenants.values())
     return looks or PathKind.GRAPH in settings.routes.kinds
 
 

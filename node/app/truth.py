@@ -10,21 +10,26 @@ from node.app.digest import key_in
 from node.delivery.assembly import reporting_of
 from node.delivery.clock import wall_ms
 from node.errors import ConfigurationError
+from node.m365.https import Https
 from node.policy.classify import Classifier
 from node.policy.envelope import NewMessage, lane_of
 from node.policy.return_path import KEY_LEAST_CHARS, ReturnPath, Tokens
 from node.policy.suppression import Mode, Rules
 from node.policy.verdict import Verdict
+from node.settings.clouds import cloud_of
 from node.settings.model import Settings
 from node.settings.replies import reply_rows
 from node.settings.rules import return_addresses
 from node.settings.secrets import read_secret
+from node.settings.ways import graph_flow
 from node.spool.contract import Accepted, MessageView
 from node.truth.arriving import Arriving
 from node.truth.aside import Aside
 from node.truth.desk import Desk
 from node.truth.digest import Digests
+from node.truth.graph import GraphMailboxes
 from node.truth.news import News
+from node.truth.reading import Box, Reading
 from node.truth.store import Store
 from node.truth.telling import Teller, Telling
 from node.truth.tracing import NdrTracer
@@ -58,6 +63,9 @@ class Truth:
         self.desk.learn = self._learn
         self._digests = Digests(self.news, self._teller, self._append, node.telemetry, self._woken)
         self.arriving: Arriving | None = None
+        self._https = Https(settings.egress, connections=4)
+        self._mailboxes = GraphMailboxes(self._https, node.tokens, {}, graph_flow)
+        self.reading = Reading(self._mailboxes, self.store, self.desk, node.telemetry, now_ms=wall_ms)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Open the store and begin; needs the spool open and delivery built. Closed through ``stack``."""
@@ -69,8 +77,9 @@ class Truth:
         stack.push_async_callback(self.arriving.settled)
         self.reload()
         self._node.inflow.returned = self.arriving
-        telling = asyncio.create_task(self._tell(), name="digests")
-        stack.push_async_callback(_ended, telling)
+        stack.push_async_callback(self._https.close)
+        for work, name in ((self._tell, "digests"), (self.reading.run, "mailboxes")):
+            stack.push_async_callback(_ended, asyncio.create_task(work(), name=name))
 
     def reload(self) -> None:
         """Take what the settings say now. Raises ConfigurationError if a key cannot be read."""
@@ -80,6 +89,8 @@ class Truth:
         self.desk.classifier = Classifier(first=reply_rows(settings.replies))
         self._teller.telling = _telling(settings, node.hostname)
         self._digests.every_s = settings.bounces.digest
+        self._mailboxes.roots = {name: cloud_of(tenant).graph for name, tenant in settings.tenants.items()}
+        self.reading.set(boxes_of(settings))
         if self.arriving is not None:
             self.arriving.addresses = return_addresses(settings)
         if node.delivery is not None:
@@ -115,6 +126,17 @@ class Truth:
 async def _ended(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def boxes_of(settings: Settings) -> list[Box]:
+    """Give the mailboxes that are read for reports."""
+    found: list[Box] = []
+    for name, tenant in settings.tenants.items():
+        if tenant.ndrs is not None:
+            own = tenant.service_accounts if tenant.ndrs.accounts else {}
+            names = dict.fromkeys(mailbox.lower() for mailbox in (*own, *tenant.ndrs.mailboxes))
+            found += [Box(name, mailbox, tenant.ndrs.every) for mailbox in names]
+    return found
 
 
 def return_path(settings: Settings, kept: Path) -> ReturnPath | None:

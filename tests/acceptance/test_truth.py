@@ -114,7 +114,7 @@ def test_the_sender_and_the_owner_hear_of_it_once(world, to):
         got = [cloud.body(one) for one in cloud.receipts() if one["recipients"] == [name]]
         return [body for body in got if to.encode() in body]
 
-    until(lambda: told(FROM) and told(OWNER), 60)
+    until(lambda: told(FROM) and told(OWNER))
     (to_sender,), (to_owner,) = told(FROM), told(OWNER)
     assert b"report-type=delivery-status" in to_sender
     assert f"Final-Recipient: rfc822;{to}".encode() in to_sender
