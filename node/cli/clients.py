@@ -16,8 +16,10 @@ from node.cli.passwords import FipsOption, hash_random, random_password
 from node.policy.addresses import AddressError, Grammar, parse_address
 from node.policy.clients import ClientRule
 from node.settings.mail import Client
+from node.settings.model import Settings
+from node.settings.places import dotted
 from node.settings.reader import Loaded, Surroundings, read
-from node.settings.rules import intake_rules
+from node.settings.rules import copies_in_force, intake_rules
 from node.settings.sources import Source, read_source
 
 client_app = typer.Typer(help="Who may send: list, explain, add.", no_args_is_help=True)
@@ -28,21 +30,26 @@ _SENDER = Grammar(bare=True, utf8=True, literals=True, lenient=True)
 @explained
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List every client with what it is known by and what it may do."""
-    clients = read_config(config).settings.clients
+    settings = read_config(config).settings
     if as_json:
-        show_json([_facts(name, client) for name, client in clients.items()])
+        show_json([_facts(settings, name, client) for name, client in settings.clients.items()])
         return
-    rows = [
-        (name, _known_by(client), " ".join(client.senders), client.plan or "", client.owner or "", _validity(client))
-        for name, client in clients.items()
-    ]
-    show(rows, ("client", "known by", "senders", "plan", "owner", "passwords"), empty="no clients: nobody may send")
+    rows = [_row(settings, name, client) for name, client in settings.clients.items()]
+    titles = ("client", "known by", "senders", "plan", "copies", "owner", "passwords")
+    show(rows, titles, empty="no clients: nobody may send")
 
 
-def _facts(name: str, client: Client) -> dict[str, Any]:
+def _row(settings: Settings, name: str, client: Client) -> tuple[str, ...]:
+    copies, senders = copies_in_force(settings, name)[0].value, " ".join(client.senders)
+    return name, _known_by(client), senders, client.plan or "", copies, client.owner or "", _validity(client)
+
+
+def _facts(settings: Settings, name: str, client: Client) -> dict[str, Any]:
     facts = client.model_dump(mode="json", exclude={"passwords"}, exclude_none=True)
     until = [str(one.until) if one.until else None for one in client.passwords]
-    return {"name": name, **facts, "passwords": [{"until": day} for day in until]}
+    copies, place = copies_in_force(settings, name)
+    in_force = {"copies": copies.value, "copies_from": dotted(place)}
+    return {"name": name, **facts, **in_force, "passwords": [{"until": day} for day in until]}
 
 
 def _known_by(client: Client) -> str:

@@ -15,6 +15,7 @@ from node.errors import ConfigurationError
 from node.settings.places import KeyPath, dotted
 from node.settings.reader import Loaded, load
 from node.settings.reload import compare, why_restart
+from node.settings.rules import copies_in_force
 from node.settings.schema import Key, describe, keys_at, schema
 
 config_app = typer.Typer(help="Check, explain and compare configurations.", no_args_is_help=True)
@@ -95,11 +96,12 @@ def explain(
     loaded = read_config(config) if config_file(config).exists() else None
     value, written = in_force(loaded, path) if loaded else (None, False)
     below = {name: describe((*path, name)) for name in described.keys}
+    value, source = inherited(loaded, path) if loaded and value is None else (value, "")
     if as_json:
-        show_json(_explained(path, described, value, written=written))
+        show_json(_explained(path, described, value, written=written) | ({"from_key": source} if source else {}))
         return
     if path:
-        _print_key(path, described, value, written=written)
+        _print_key(path, described, value, source or ("the file" if written else ""))
     rows = [(name, one.form, _plain(one.default), one.meaning) for name, one in below.items() if one is not None]
     if rows:
         show(rows, ("key", "takes", "default", "meaning"), empty="")
@@ -129,6 +131,18 @@ def in_force(loaded: Loaded, path: KeyPath) -> tuple[Any, bool]:
     return value, path in loaded.written
 
 
+def inherited(loaded: Loaded, path: KeyPath) -> tuple[Any, str]:
+    """Give what is in force of a key that is not given, and the key that says it; None and nothing where none does."""
+    match path:
+        case ("clients", str(name), "copies"):
+            copies, place = copies_in_force(loaded.settings, name)
+        case ("plans", str(name), "copies"):
+            copies, place = copies_in_force(loaded.settings, plan=name)
+        case _:
+            return None, ""
+    return (copies.value, dotted(place)) if place else (None, "")
+
+
 def _unknown(path: KeyPath) -> str:
     depth = next((depth for depth in range(len(path)) if describe(path[: depth + 1]) is None), len(path) - 1)
     known = keys_at(path[:depth])
@@ -137,7 +151,7 @@ def _unknown(path: KeyPath) -> str:
     return f"{dotted(path[: depth + 1])}: there is no such key; {hint}"
 
 
-def _print_key(path: KeyPath, key: Key, value: Any, *, written: bool) -> None:
+def _print_key(path: KeyPath, key: Key, value: Any, source: str) -> None:
     say(dotted(path), "bold")
     say(f"  takes: {key.form}{' (required)' if key.required else ''}")
     if key.meaning:
@@ -145,7 +159,7 @@ def _print_key(path: KeyPath, key: Key, value: Any, *, written: bool) -> None:
     if _plain(key.default):
         say(f"  default: {_plain(key.default)}")
     if value is not None and not isinstance(value, dict):
-        say(f"  in force: {_plain(value)} ({'from the file' if written else 'default'})")
+        say(f"  in force: {_plain(value)} ({f'from {source}' if source else 'default'})")
     say(f"  on reload: {'needs a restart, ' + why_restart(path) if why_restart(path) else 'takes effect at once'}")
 
 

@@ -12,6 +12,9 @@ from node.settings.nets import Day, Network
 from node.settings.pathways import Acs, Connector, DirectSend, Hve, PathKind, SmartHost, short_hve
 from node.settings.units import Bytes, Rate, RateField, Seconds
 
+CopiesWish = Literal["required", "preferred", "one"]
+"""How many machines keep a message before it is answered: two or none of it, two if that can be, one."""
+
 
 def _empty_accounts(value: Any) -> Any:
     """Read ``relay1@contoso.com:`` with nothing behind it as an account with every default."""
@@ -171,7 +174,7 @@ class Plan(Part):
     """Tries after a failure."""
     over_limit: Literal["refuse", "hold"] = "refuse"
     """Mail beyond the rate: 452, or accepted and held."""
-    copies: Literal["required", "preferred", "one"] | None = None
+    copies: CopiesWish | None = None
     """Instead of the cluster's."""
     on_unknown: OnUnknown = OnUnknown.RESEND
     """Mail whose answer was lost: sent again, bounced, or looked for first."""
@@ -221,6 +224,8 @@ class Client(Part):
     """Its ``traceparent`` header is trusted."""
     outside_tenant: bool | None = None
     """Instead of the plan's."""
+    copies: CopiesWish | None = None
+    """Instead of the plan's, which goes before the cluster's."""
 
 
 class RewriteRule(Part):

@@ -25,6 +25,7 @@ from node.policy.rewrite import Rewriter, SenderRewrite
 from node.policy.rulebook import IntakeRules, TenantDomains
 from node.settings.mail import Client, Plan
 from node.settings.model import Settings
+from node.settings.places import KeyPath
 from node.settings.units import Rate
 
 DEFAULT_PLAN = Plan()
@@ -154,13 +155,25 @@ def _client_rule(settings: Settings, name: str, client: Client, faults: list[str
         retry_delays_s=plan.retry.delays,
         retry_jitter=plan.retry.jitter,
         over_limit=OverLimit(plan.over_limit),
-        copies=Copies(plan.copies or (settings.cluster.copies if settings.cluster else "one")),
+        copies=copies_in_force(settings, name)[0],
         on_unknown=plan.on_unknown,
         bounces=BouncesTo(plan.bounces),
         outside_tenant=outside,
         owner=owner,
         trace=client.trace,
     )
+
+
+def copies_in_force(settings: Settings, client: str = "", plan: str = "") -> tuple[Copies, KeyPath]:
+    """Say how many machines keep a client's mail, or that of a plan, and which key says so; none does: one machine."""
+    who = settings.clients.get(client)
+    plan = plan or (who.plan or "" if who is not None else "")
+    wishes = {
+        ("clients", client, "copies"): who.copies if who is not None else None,
+        ("plans", plan, "copies"): settings.plans[plan].copies if plan in settings.plans else None,
+        ("cluster", "copies"): settings.cluster.copies if settings.cluster is not None else None,
+    }
+    return next(((Copies(wish), place) for place, wish in wishes.items() if wish is not None), (Copies.ONE, ()))
 
 
 def _limit(rate: Rate | None) -> Limit | None:

@@ -86,8 +86,9 @@ _KINDS = ("certificate", "user", "network")
 
 
 def promises(scene: Scene) -> None:
-    """Plans exist; bounces have somewhere to go."""
+    """Plans exist; bounces have somewhere to go; there is a second machine where one is asked for."""
     for name, client in scene.settings.clients.items():
+        scene.need_second_node(("clients", name, "copies"), client.copies)
         if client.plan is None:
             continue
         scene.unknown_plan(("clients", name, "plan"), client.plan)

@@ -112,7 +112,6 @@ def _account_limits(scene: Scene, path: KeyPath, limits: AccountLimits) -> None:
 
 def plans(scene: Scene) -> None:
     """Plans promise nothing that the door, the clock or the number of nodes cannot keep."""
-    nodes = len(scene.settings.cluster.nodes) if scene.settings.cluster else 1
     for name, plan in scene.settings.plans.items():
         here: KeyPath = ("plans", name)
         if plan.size is not None and plan.size > scene.settings.limits.size:
@@ -120,10 +119,7 @@ def plans(scene: Scene) -> None:
             scene.fault((*here, "size"), text)
         if plan.size is not None and plan.size == 0:
             scene.fault((*here, "size"), "expected a size above zero")
-        if plan.copies == "required" and nodes < 2:  # noqa: PLR2004 - a copy needs a second node
-            scene.fault(
-                (*here, "copies"), "a second copy needs a cluster of at least two nodes; nothing would be taken"
-            )
+        scene.need_second_node((*here, "copies"), plan.copies)
         _times(scene, here, plan)
 
 

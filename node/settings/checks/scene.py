@@ -49,3 +49,9 @@ class Scene:
         if plan not in self.plans:
             known = ", ".join(sorted(self.plans)) or "none"
             self.fault(path, f"there is no plan {plan!r}; plans: {known}")
+
+    def need_second_node(self, path: KeyPath, copies: str | None) -> None:
+        """Note a wish for a second copy that nobody could keep."""
+        nodes = len(self.settings.cluster.nodes) if self.settings.cluster else 1
+        if copies == "required" and nodes < 2:  # noqa: PLR2004 - a copy needs a second node
+            self.fault(path, "a second copy needs a cluster of at least two nodes; nothing would be taken")

@@ -43,6 +43,19 @@ def test_list(place):
     assert "user billing" in run(place, "list").stdout
 
 
+def test_list_says_how_many_machines_keep_a_clients_mail_and_why(place):
+    write(
+        place,
+        BASE.replace("rate: 600/min", "rate: 600/min, copies: preferred").replace(
+            "root@contoso.com]", "root@contoso.com], plan: batch"
+        ),
+    )
+    clients = {client["name"]: client for client in json.loads(run(place, "list", "--json").stdout)}
+    found = {name: (client["copies"], client["copies_from"]) for name, client in clients.items()}
+    assert (found["wide"], found["apps"]) == (("preferred", "plans.batch.copies"), ("one", ""))
+    assert "copies" in run(place, "list").stdout
+
+
 def test_list_of_nobody(tmp_path):
     write(tmp_path, TENANT)
     assert "no clients: nobody may send" in run(tmp_path, "list").stdout

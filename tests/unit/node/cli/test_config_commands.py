@@ -77,6 +77,29 @@ def test_explain_tells_defaults_from_the_file():
     assert (found["in_force"], found["from_file"], found["default"]) == ("5m", False, "5m")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "source"),
+    [
+        ("clients.urgent.copies", "required", "the file"),
+        ("clients.apps.copies", "one", "plans.p.copies"),
+        ("clients.plain.copies", "preferred", "cluster.copies"),
+        ("plans.q.copies", "preferred", "cluster.copies"),
+    ],
+)
+def test_explain_says_which_key_decides_on_copies(tmp_path, key, value, source):
+    text = (
+        TENANT + "cluster: {name: c, etcd: [e], pki: /pki, nodes: {a: {site: s, address: 10.0.0.1}, "
+        "b: {site: s, address: 10.0.0.2}}}\nplans: {p: {copies: one}, q: {}}\n"
+        "clients:\n  apps: {networks: [10.1.0.0/16], senders: ['*@contoso.com'], plan: p}\n"
+        "  plain: {networks: [10.2.0.0/16], senders: ['*@contoso.com'], plan: q}\n"
+        "  urgent: {networks: [10.3.0.0/16], senders: ['*@contoso.com'], plan: p, copies: required}\n"
+    )
+    file = write(tmp_path, text)
+    assert f"in force: {value} (from {source})" in run("explain", key, "--config", file).stdout
+    found = json.loads(run("explain", key, "--config", file, "--json").stdout)
+    assert (found["in_force"], found.get("from_key", "the file")) == (value, source)
+
+
 def test_explain_without_a_key_lists_all_top_keys():
     found = run("explain", "--config", PRODUCTION)
     assert found.exit_code == 0

@@ -37,6 +37,14 @@ ROWS = {
     "unknown path": ("routes: {internal: [smtp]}", "routes.internal[0]: expected one of connector, submission"),
     "size above the door": ("plans: {a: {size: 200MiB}}", "plans.a.size: 200MiB is above limits.size (150MiB)"),
     "copies alone": ("plans: {a: {copies: required}}", "a second copy needs a cluster"),
+    "a client's copies alone": (
+        "clients: {c: {networks: [10.0.0.1], senders: [a@contoso.com], copies: required}}",
+        "clients.c.copies: a second copy needs a cluster",
+    ),
+    "copies of no kind": (
+        "clients: {c: {networks: [10.0.0.1], senders: [a@contoso.com], copies: none}}",
+        "clients.c.copies: expected one of required, preferred, one",
+    ),
     "foreign rewrite": ('rewrite: [{sender: "*", to: a@other.org}]', "rewrite[0].to: no tenant owns the domain"),
     "foreign bounces": ("bounces: {from: a@other.org}", "bounces.from: no tenant owns the domain of a@other.org"),
     "aliases in a circle": ("aliases: {a: b, b: a}", "on run in a circle"),

@@ -7,7 +7,7 @@ from node.policy.clients import BouncesTo, Copies, Limit, OverLimit, To
 from node.policy.envelope import Priority
 from node.policy.passwords import hash_fast
 from node.settings.model import Settings
-from node.settings.rules import client_rules, intake_rules, users
+from node.settings.rules import client_rules, copies_in_force, intake_rules, users
 
 TENANT = {"id": "8f2c1a0e-0000-4000-8000-000000000000", "domains": ["contoso.com", "contoso.de"]}
 HASH = hash_fast(b"generated", bytes(16))
@@ -77,6 +77,39 @@ def test_plans_are_resolved_and_clients_override():
     assert (rule.expire_s, rule.priority, rule.outside_tenant, rule.trace) == (600.0, Priority.URGENT, False, True)
     assert (rule.redirect, rule.owner) == ("Test@contoso.com", "it@contoso.com")
     assert rule.deny.matches("ceo@x.y")
+
+
+NODES = {name: {"site": "dc1", "address": f"10.0.0.{n}"} for n, name in enumerate("ab", 1)}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "plan", "client", "copies", "place"),
+    [
+        (None, None, None, Copies.ONE, ()),
+        (None, "preferred", None, Copies.PREFERRED, ("plans", "p", "copies")),
+        ("preferred", None, None, Copies.PREFERRED, ("cluster", "copies")),
+        ("preferred", "required", None, Copies.REQUIRED, ("plans", "p", "copies")),
+        ("preferred", "required", "one", Copies.ONE, ("clients", "apps", "copies")),
+        ("one", "preferred", "required", Copies.REQUIRED, ("clients", "apps", "copies")),
+        ("required", None, "preferred", Copies.PREFERRED, ("clients", "apps", "copies")),
+    ],
+)
+def test_a_clients_copies_go_before_its_plans_and_these_before_the_clusters(cluster, plan, client, copies, place):
+    values = {
+        "plans": {"p": {"copies": plan} if plan else {}},
+        "clients": {
+            "apps": {"networks": ["10.1.0.0/16"], "senders": ["*@contoso.com"], "plan": "p"}
+            | ({"copies": client} if client else {})
+        },
+    }
+    if cluster:
+        values["cluster"] = {"name": "c", "nodes": NODES, "etcd": ["e"], "pki": "/pki", "copies": cluster}
+    made = settings(**values)
+    assert copies_in_force(made, "apps") == (copies, place)
+    assert client_rules(made)[0].copies is copies
+    of_plan = copies_in_force(made, plan="p")
+    assert of_plan == copies_in_force(made, "nobody", "p")
+    assert client or of_plan == (copies, place)
 
 
 def test_intake_rules():
