@@ -4,7 +4,7 @@ Answers are JSON or they are somebody else's: a proxy's, a portal's, a front end
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -45,7 +45,7 @@ class GraphAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Graph:
     """One per node; needs a running loop."""
 
-    def __init__(self, https: Https, *, now_s: Any = time.time) -> None:
+    def __init__(self, https: Https, *, now_s: Callable[[], float] = time.time) -> None:
         """Ask through ``https``, which the caller closes; ``now_s`` for a Retry-After that is a date."""
         self._https = https
         self._now_s = now_s

@@ -40,6 +40,8 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
     hve_port: Annotated[int, typer.Option(help="Of High Volume Email; 0: let the system choose.")] = 0,
     acs_port: Annotated[int, typer.Option(help="Of Azure Communication Services; 0: let the system choose.")] = 0,
     entra_port: Annotated[int, typer.Option(help="0: let the system choose.")] = 0,
+    graph_port: Annotated[int, typer.Option(help="Of Microsoft Graph; 0: let the system choose.")] = 0,
+    identity_port: Annotated[int, typer.Option(help="Of the identity endpoint; 0: let the system choose.")] = 0,
     control_port: Annotated[int, typer.Option(help="0: let the system choose.")] = 0,
     tls: Annotated[Path | None, typer.Option(help="Directory for ca.pem, server.pem and server.key.")] = None,
     client_certificate: Annotated[
@@ -74,6 +76,8 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
             hve=hve_port,
             acs=acs_port,
             entra=entra_port,
+            graph=graph_port,
+            identity=identity_port,
             control=control_port,
         ),
         clients=tuple(client_certificate or ()),

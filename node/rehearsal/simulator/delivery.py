@@ -106,6 +106,9 @@ def _remember(session: Session, delivery: Delivery, headers: Headers) -> Receipt
         headers=content.start.partition(b"\r\n\r\n")[0].decode("utf-8", "replace"),
     )
     hub.receipts.add(receipt)
+    box, owner = hub.mailbox(session.account), hub.directory.tenant_of(session.account)
+    tenant = receipt.tenant or (owner[0] if owner is not None else "")
+    hub.graph.taken(receipt, tenant, keeps_copy=box is not None and box[1].keeps_copies)
     if hub.on_receipt is not None:
         hub.on_receipt(receipt)
     if content.long_lines:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from node.rehearsal.errors import RehearsalInputError
 from node.rehearsal.simulator.inhabitants import Application, Mailbox, TenantSpec
+from node.rehearsal.simulator.limits import GraphLimits
 from node.rehearsal.simulator.reports import Reports
 from node.settings.base import Part
 from node.settings.units import Bytes, Rate, RateField, Seconds
@@ -96,6 +97,7 @@ class Directory(Part):
     limits: Limits = Limits()
     timing: Timing = Timing()
     reports: Reports = Reports()
+    graph: GraphLimits = GraphLimits()
     audience: str = AUDIENCE
     host: str = "SIM0PR01MB0001"
     """Host name shown in the banner and in reply brackets."""

@@ -1,6 +1,8 @@
 """What the simulator serves over HTTP: Entra's endpoints, and the control port with statistics, receipts and script."""
 
 import asyncio
+from dataclasses import asdict
+from urllib.parse import unquote
 
 import msgspec
 import yaml
@@ -9,7 +11,7 @@ from node.rehearsal.errors import RehearsalInputError
 from node.rehearsal.simulator.directory import read_directory
 from node.rehearsal.simulator.entra import discovery, refusal
 from node.rehearsal.simulator.hub import Hub
-from node.rehearsal.simulator.script import Facts, Moment, read_steps
+from node.rehearsal.simulator.script import Facts, Issue, Moment, read_steps
 from node.rehearsal.web import Answer, Handler, Request
 
 MAX_RECEIPTS_PER_ANSWER = 10_000
@@ -27,6 +29,11 @@ def entra_routes(hub: Hub) -> dict[tuple[str, str], Handler]:
     }
 
 
+def identity_routes(hub: Hub) -> dict[tuple[str, str], Handler]:
+    """Give the route of the machine's own endpoint, as a virtual machine in Azure has it."""
+    return {("GET", "/metadata/identity/oauth2/token"): _EntraEndpoints(hub).identity}
+
+
 def control_routes(hub: Hub) -> dict[tuple[str, str], Handler]:
     """Give the routes of the control port."""
     control = _Control(hub)
@@ -40,6 +47,9 @@ def control_routes(hub: Hub) -> dict[tuple[str, str], Handler]:
         ("DELETE", "/script"): control.clear_script,
         ("PUT", "/directory"): control.set_directory,
         ("POST", "/reset"): control.reset,
+        ("POST", "/revoke"): control.revoke,
+        ("GET", "/workload-token"): control.workload_token,
+        ("GET", "/sent/{mailbox}"): control.sent,
     }
 
 
@@ -49,17 +59,34 @@ class _EntraEndpoints:
 
     async def token(self, request: Request) -> Answer:
         hub, tenant = self._hub, request.path["tenant"]
-        scripted = await self._scripted(request)
+        client = request.form.get("client_id", "")
+        scripted, issue = await self._scripted(Moment.TOKEN, client)
         if scripted is not None:
             hub.tokens[f"scripted {scripted.status}"] += 1
             return scripted
         root = f"{request.base_url}/{tenant}"
         audiences = frozenset({f"{root}/oauth2/v2.0/token", f"{root}/v2.0"})
         answer = hub.entra.token(
-            hub.directory, tenant, request.form, audiences, hub.now_ms() / 1000, hub.token_life_s()
+            hub.directory, tenant, request.form, audiences, hub.now_ms() / 1000, hub.token_life_s(), issue
         )
+        if issue is not None:
+            hub.tokens[f"issued {issue}"] += 1
         what = str(answer.body.get("error_description", "")).partition(":")[0]
         hub.tokens["issued" if answer.status == 200 else f"denied {what}"] += 1  # noqa: PLR2004 - HTTP OK
+        return Answer(status=answer.status, value=answer.body)
+
+    async def identity(self, request: Request) -> Answer:
+        hub = self._hub
+        if request.headers.get("metadata", "").lower() != "true":
+            return Answer(
+                status=400, value={"error": "invalid_request", "error_description": "Metadata header missing"}
+            )
+        scripted, issue = await self._scripted(Moment.IDENTITY, request.query.get("client_id", ""))
+        if scripted is not None:
+            hub.tokens[f"scripted identity {scripted.status}"] += 1
+            return scripted
+        answer = hub.entra.identity(hub.directory, request.query, hub.now_ms() / 1000, hub.token_life_s(), issue)
+        hub.tokens["issued by identity" if answer.status == 200 else "denied identity"] += 1  # noqa: PLR2004 - HTTP OK
         return Answer(status=answer.status, value=answer.body)
 
     async def configuration(self, request: Request) -> Answer:
@@ -79,25 +106,26 @@ class _EntraEndpoints:
         names = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
         return Answer(value={"tenant_discovery_endpoint": url, "api-version": "1.1", "metadata": [names]})
 
-    async def _scripted(self, request: Request) -> Answer | None:
+    async def _scripted(self, moment: Moment, client: str) -> tuple[Answer | None, Issue | None]:
+        """Give the answer the script wants, or what is to be wrong with the token."""
         hub = self._hub
-        if not hub.script.expects(Moment.TOKEN):
-            return None
-        client = request.form.get("client_id", "")
-        step = hub.script.next(Moment.TOKEN, Facts(key=client, account=client))
+        facts = Facts(key=client, account=client)
+        step = hub.script.next(moment, facts) if hub.script.expects(moment) else None
         if step is None:
-            return None
+            return None, None
         if step.delay:
             await asyncio.sleep(hub.directory.timing.real_s(step.delay))
         if step.cut:
-            return Answer(status=503, value={}, cut=True)
+            return Answer(status=503, value={}, cut=True), None
         if step.garbage:
-            return Answer(text="<html>not what you expected</html>")
+            return Answer(text="<html>not what you expected</html>"), None
+        if step.half:
+            return Answer(value={"token_type": "Bearer", "access_token": "x" * 1000}, half=True), None
         if step.reply is None:
-            return None
-        status = int(step.reply[:3])
-        answer = refusal(status, _HTTP_ERRORS.get(status, "server_error"), step.reply[4:])
-        return Answer(status=status, value=answer.body)
+            return None, step.issue
+        answer = refusal(step.status, _HTTP_ERRORS.get(step.status, "server_error"), step.reply[4:])
+        headers = {"Retry-After": str(round(step.retry_after))} if step.retry_after is not None else {}
+        return Answer(status=step.status, value=answer.body, headers=headers), None
 
 
 class _Control:
@@ -136,6 +164,18 @@ class _Control:
     async def set_directory(self, request: Request) -> Answer:
         self._hub.directory = read_directory(_plain(request), "directory")
         return Answer(value={"tenants": list(self._hub.directory.tenants)})
+
+    async def revoke(self, _request: Request) -> Answer:
+        return Answer(value={"revoked": self._hub.entra.issuer.revoke()})
+
+    async def workload_token(self, request: Request) -> Answer:
+        subject = request.query.get("subject", "")
+        life_s = _number(request, "life_s", 3600)
+        return Answer(text=self._hub.entra.issuer.workload_token(subject, self._hub.now_ms() / 1000, life_s))
+
+    async def sent(self, request: Request) -> Answer:
+        found = self._hub.graph.outbox.copies.get(unquote(request.path["mailbox"]).lower(), ())
+        return Answer(value=[asdict(one) for one in found])
 
     async def reset(self, _request: Request) -> Answer:
         self._hub.reset()

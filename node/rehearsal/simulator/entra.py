@@ -9,11 +9,13 @@ from typing import Any
 
 from node.rehearsal.simulator.directory import Directory
 from node.rehearsal.simulator.inhabitants import Application, TenantSpec
+from node.rehearsal.simulator.issuing import Issuer
+from node.rehearsal.simulator.script import Issue
 from node.rehearsal.simulator.tokens import AppCertificate, Signer, TokenRefusedError
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ROLE = "SMTP.SendAsApp"
-_GRAPH = "https://graph.microsoft.com"
+GRAPH = "https://graph.microsoft.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class Entra:
 
     def __init__(self, signer: Signer) -> None:
         """Sign with ``signer``; certificates are read when first needed."""
-        self._signer = signer
+        self.issuer = Issuer(signer)
         self._certificates: dict[str, AppCertificate] = {}
 
     def token(
@@ -70,6 +72,7 @@ class Entra:
         audiences: frozenset[str],
         now_s: float,
         life_s: int,
+        issue: Issue | None = None,
     ) -> EntraAnswer:
         """Answer a request to ``/{tenant}/oauth2/v2.0/token``; ``audiences`` are the URLs an assertion may name."""
         try:
@@ -78,24 +81,58 @@ class Entra:
             resource = _resource(directory, app, form)
         except _RefusalError as no:
             return refusal(no.status, no.error, no.description)
-        claims = {
-            "aud": resource,
-            "iss": f"https://sts.windows.net/{tenant}/",
-            "iat": int(now_s),
-            "nbf": int(now_s),
-            "exp": int(now_s) + life_s,
-            "appid": client,
-            "idtyp": "app",
-            "roles": [ROLE] if app.permission else [],
-            "tid": tenant,
-            "ver": "1.0",
-            # Real tokens are 1.5 to 3 KB (facts m365 §3.2); clients must cope with lines of that length.
-            "xms_filler": "x" * 1200,
-        }
-        token = self._signer.sign(claims)
+        token, said_s = self._given(tenant, client, app, resource, now_s, life_s, issue)
         return EntraAnswer(
             status=200,
-            body={"token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s, "access_token": token},
+            body={"token_type": "Bearer", "expires_in": said_s, "ext_expires_in": said_s, "access_token": token},
+        )
+
+    def identity(
+        self,
+        directory: Directory,
+        query: Mapping[str, str],
+        now_s: float,
+        life_s: int,
+        issue: Issue | None = None,
+    ) -> EntraAnswer:
+        """Answer the machine's own endpoint: a token of the identity named, or of the machine's own."""
+        resource, wanted = query.get("resource", "").rstrip("/"), query.get("client_id", "")
+        found = next(
+            (
+                (tenant, client, app)
+                for tenant, spec in directory.tenants.items()
+                for client, app in spec.apps.items()
+                if app.managed_identity and wanted in ("", client)
+            ),
+            None,
+        )
+        if found is None:
+            return refusal(400, "invalid_request", "Identity not found")
+        if resource not in (directory.audience, GRAPH):
+            return refusal(400, "invalid_resource", f"AADSTS500011: The resource {resource} was not found")
+        token, said_s = self._given(*found, resource, now_s, life_s, issue)
+        body = {
+            "access_token": token,
+            "client_id": found[1],
+            "expires_in": str(said_s),
+            "expires_on": str(int(now_s) + said_s),
+            "resource": resource,
+            "token_type": "Bearer",
+        }
+        return EntraAnswer(status=200, body=body)
+
+    def _given(
+        self, tenant: str, client: str, app: Application, resource: str, now_s: float, life_s: int, issue: Issue | None
+    ) -> tuple[str, int]:
+        mail = (ROLE,) if app.permission else ()
+        return self.issuer.access_token(
+            tenant=tenant,
+            client=client,
+            resource=resource,
+            roles=app.graph if resource == GRAPH else mail,
+            now_s=now_s,
+            life_s=life_s,
+            issue=issue,
         )
 
     def _check_credential(
@@ -122,6 +159,12 @@ class Entra:
         self, app: Application, client: str, assertion: str, audiences: frozenset[str], now_s: float
     ) -> None:
         why = "AADSTS700027: The certificate with this thumbprint is not registered"
+        if app.federated and not app.certificates:
+            try:
+                self.issuer.check_workload(assertion, app.federated, now_s)
+            except TokenRefusedError as no:
+                raise _RefusalError(401, "invalid_client", str(no)) from None
+            return
         for path in app.certificates:
             certificate = self._certificates.get(str(path))
             if certificate is None:
@@ -155,7 +198,7 @@ def _application(directory: Directory, tenant: str, form: Mapping[str, str]) -> 
 def _resource(directory: Directory, app: Application, form: Mapping[str, str]) -> str:
     scope = form.get("scope", "")
     resource = scope.removesuffix("/.default")
-    if resource == scope or resource not in (directory.audience, _GRAPH):
+    if resource == scope or resource not in (directory.audience, GRAPH):
         raise _RefusalError(400, "invalid_scope", f"AADSTS70011: The provided value for scope '{scope}' is not valid")
     if resource == directory.audience and not app.permission:
         raise _RefusalError(

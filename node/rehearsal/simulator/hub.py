@@ -14,6 +14,7 @@ from node.rehearsal.simulator import texts
 from node.rehearsal.simulator.counting import NO_LIMITS, ResourceMeter, SourceMeter, unlimited_tenant
 from node.rehearsal.simulator.directory import Directory
 from node.rehearsal.simulator.entra import ROLE, Entra
+from node.rehearsal.simulator.graph.books import Books
 from node.rehearsal.simulator.inhabitants import AcsResource, HveAccount, Mailbox, TenantSpec
 from node.rehearsal.simulator.meters import AccountMeter, TenantMeter
 from node.rehearsal.simulator.receipts import Receipt, Receipts
@@ -64,6 +65,7 @@ class Hub:
         self.tokens: Counter[str] = Counter()
         self.attributions: Counter[str] = Counter()
         """By which right the MX took messages, and what it refused recipients for."""
+        self.graph = Books()
         self.onmicrosoft: dict[str, TenantMeter] = {}
         self.resources: dict[str, ResourceMeter] = {}
         connected = {name: source.open for name, source in self.sources.items() if source.open}
@@ -213,6 +215,8 @@ class Hub:
             raise TokenRefusedError("token of another tenant")
         if float(claims["exp"]) <= self.now_ms() / 1000:
             raise TokenRefusedError("expired")
+        if self.entra.issuer.revoked(claims):
+            raise TokenRefusedError("revoked")
         app = tenant.apps.get(str(claims.get("appid")))
         if app is None or ROLE not in claims.get("roles", ()):
             raise TokenRefusedError("application unknown or without permission")
@@ -242,6 +246,7 @@ class Hub:
         violations = Counter(self.violations)
         for report in (*accounts.values(), *tenants.values(), *resources.values()):
             violations.update(report["violations"])
+        violations.update(self.graph.violations())
         receipts = self.receipts
         return {
             "started_ms": self.started_ms,
@@ -258,6 +263,7 @@ class Hub:
             "accounts": accounts,
             "tenants": tenants,
             "resources": resources,
+            "graph": self.graph.report(),
             "sources": {name: dict(source.counts) for name, source in self.sources.items()},
             "attributions": dict(self.attributions),
             "connections": dict(self.connections),

@@ -39,6 +39,10 @@ class Mailbox(Part):
     state: MailboxState = MailboxState.OK
     max_send: Bytes = 35 << 20
     recipient_limit: int = Field(default=500, ge=1, le=1000)
+    graph: bool = True
+    """Graph knows it; else 404 MailboxNotEnabledForRESTAPI."""
+    keeps_copies: bool = True
+    """What it sent by SMTP lies in Sent Items (facts m365 §1.2 A); by Graph it always does."""
 
     def may_send_as(self, own: str, address: str) -> bool:
         """Tell whether the login ``own`` may use ``address`` (compared without case)."""
@@ -57,6 +61,12 @@ class Application(Part):
     """Mailboxes it was granted; None means all of the tenant."""
     permission: bool = True
     """Whether ``SMTP.SendAsApp`` was granted and consented."""
+    graph: tuple[str, ...] = ("Mail.Send", "Mail.ReadWrite", "ExchangeMessageTrace.Read.All")
+    """Permissions for Graph that were granted and consented."""
+    federated: tuple[str, ...] = ()
+    """Subjects of workload tokens it trusts."""
+    managed_identity: bool = False
+    """It is the identity of the machine that asks the identity endpoint."""
 
 
 class InboundConnector(Part):

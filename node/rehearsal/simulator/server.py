@@ -16,7 +16,8 @@ import msgspec
 from node.rehearsal.authority import Authority, establish, subjects
 from node.rehearsal.simulator import greeting, login, transaction
 from node.rehearsal.simulator.directory import Directory, default_directory
-from node.rehearsal.simulator.endpoints import control_routes, entra_routes
+from node.rehearsal.simulator.endpoints import control_routes, entra_routes, identity_routes
+from node.rehearsal.simulator.graph.routes import graph_routes
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.mailboxes import Postmaster, mailbox_control_routes, mailbox_routes
 from node.rehearsal.simulator.script import Step
@@ -39,6 +40,7 @@ NAMES = (
     "smtp.azurecomm.net",
     "*.mail.protection.outlook.com",
     "login.microsoftonline.com",
+    "graph.microsoft.com",
 )
 BACKLOG = 1024
 COMMANDS: dict[bytes, Command] = {
@@ -68,6 +70,8 @@ class Ports:
     hve: int = 0
     acs: int = 0
     entra: int = 0
+    graph: int = 0
+    identity: int = 0
     control: int = 0
 
 
@@ -102,11 +106,13 @@ class Simulator:
         self.post = Postmaster(self.hub)
         self.hub.on_receipt = self.post.taken
         self._entra = WebServer({**entra_routes(self.hub), **mailbox_routes(self.post)})
+        self._graph = WebServer({**graph_routes(self.hub), **mailbox_routes(self.post)}, lazy=True)
+        self._identity = WebServer(identity_routes(self.hub))
         self._control = WebServer({**control_routes(self.hub), **mailbox_control_routes(self.post)})
         self.authority: Authority | None = None
         self.ports: dict[str, int] = {}
         """Of every service, by name."""
-        self.entra_port = self.control_port = 0
+        self.entra_port = self.graph_port = self.identity_port = self.control_port = 0
 
     async def start(self) -> None:
         """Write the certificates and open the ports."""
@@ -122,6 +128,8 @@ class Simulator:
             await self._listen(service, port, self._context(authority, service))
         host = self._ports.host
         self.entra_port = await self._entra.start(host, self._ports.entra, authority.server_context())
+        self.graph_port = await self._graph.start(host, self._ports.graph, authority.server_context())
+        self.identity_port = await self._identity.start(host, self._ports.identity)
         self.control_port = await self._control.start(host, self._ports.control)
 
     def _services(self) -> tuple[tuple[Service, int], ...]:
@@ -164,6 +172,8 @@ class Simulator:
             await server.wait_closed()
         await self.post.stop()
         await self._entra.stop()
+        await self._graph.stop()
+        await self._identity.stop()
         await self._control.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -203,6 +213,16 @@ class Simulator:
         return f"https://{self._name()}:{self.entra_port}"
 
     @property
+    def graph_url(self) -> str:
+        """Root of Graph."""
+        return f"https://{self._name()}:{self.graph_port}"
+
+    @property
+    def identity_url(self) -> str:
+        """Base URL of the machine's endpoint for managed identities: plain HTTP, as in life."""
+        return f"http://{self._ports.host}:{self.identity_port}"
+
+    @property
     def control_url(self) -> str:
         """Base URL of the control port."""
         return f"http://{self._ports.host}:{self.control_port}"
@@ -217,7 +237,8 @@ class Simulator:
             **{name: port for name, port in self.ports.items() if name in ("mx", "hve", "acs")},
             **({"clients": {name: str(file) for name, file in self._issued().items()}} if self._clients else {}),
             "entra": self.authority_url,
-            "graph": self.authority_url,
+            "graph": self.graph_url,
+            "identity": self.identity_url,
             "control": self.control_url,
             "ca": str(self.ca_file),
         }
