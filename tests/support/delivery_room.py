@@ -115,7 +115,7 @@ def submission(port: int, context: ssl.SSLContext, mailbox: str = "relay1@contos
     return Endpoint(**values | more)
 
 
-def directory(*endpoints: Endpoint) -> Directory:
+def directory_of(*endpoints: Endpoint) -> Directory:
     accounts = tuple(
         Account(scope=one.account, mailbox=one.user, send_as=PatternSet(("*@contoso.com",)), recipients_per_message=100)
         for one in endpoints
@@ -231,6 +231,9 @@ async def _room(
     dialer: Dialer | None = None,
     unit_random: Callable[[], float] = lambda: 0.5,
     may_send: Callable[[], bool] = lambda: True,
+    tokens=None,
+    graph=None,
+    directory: Directory | None = None,
 ):
     plans = {"standard": Plan(retry=retry or Retry(delays=(60.0,)), outside_tenant=True)}
     accounts = {one.account: UNLIMITED for one in endpoints} | (limits or {})
@@ -241,11 +244,11 @@ async def _room(
         on_free=lambda account: holder[0].freed(account) if holder else None,
     )
     budgets.rebuild([], steady_ms())
-    spans, tokens, health = Spans(), Tokens(), HealthBook("dc1")
+    spans, tokens, health = Spans(), tokens or Tokens(), HealthBook("dc1")
     telemetry = RelayTelemetry(Numbers(), spans)
     delivery = Delivery(
         Plans(
-            directory=directory(*endpoints),
+            directory=directory or directory_of(*endpoints),
             plans=plans,
             endpoints={one.way: one for one in endpoints},
             reporting=Reporting(
@@ -262,6 +265,7 @@ async def _room(
             budgets=budgets,
             telemetry=telemetry,
             tokens=tokens,
+            graph=graph,
             health=health,
             dialer=dialer or Dialer(),
             unit_random=unit_random,
