@@ -27,6 +27,8 @@ class Field:
     ready: Collection[str]
     """Nodes with a live coordinator whose relay published that it is ready."""
     draining: Collection[str] = ()
+    overdue: Collection[str] = ()
+    """Those that are drained for longer than sessions are given to end."""
     prefer: str = ""
     wish: str = ""
     """The node an operator's wish names; empty without one."""
@@ -54,13 +56,18 @@ def standing(field: Field, address: Address, *, resigned: str = "") -> Standing:
     waiting = [node for node in order if node != resigned]
     holds = address.key is not None and address.key.holder == field.me
     return Standing(
-        eligible=field.me in field.listed and field.me not in field.draining,
+        eligible=field.me in field.listed and not _drained(field, holds=holds),
         rank=waiting.index(field.me) if field.me in waiting else len(waiting),
         yields=holds and not field.wish and field.prefer in order and field.prefer != field.me,
         moved=holds and field.wish in order and field.wish != field.me,
         wanted=wanted_list(field, address.nodes),
         replaces=replaces(field, address.nodes),
     )
+
+
+def _drained(field: Field, *, holds: bool) -> bool:
+    """Whether a wish to drain counts. A holder waits for its node, which sees sessions out and then is not ready."""
+    return field.me in field.draining and (not holds or field.me in field.overdue)
 
 
 def candidates(field: Field, address: Address) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from coordinator.store.contract import Item, Seen
 from coordinator.wishes import Verify, WishBook
 
 DRAINS_MAX: Final = 256
+SESSIONS_MS: Final = 5_000
+"""A drained node has seen out whoever came by an address after 2.5 s, and says then that it is not ready."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +86,12 @@ class Everybody:
     def draining(self, nodes: tuple[str, ...]) -> frozenset[str]:
         """Give those of the nodes an operator drains."""
         return frozenset(node for node in nodes[:DRAINS_MAX] if self.wishes.drain(node, wall_ms()) is not None)
+
+    def overdue(self, nodes: tuple[str, ...]) -> frozenset[str]:
+        """Give those drained for so long that nobody waits for their sessions any more."""
+        before_ms = wall_ms() - SESSIONS_MS
+        wishes = {node: self.wishes.drain(node, wall_ms()) for node in nodes[:DRAINS_MAX]}
+        return frozenset(node for node, wish in wishes.items() if wish is not None and wish.made_ms <= before_ms)
 
     def paused(self) -> bool:
         """Whether an operator paused takeovers."""

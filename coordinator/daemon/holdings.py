@@ -135,6 +135,7 @@ def field_of(name: str, around: Surroundings) -> Field:
         listed=shape.listed(name),
         ready=everybody.ready(),
         draining=everybody.draining(nodes_now(shape, in_force)),
+        overdue=everybody.overdue(nodes_now(shape, in_force)),
         prefer=shape.addresses[name].prefer or "",
         wish=everybody.wish(name),
         agreed=agreed(everybody, shape.hash),

@@ -49,7 +49,10 @@ def test_addresses_are_spread_over_hosts():
         (at("a", wish="a", prefer="b"), HELD, {}),
         (at("a", wish="b", prefer="c"), HELD, {"moved": True}),
         (at("c", wish="b", prefer="b"), HELD, {}),
-        (at("a", draining={"a"}), HELD, {"eligible": False}),
+        (at("a", draining={"a"}), HELD, {}),  # until its node is not ready: that sees sessions out first
+        (at("a", draining={"a"}, overdue={"a"}), HELD, {"eligible": False}),
+        (at("a", draining={"a"}), FREE, {"eligible": False}),
+        (at("b", draining={"b"}), HELD, {"eligible": False}),
         (at("d"), FREE, {"eligible": False}),
     ],
 )
