@@ -1,10 +1,10 @@
 """What the parts a node shares with others need of the node, and second copies of the cluster around them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from coordinator.joining import Joined
-from coordinator.peers.contract import Peers
+from coordinator.peers.contract import Handler, Peers
 from coordinator.settings.cluster import Cluster
 from node.admin.control import Readiness
 from node.cluster.clocks import Date
@@ -46,6 +46,8 @@ class Hooks:
     """What time it is at the upstream."""
     readiness: Callable[[], Readiness]
     loaded: Callable[[], Loaded]
+    routes: Callable[[], Mapping[str, Handler]]
+    """What other nodes may ask besides what concerns the cluster itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,7 +187,7 @@ class Member:
 
     async def _listen(self, protection: Protection) -> None:
         address, port = str(self._cluster.nodes[self.node].address), self._cluster.ports.node
-        own = {clocks.ROUTE: self.clocks.answer, **self.side.routes()}
+        own = {clocks.ROUTE: self.clocks.answer, **self.side.routes(), **self._hooks.routes()}
         routes = own | self.together.routes() | protection.routes()
         speaks = self._product.release.speaks
         self._server = PeerServer(

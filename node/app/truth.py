@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from coordinator.peers.contract import Handler
 from node.app.digest import key_in
+from node.app.truth_peers import Elsewhere
 from node.delivery.assembly import reporting_of
 from node.delivery.clock import wall_ms
 from node.errors import ConfigurationError
@@ -65,7 +67,9 @@ class Truth:
         self.arriving: Arriving | None = None
         self._https = Https(settings.egress, connections=4)
         self._mailboxes = GraphMailboxes(self._https, node.tokens, {}, graph_flow)
-        self.reading = Reading(self._mailboxes, self.store, self.desk, node.telemetry, now_ms=wall_ms)
+        self._elsewhere = Elsewhere(self.desk, node.member) if node.member is not None else None
+        self.desk.elsewhere, self.desk.usable = self._elsewhere, self._usable
+        self.reading = Reading(self._mailboxes, self.store, self.desk, node.telemetry, now_ms=wall_ms, mine=self._mine)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Open the store and begin; needs the spool open and delivery built. Closed through ``stack``."""
@@ -95,6 +99,18 @@ class Truth:
             self.arriving.addresses = return_addresses(settings)
         if node.delivery is not None:
             node.delivery.returning(path)
+
+    def routes(self) -> dict[str, Handler]:
+        """Give what other nodes may ask."""
+        return self._elsewhere.routes() if self._elsewhere is not None else {}
+
+    def _mine(self, mailbox: str) -> bool:
+        """Tell whether this node reads a mailbox; one that does not use its spool reads none."""
+        return self._usable() and (self._elsewhere is None or self._elsewhere.reads(mailbox))
+
+    def _usable(self) -> bool:
+        protection = self._node.protection
+        return self._elsewhere is None or (protection is not None and protection.gate.open)
 
     async def erase(self, address: str) -> int:
         """Take an address out of what the room keeps; rows changed."""

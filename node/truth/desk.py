@@ -21,6 +21,7 @@ from node.spool.outcomes import BOUNCED_LATER
 from node.telemetry.contract import Telemetry
 from node.truth.aside import Aside
 from node.truth.contract import HOW_FAR, WINDOW_MS, Came, Claim, Elsewhere, Judged, Learn, Ledger, Outcome
+from node.truth.errors import NotNow
 from node.truth.match import Match, failures, matches
 from node.truth.telling import Teller
 from node.truth.tracing import NdrTracer
@@ -52,9 +53,13 @@ class Desk:
         self.classifier = Classifier()
         self.learn: Learn | None = None
         self.elsewhere: Elsewhere | None = None
+        self.usable: Callable[[], bool] = _always
+        """Whether the spool is in use now: what stands in an old copy of it is not the truth."""
 
     async def take(self, data: bytes, came: Came) -> Judged:
-        """Deal with one message; raises what the spool raises, and then nothing was done that may not be repeated."""
+        """Deal with one message; raises NotNow, and what the spool raises: then it must come again."""
+        if not self.usable():
+            raise NotNow("the spool is not in use now")
         read = read_notice if len(data) <= SMALL_BYTES else None
         notice = read(data) if read is not None else await asyncio.to_thread(read_notice, data)
         judged = await self._judged(notice, came)
@@ -75,7 +80,9 @@ class Desk:
         return await self.elsewhere(claim) or here
 
     async def settle(self, claim: Claim) -> Judged:
-        """Judge a report by what this node has, and write down what fits."""
+        """Judge a report by what this node has, and write down what fits; raises as ``take``."""
+        if not self.usable():
+            raise NotNow("the spool is not in use now")
         notice, came, now_ms = claim.notice, claim.came, self._now_ms()
         addresses = (came.address,) if came.address else notice.addressed
         keyed = self._keyed(addresses)
@@ -148,6 +155,10 @@ class Desk:
         """Let an account or tenant rest only on the organisation's own word: a recipient knows enough to forge one."""
         if self.learn is not None and verdict.scope in WIDE and claim.came.mailbox and claim.notice.inside:
             self.learn(view, match.queued.last_way, verdict)
+
+
+def _always() -> bool:
+    return True
 
 
 KEPT: Final = frozenset({Outcome.FORGED, Outcome.UNMATCHED, Outcome.NO_REPORT})

@@ -3,6 +3,10 @@
 from node.errors import PermanentError, TemporaryError
 
 
+class NotNow(TemporaryError):  # noqa: N818 - a state of affairs
+    """A report cannot be judged at this moment; it must come again."""
+
+
 class MailboxUnavailable(TemporaryError):  # noqa: N818 - a state of affairs
     """No answer now; ask again after ``retry_after_s`` (0: nothing was said)."""
 

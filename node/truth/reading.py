@@ -105,7 +105,7 @@ class Reading:
                 wait_s, trouble = max(box.every_s, REFUSED_S), str(error)
             except RelayError as error:
                 trouble = str(error)
-            except Exception:  # one mailbox's content must not end the reading of all
+            except Exception:  # noqa: BLE001 - one mailbox's content must not end the reading of all
                 _log.exception("mailbox %s cannot be read for reports", box.mailbox)
                 trouble = "a fault of this program; see the log"
             self._due_s[box.mailbox] = asyncio.get_running_loop().time() + wait_s
