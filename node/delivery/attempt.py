@@ -32,6 +32,8 @@ from node.spool.contract import AttemptStart, Spool
 
 TAKING_LOOK_MS: Final = 200
 """When to look again at a message that its client has not been answered for yet."""
+HURRIED_S: Final = 4.0
+"""How long urgent mail waits for a connection and login while another way is ready; Microsoft needs about one."""
 AGREEING_LOOK_MS: Final = 2_000
 """When to look again at one whose attempt the other machine must know of, and cannot now."""
 
@@ -110,7 +112,7 @@ class Runner:
     async def _connected(self, job: Job, *, claimed: bool = False) -> Session | None:
         pool = job.place.pool
         try:
-            return await pool.connect(job.place)
+            return await pool.connect(job.place, HURRIED_S if job.hurried else None)
         except Refused as refused:
             self._budgets.cancelled(job.grant, steady_ms())
             pool.release(job.place)

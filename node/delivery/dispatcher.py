@@ -114,6 +114,7 @@ class Dispatcher:
             permit_ns=now_ns - lane.short_since_ns if lane.short_since_ns else 0,
         )
         lane.short_since_ns = 0
+        job.hurried = self._ways.hurried(job)
         self._ways.begin(job)
         task = asyncio.get_running_loop().create_task(self._runner.run(job))
         self.jobs[task] = job

@@ -30,6 +30,8 @@ class Job:
     """When the recipients became due, for ``relay.queue``."""
     permit_ns: int = 0
     """How long due mail of this lane waited for a permit or a place."""
+    hurried: bool = False
+    """Urgent, and another way could take it: this one is not waited for as long as usual."""
     course: Course | None = None
     """How the conversation stands, once there is one."""
     head: bytes = b""

@@ -12,7 +12,7 @@ from node.delivery.job import Job, Judged, Judgement
 from node.delivery.transaction import Course
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.classify import Classifier
-from node.policy.envelope import NewMessage, RecipientState
+from node.policy.envelope import NewMessage, Priority, RecipientState
 from node.policy.reply import Reply, Stage, printable
 from node.policy.retry import next_attempt_ms
 from node.policy.verdict import Hint, Outcome, Scope, Verdict
@@ -33,6 +33,8 @@ _ABOUT_THE_MAIL = frozenset({Scope.RECIPIENT, Scope.MESSAGE, Scope.ACCOUNT_FROM}
 """Failures of these scopes use up the retry schedule; those of an account or path are not the mail's fault."""
 _NOTHING_KEEPS_BACK = frozenset({Scope.RECIPIENT, Scope.MESSAGE, Scope.ACCOUNT_FROM, Scope.CONNECTION})
 """No standing holds this mail back (a single lost connection rests nothing), so its own due time must."""
+_THE_MAILS_OWN = frozenset({Scope.RECIPIENT, Scope.MESSAGE})
+"""Another way would say the same of these; of all else urgent mail need not wait to see."""
 _CLOSING = frozenset({0, 421})
 _TOO_LARGE = 552
 _LACKING = Verdict(
@@ -71,6 +73,9 @@ class Judge:
             for fate in judgement.fates:
                 if fate.stage is Stage.RCPT and fate.verdict.hint is Hint.SPLIT:
                     fate.result = self._again(fate, now_ms)
+                elif fate.verdict.hint is Hint.ALONE and fate.result.state is RecipientState.DEFERRED:
+                    # Counted, so that the one at fault bounces the next time, when it is alone.
+                    fate.result = msgspec.structs.replace(fate.result, next_attempt_ms=now_ms)
         return judgement
 
     def _verdict(self, job: Job, course: Course, recipient: Queued, stage: Stage, reply: Reply) -> Verdict:
@@ -115,11 +120,18 @@ class Judge:
     def _due(self, job: Job, recipient: Queued, verdict: Verdict, counts: bool, now_ms: int) -> int:
         # The same failure on the other account too: switching to and fro would be a loop without a rest.
         elsewhere = recipient.last_reason == verdict.reason and recipient.last_way not in ("", job.way.name)
-        if verdict.outcome is Outcome.SWITCH and not elsewhere and self._rival(job):
+        if self._leaves(job, verdict) and not elsewhere and self._rival(job):
             return now_ms
         # A resting account or path keeps its mail back by itself (HealthBook); the other rests are added here.
         rest_s = verdict.cool_down_s if verdict.scope in _NOTHING_KEEPS_BACK else 0.0
         return self.schedule(job, recipient.attempts + counts, now_ms, rest_s)
+
+    def _leaves(self, job: Job, verdict: Verdict) -> bool:
+        """Whether another way is tried at once: where the row says so, and for urgent mail whatever holds up a way."""
+        if verdict.outcome is Outcome.SWITCH:
+            return True
+        urgent = job.message.priority is Priority.URGENT
+        return urgent and verdict.outcome is Outcome.RETRY and verdict.scope not in _THE_MAILS_OWN
 
     def schedule(self, job: Job, attempts: int, now_ms: int, rest_s: float = 0.0) -> int:
         """Say when the n-th failure's retry is due; at the expiry when none fits before it (the sweep bounces then)."""
@@ -142,7 +154,7 @@ class Judge:
 
     def after_refusal(self, job: Job, verdict: Verdict, now_ms: int) -> int:
         """Say when mail is due whose connection did not come about: at once if another way could take it."""
-        if verdict.outcome is Outcome.SWITCH and self._rival(job):
+        if self._leaves(job, verdict) and self._rival(job):
             return now_ms
         rest_s = max(MIN_REST_S, verdict.cool_down_s)
         return now_ms + round(1000 * rest_s * (1 + 0.2 * self._unit_random()))

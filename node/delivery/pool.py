@@ -13,7 +13,10 @@ from node.cluster.contract import Budgets, SlotLease
 from node.delivery.clock import steady_ms
 from node.delivery.connection import Phase, Session
 from node.delivery.endpoint import Endpoint
+from node.delivery.errors import Refused
 from node.delivery.opener import Opener
+from node.policy import pace
+from node.policy.reply import Reply, Stage
 from node.telemetry.contract import Telemetry
 
 DECK = 3
@@ -52,6 +55,7 @@ class Pool:
         """Somebody else waits for a slot of this account: connections are given up early."""
         self._look: asyncio.TimerHandle | None = None
         self.limit = endpoint.connections
+        self._pace = pace.started(endpoint.connections) if endpoint.paced else None
         self.shut = False
         """No connection is kept for another attempt: this node may not send now."""
         self.opened = 0
@@ -107,18 +111,28 @@ class Pool:
                 return
             self._close(connection, lease)
 
-    async def connect(self, place: Place) -> Session:
-        """Give the place's connection, opening it if need be. Raises Refused; the place stays reserved."""
+    async def connect(self, place: Place, bound_s: float | None = None) -> Session:
+        """Give the place's connection, opening it if need be. Raises Refused; the place stays reserved.
+
+        ``bound_s``: how long opening may take, where another way could be taken instead.
+        """
         if place.connection is None:
             await self._turn(place)
             self._take_idle(place)
         if place.connection is None:
             self._live += 1
             place.live = True
-            place.connection = await self._opener.open(self.endpoint, place.phases)
+            place.connection = await self._opened(place, bound_s)
             self.opened += 1
             self._telemetry.count("relay_connections_opened", path=self.endpoint.path, account=self.endpoint.account)
         return place.connection
+
+    async def _opened(self, place: Place, bound_s: float | None) -> Session:
+        try:
+            async with asyncio.timeout(bound_s):
+                return await self._opener.open(self.endpoint, place.phases)
+        except TimeoutError as error:
+            raise Refused(Stage.CONNECT, Reply(code=0, text="timeout, another way is tried")) from error
 
     async def _turn(self, place: Place) -> None:
         """Wait for one of the connections; who waits longest is served first."""
@@ -169,6 +183,23 @@ class Pool:
 
     def _as_before(self) -> None:
         self.limit = self.endpoint.connections
+
+    def slower(self, now_ms: int) -> None:
+        """Where no limits are published: half of the connections; the other side asks for less or makes us wait."""
+        if self._pace is not None:
+            self._paced(pace.slowed(self._pace, now_ms))
+
+    def smoothly(self, now_ms: int) -> None:
+        """A message went through without delay: in time one connection more, up to what is configured."""
+        if self._pace is not None:
+            self._paced(pace.delivered(self._pace, now_ms))
+
+    def _paced(self, now: pace.Pace) -> None:
+        changed, self._pace, self.limit = self.limit != now.limit, now, now.limit
+        if changed:
+            names = {"path": self.endpoint.path, "account": self.endpoint.account}
+            self._telemetry.gauge("relay_connections_paced", now.limit, **names)
+            self._pass_turn()
 
     def sweep(self) -> None:
         """Close idle connections that are too old, idle too long, dead, or wanted by somebody else."""

@@ -19,6 +19,7 @@ from node.delivery.endpoint import Endpoint, TokenSource
 from node.delivery.fair import Fair
 from node.delivery.judge import Judge
 from node.delivery.lanes import Lanes
+from node.delivery.learning import Learner
 from node.delivery.mx import MxHosts
 from node.delivery.opener import Opener
 from node.delivery.pool import Pool
@@ -97,12 +98,14 @@ class Delivery:
         self._opener = Opener(wiring.dialer, wiring.tokens, wiring.graph, wiring.mx)
         self._pools = {name: self._pool(endpoint) for name, endpoint in plans.endpoints.items()}
         self._retired: list[Pool] = []
-        self._ways = Ways(plans.directory, self._pools, wiring.health, wiring.budgets, self._changed)
+        classifier, health = plans.classifier, wiring.health
+        self._ways = Ways(plans.directory, self._pools, health, wiring.budgets, self._changed, classifier)
         second = wiring.second or Alone(wiring.spool)
         tracer = Tracer(wiring.telemetry, plans.node, wiring.digest, addresses=plans.span_addresses, epoch=second.epoch)
-        self._judge = Judge(plans.classifier, plans.plans, self._ways.rival, wiring.unit_random)
+        self._judge = Judge(classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, second, plans.reporting, tracer, self._woken)
-        self._settler = Settler(wiring.spool, self._judge, wiring.health, self._reporter, tracer, self._changed)
+        learner = Learner(health, self._ways.doubts, self._changed)
+        self._settler = Settler(wiring.spool, self._judge, learner, self._reporter, tracer)
         addressing = Addressing(wiring.spool, wiring.budgets, self._ways.unfit)
         self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, second, wiring.may_send, addressing)
         fair = Fair()
@@ -226,6 +229,7 @@ class Delivery:
                 self._pools[name] = self._pool(endpoint)
         self._ways.directory = plans.directory
         self._judge.classifier, self._judge.plans = plans.classifier, plans.plans
+        self._ways.classifier = plans.classifier
         self._reporter.reporting = plans.reporting
         self._lanes.stir()
 

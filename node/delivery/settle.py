@@ -6,7 +6,6 @@ and never loses one (I1). Knows no connection and chooses no way.
 
 import asyncio
 import re
-from collections.abc import Callable
 from typing import Protocol
 
 from node.cluster.contract import SETTLE_HORIZON_S
@@ -14,6 +13,7 @@ from node.delivery.clock import wall_ms
 from node.delivery.errors import Refused
 from node.delivery.job import Job, Judged, Judgement
 from node.delivery.judge import Judge
+from node.delivery.learning import Learner
 from node.delivery.measure import measure
 from node.delivery.reporter import Reporter
 from node.delivery.tracing import Tracer
@@ -21,21 +21,15 @@ from node.delivery.transaction import Course
 from node.errors import PermanentError, RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.envelope import NewMessage, RecipientState
-from node.policy.health import Change, HealthBook
-from node.policy.reply import Reply, Stage
+from node.policy.reply import Reply
 from node.policy.unknown import UnknownStep, settle_unknown
-from node.policy.verdict import Hint, Outcome, Scope, Verdict
 from node.spool.contract import Due, Queued, RecipientResult, Settlement, Spool
 
 SETTLE_TRIES = 8  # doubling from 50 ms: some 13 s of a spool that does not answer
 FIRST_PAUSE_S = 0.05
 SPOOL_REST_S = 2.0  # a lane whose claim failed is left alone for so long
 UNREADABLE_REST_MS = 60_000
-FEWER_SLOTS_S = 60.0
 _UPSTREAM_ID = re.compile(r"<([^<>\s]{1,250})>|queued as ([\w.-]{1,100})", re.IGNORECASE)
-_NOTHING_SHOWN = Verdict(
-    scope=Scope.CONNECTION, outcome=Outcome.RETRY, reason="not_tried", hint=Hint.RECONNECT, source="design §5.4"
-)
 
 
 class Lanes(Protocol):
@@ -57,19 +51,17 @@ class Settler:
         self,
         spool: Spool,
         judge: Judge,
-        health: HealthBook,
+        learner: Learner,
         reporter: Reporter,
         tracer: Tracer,
-        on_change: Callable[[Change], None],
     ) -> None:
-        """``on_change`` hears of every standing that changed, for logs and alarms."""
+        """``learner`` hears what attempts showed."""
         self._spool = spool
         self._judge = judge
-        self._health = health
+        self._learner = learner
         self._reporter = reporter
         self._tracer = tracer
         self._telemetry = tracer.telemetry
-        self._on_change = on_change
         self.lanes: Lanes | None = None
 
     # -- an attempt that got as far as MAIL
@@ -78,7 +70,7 @@ class Settler:
         """Judge, note, report, write; logs nothing and raises nothing of ours."""
         now_ms = course.finished_ms or wall_ms()
         judgement = self._judge.course(job, course, now_ms)
-        self._learn(job, course, judgement, now_ms)
+        self._learner.conversation(job, course, judgement, now_ms)
         if not await self._reporter.undeliverable(job.due, judgement.fates, now_ms):
             self._judge.wait_for_report(judgement, now_ms)
         if course.relayed:
@@ -100,35 +92,9 @@ class Settler:
         measure(self._telemetry, job, course, judgement, now_ms)
         self._tracer.attempt(job, course, judgement, transfer_ns)
 
-    def _learn(self, job: Job, course: Course, judgement: Judgement, now_ms: int) -> None:
-        if judgement.free:
-            # What lay idle as long as the dead one is likely dead too.
-            job.place.pool.close_idle()
-            self.abandoned(job)
-            return
-        told: set[str] = set()
-        for fate in judgement.fates:
-            verdict = fate.verdict
-            if verdict.reason in told or (course.local and fate.stage is not Stage.DOT):
-                continue
-            told.add(verdict.reason)
-            self._note(job, verdict, now_ms)
-            if verdict.hint is Hint.FEWER_SLOTS:
-                job.place.pool.fewer(FEWER_SLOTS_S)
-        if not told:
-            self.abandoned(job)
-
-    def _note(self, job: Job, verdict: Verdict, now_ms: int) -> None:
-        message = job.message
-        changes = self._health.note(
-            job.way, message.header_from, verdict, now_ms, direction=job.direction, client=message.client
-        )
-        for change in changes:
-            self._on_change(change)
-
     def abandoned(self, job: Job) -> None:
         """The attempt showed nothing: a scope that waited for it as its probe may be probed again."""
-        self._note(job, _NOTHING_SHOWN, wall_ms())
+        self._learner.nothing(job)
 
     async def _written(self, settlement: Settlement) -> bool:
         """Write until durable. Given up after ``SETTLE_TRIES``: the next start finds it in flight, hence unknown."""
@@ -208,7 +174,7 @@ class Settler:
         now_ms = wall_ms()
         verdict = self._judge.verdict(job, job.recipients[0], refused.stage, refused.reply)
         self._telemetry.count("relay_connections_failed", path=job.way.path, reason=verdict.reason)
-        self._note(job, verdict, now_ms)
+        self._learner.verdict(job, verdict, now_ms)
         until_ms = self._judge.after_refusal(job, verdict, now_ms)
         fates = [
             Judged(

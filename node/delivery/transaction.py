@@ -4,6 +4,7 @@ Knows the order of commands (RFC 5321 §3.3, pipelining RFC 2920) and records ho
 whoever is told of a break can say what is still unknown. It judges no reply and touches neither spool nor budgets.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,8 @@ class Course:
     """The answer to the final dot."""
     retry_after_s: float = 0.0
     """How long the other side asks us to wait (RFC 9110 §10.2.3)."""
+    waited_s: float = 0.0
+    """The longest wait for one answer before the data: how a tarpit shows."""
     broken: bool = False
     """The conversation ended without an answer that settles it: the upstream may still be counting."""
     relayed: bool = False
@@ -139,7 +142,11 @@ class Transaction:
     async def _next(self, command: bytes, *, said: bool) -> Answer:
         if not said:
             self._wire.say(command)
-        return await self._wire.answer(self._timings.command_s)
+        loop = asyncio.get_running_loop()
+        since_s = loop.time()
+        answer = await self._wire.answer(self._timings.command_s)
+        self.course.waited_s = max(self.course.waited_s, loop.time() - since_s)
+        return answer
 
     def _recipient(self, recipient: Queued, answer: Answer) -> None:
         if answer.code // 100 == _SUCCESS and self.course.mail_taken:

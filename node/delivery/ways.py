@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from node.cluster.contract import Budgets, Grant, Need, Refusal
 from node.delivery.addressing import Unfit
 from node.delivery.clock import steady_ms, wall_ms
+from node.delivery.doubts import Doubts
 from node.delivery.job import Job
 from node.delivery.pool import Place, Pool
 from node.policy.choose import NoWay, Shortage, Take, Wait, choose
+from node.policy.classify import Classifier
 from node.policy.envelope import Direction, NewMessage, Priority
 from node.policy.health import Availability, Change, HealthBook
 from node.policy.kinds import without_envelope
@@ -60,6 +62,7 @@ class Ways:
         health: HealthBook,
         budgets: Budgets,
         on_change: Callable[[Change], None],
+        classifier: Classifier,
     ) -> None:
         """Keep what choosing needs; all of it may be replaced by a reload."""
         self.directory = directory
@@ -69,6 +72,8 @@ class Ways:
         self.on_change = on_change
         self.unfit = Unfit()
         """Which messages cannot go without an envelope."""
+        self.doubts = Doubts()
+        self.classifier = classifier
         self._short: dict[tuple[str, bool, Direction], Shortage] = {}
         self._load: dict[str, int] = {}
         self._holding = False
@@ -96,18 +101,27 @@ class Ways:
         return tuple(without_envelope(item, why) for item in found) if why else found
 
     def rival(self, job: Job) -> bool:
-        """Tell whether another way than the job's may take its mail now."""
+        """Tell whether another way than the job's may take its mail now; urgent mail relies on none in doubt."""
         now_ms = wall_ms()
         message = job.message
+        doubtful = self._doubtful(message, now_ms)
         return any(
             item.ok
             and item.way.name != job.way.name
             and item.way.name in self.pools
+            and item.way.name not in doubtful
             and self.health.available(
                 item.way, message.header_from, now_ms, direction=job.direction, client=message.client
             ).ok
             for item in self.candidates(message, job.direction)
         )
+
+    def _doubtful(self, message: NewMessage, now_ms: int) -> frozenset[str]:
+        return self.doubts.now(now_ms) if message.priority is Priority.URGENT else frozenset()
+
+    def hurried(self, job: Job) -> bool:
+        """Tell whether a job should not wait long for its connection: it is urgent and could go another way."""
+        return job.message.priority is Priority.URGENT and self.rival(job)
 
     def begin(self, job: Job) -> None:
         """Note that an attempt starts: a scope that may be probed is closed to others until it reports."""
@@ -131,11 +145,23 @@ class Ways:
         found = self.candidates(message, direction)
         availability = self._availability(found, message, direction, now_ms)
         short = self._shortages(found, message.priority, direction, now_ms)
-        last_way = due.recipients[0].last_way if due.recipients[0].attempts else ""
+        first = due.recipients[0]
+        last_way = first.last_way if first.attempts else ""
+        avoid = self.classifier.avoided.get(first.last_reason, ()) if first.attempts else ()
+        doubtful = self._doubtful(message, now_ms)
         placeless = False
         # Each round finds one way short, so there are at most as many rounds as ways.
         for _ in range(len(found) + 1):
-            decision = choose(found, availability, short, now_ms, load=self._load, last_way=last_way)
+            decision = choose(
+                found,
+                availability,
+                short,
+                now_ms,
+                load=self._load,
+                last_way=last_way,
+                avoid=avoid,
+                doubtful=doubtful,
+            )
             if isinstance(decision, NoWay):
                 return decision
             if isinstance(decision, Wait):
@@ -185,7 +211,8 @@ class Ways:
             return Shortage(until_ms=now_ms + UNKNOWN_LOOK_MS, reason="path_not_set_up")
         if pool.full:
             return Shortage(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot")
-        count = min(len(due.recipients), way.recipients_per_message)
+        alone = due.recipients[0].last_reason in self.classifier.alone
+        count = 1 if alone else min(len(due.recipients), way.recipients_per_message)
         external = count if direction is Direction.EXTERNAL and way.counts_external else 0
         steady = steady_ms()
         need = Need(

@@ -12,7 +12,7 @@ The rule, in the order applied:
 5. Nothing ready: wait until the first way comes free.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -77,6 +77,16 @@ class Shortage(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = "no_permit"
 
 
+class _Shunned(msgspec.Struct, frozen=True, kw_only=True):
+    """Ways that are taken only when nothing else is ready."""
+
+    last_way: str
+    doubtful: Collection[str]
+
+    def covers(self, way: Way) -> bool:
+        return way.name == self.last_way or way.name in self.doubtful
+
+
 class _Option(msgspec.Struct, frozen=True, kw_only=True):
     way: Way
     ready_ms: int
@@ -92,17 +102,22 @@ def choose(
     *,
     load: Mapping[str, int] | None = None,
     last_way: str = "",
+    avoid: Collection[str] = (),
+    doubtful: Collection[str] = (),
     patience_ms: int = PATIENCE_MS,
     explain: bool = False,
 ) -> Take | Wait | NoWay:
     """Decide for one message.
 
     ``availability`` by way name (a missing one is available), ``budget`` by account scope (a missing one has some),
-    ``load`` by account scope: messages used lately, to rotate. ``explain`` fills ``lines`` (costs time; off in the
-    dispatch loop).
+    ``load`` by account scope: messages used lately, to rotate. ``avoid``: path kinds that would refuse this mail as
+    the last way did. ``doubtful``: names of ways not to be relied on while another is ready. ``explain`` fills
+    ``lines`` (costs time; off in the dispatch loop).
     """
     options = [_option(item.way, availability, budget, now_ms) for item in candidates if item.ok]
-    decision = _decide(options, now_ms, load or {}, last_way, patience_ms) if options else _no_way(candidates)
+    options = [option for option in options if option.way.path not in avoid] or options
+    shunned = _Shunned(last_way=last_way, doubtful=doubtful)
+    decision = _decide(options, now_ms, load or {}, shunned, patience_ms) if options else _no_way(candidates)
     if not explain:
         return decision
     return msgspec.structs.replace(decision, lines=_explain(candidates, options, decision, now_ms, last_way))
@@ -120,18 +135,18 @@ def _option(way: Way, availability: Mapping[str, Availability], budget: Mapping[
 
 
 def _decide(
-    options: list[_Option], now_ms: int, load: Mapping[str, int], last_way: str, patience_ms: int
+    options: list[_Option], now_ms: int, load: Mapping[str, int], shunned: _Shunned, patience_ms: int
 ) -> Take | Wait:
     stopped = next((option for option in options if option.reason == CLIENT_STOPPED), None)
     if stopped is not None:
         return Wait(until_ms=stopped.ready_ms, reason=CLIENT_STOPPED)
     ready = [option for option in options if option.ready_ms <= now_ms]
-    fresh = [option for option in ready if option.way.name != last_way] or ready
+    fresh = [option for option in ready if not shunned.covers(option.way)] or ready
     if not fresh:
         first = min(options, key=lambda option: option.ready_ms)
         return Wait(until_ms=first.ready_ms, reason=first.reason)
     best = min(fresh, key=lambda option: _preference(option.way, load))
-    soon = _worth_waiting(options, best.way.rank, last_way, now_ms + patience_ms)
+    soon = _worth_waiting(options, best.way.rank, shunned, now_ms + patience_ms)
     return soon or Take(way=best.way)
 
 
@@ -139,11 +154,11 @@ def _preference(way: Way, load: Mapping[str, int]) -> tuple[int, bool, int, str]
     return way.rank, not way.own, load.get(way.account, 0), way.account
 
 
-def _worth_waiting(options: list[_Option], rank: int, last_way: str, until_ms: int) -> Wait | None:
+def _worth_waiting(options: list[_Option], rank: int, shunned: _Shunned, until_ms: int) -> Wait | None:
     preferred = [
         option
         for option in options
-        if option.healthy and option.way.rank < rank and option.ready_ms <= until_ms and option.way.name != last_way
+        if option.healthy and option.way.rank < rank and option.ready_ms <= until_ms and not shunned.covers(option.way)
     ]
     if not preferred:
         return None

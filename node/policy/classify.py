@@ -13,7 +13,7 @@ from node.policy.reply import Reply, Stage
 from node.policy.table import TABLE
 from node.policy.table.defaults import DEFAULTS, DELIVERED, GARBLED, LOST_ANSWER
 from node.policy.table.row import BEFORE_MAIL, Row, words_of
-from node.policy.verdict import Outcome, Verdict
+from node.policy.verdict import Hint, Outcome, Verdict
 
 FINAL_ANSWER: Final = frozenset({Stage.DOT, Stage.HTTP})
 """Stages at which the message has been handed over and only the answer counts."""
@@ -30,6 +30,11 @@ class Classifier:
     def __init__(self, rows: Iterable[Row] = TABLE, *, first: Iterable[Row] = ()) -> None:
         """Order the built-in ``rows`` by how specific they are; rows ``first`` (configured) go before all, in order."""
         self.rows: Final = (*first, *sorted(rows, key=lambda row: row.weight, reverse=True))
+        known = (*self.rows, *DEFAULTS)
+        self.avoided: Final = {row.reason: row.avoid for row in known if row.avoid}
+        """By reason: path kinds that would refuse the mail in the same way."""
+        self.alone: Final = frozenset(row.reason for row in known if row.hint is Hint.ALONE)
+        """Reasons after which each recipient is tried in a transaction of its own."""
         self._ending = frozenset(row.reason for row in (*self.rows, *DEFAULTS) if row.then is Outcome.BOUNCE)
         self._verdicts = {id(row): row.verdict() for row in (*self.rows, *DEFAULTS, DELIVERED, GARBLED, LOST_ANSWER)}
 

@@ -23,7 +23,7 @@ from node.m365.token import AccessToken
 from node.policy.envelope import Direction, NewMessage, OnUnknown, Priority, Recipient, RecipientState, lane_of
 from node.policy.health import HealthBook
 from node.policy.patterns import PatternSet
-from node.policy.route import Account, Directory, SmartHost, TenantWays
+from node.policy.route import Account, Connector, Directory, DirectSend, SmartHost, TenantWays
 from node.settings.mail import Plan, Retry
 from node.spool.contract import Accepted
 from node.spool.memory import MemorySpool
@@ -115,6 +115,12 @@ def submission(port: int, context: ssl.SSLContext, mailbox: str = "relay1@contos
     return Endpoint(**values | more)
 
 
+def mx_way(kind: str, port: int, **more) -> Endpoint:
+    """A connector or direct send, without TLS: what TLS is for is tested elsewhere."""
+    values = {"way": f"{kind}:contoso/{kind}", "path": kind, "account": f"contoso/{kind}", "paced": True}
+    return smarthost(port, **values | more)
+
+
 def directory_of(*endpoints: Endpoint) -> Directory:
     accounts = tuple(
         Account(scope=one.account, mailbox=one.user, send_as=PatternSet(("*@contoso.com",)), recipients_per_message=100)
@@ -128,6 +134,8 @@ def directory_of(*endpoints: Endpoint) -> Directory:
         domains=frozenset({"contoso.com"}),
         accounts=accounts,
         smarthost=SmartHost(scope=host.account) if host else None,
+        connector=Connector(scope="contoso/connector", certificate=True) if "connector" in kinds else None,
+        direct_send=DirectSend(scope="contoso/direct-send") if "direct-send" in kinds else None,
     )
     return Directory(
         tenants={"contoso": tenant},

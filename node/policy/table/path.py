@@ -3,7 +3,7 @@
 from typing import Final
 
 from node.policy.table.row import HOUR, MINUTE, Row
-from node.policy.verdict import Narrow, Outcome, Scope
+from node.policy.verdict import Hint, Narrow, Outcome, Scope
 
 _DOWN: Final = (15 * MINUTE, HOUR)
 _THROTTLED: Final = (15 * MINUTE, 30 * MINUTE, HOUR)
@@ -12,9 +12,9 @@ _DOMAIN: Final = (4 * HOUR,)
 ROWS: Final = (
     Row(
         reason="connector_not_matched",
-        scope=Scope.PATH,
+        scope=Scope.PATH_SITE,
         outcome=Outcome.SWITCH,
-        source="m365 §4.7 row 1",
+        source="m365 §4.7 row 1; operations M10 (it may be one site's address that changed)",
         codes=(5,),
         enhanced=("5.7.64",),
         schedule=_DOWN,
@@ -28,9 +28,9 @@ ROWS: Final = (
     ),
     Row(
         reason="direct_send_refused",
-        scope=Scope.PATH,
+        scope=Scope.PATH_SITE,
         outcome=Outcome.SWITCH,
-        source="m365 §4.7 row 2",
+        source="m365 §4.7 row 2; operations M10",
         codes=(5,),
         enhanced=("5.7.68",),
         schedule=_DOWN,
@@ -49,6 +49,7 @@ ROWS: Final = (
         source="m365 §4.7 row 3",
         codes=(4,),
         enhanced=("4.7.500-699",),
+        hint=Hint.SLOWER,
         schedule=_THROTTLED,
         examples=(
             "451 4.7.500 Server busy. Please try again later from [203.0.113.7]. (AS77712345)",
@@ -62,6 +63,7 @@ ROWS: Final = (
         source="m365 §4.7 row 4",
         codes=(4,),
         enhanced=("4.7.850-899",),
+        hint=Hint.SLOWER,
         schedule=_THROTTLED,
         examples=(
             "450 4.7.850 Access denied, please try again later",
@@ -75,6 +77,7 @@ ROWS: Final = (
         source="m365 §4.7 row 5",
         codes=(451,),
         enhanced=("4.7.650", "4.7.651"),
+        hint=Hint.SLOWER,
         schedule=_THROTTLED,
         examples=(
             "451 4.7.650 The mail server [203.0.113.7] has been temporarily rate limited due to IP reputation.",
@@ -89,6 +92,7 @@ ROWS: Final = (
         codes=(452,),
         enhanced=("4.5.3",),
         text=("as780090",),
+        hint=Hint.SLOWER,
         schedule=(15 * MINUTE,),
         examples=("452 4.5.3 Too many recipients (AS780090)",),
     ),

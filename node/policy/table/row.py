@@ -44,6 +44,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     schedule: tuple[float, ...] = ()
     """Rest in seconds by strike; the last repeats."""
+    avoid: tuple[str, ...] = ()
+    """Path kinds that would answer alike: not the next to be tried with this mail while there are others."""
     then: Outcome | None = None
     """Outcome once the same reason has come ``tries`` times for a recipient."""
     tries: int = 1

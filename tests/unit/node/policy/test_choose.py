@@ -150,3 +150,22 @@ def test_in_every_situation(entries, health, budget, load, last_way):
         assert decision.reason
     else:
         assert not any(item.ok for item in found)
+
+
+CONNECTOR, DIRECT = ok("c", 0, "connector"), ok("d", 1, "direct-send")
+
+
+def test_paths_that_would_say_the_same_are_left_out_while_there_is_another():
+    signed_in = ok("a", 2)
+    assert taken(choose([CONNECTOR, DIRECT, signed_in], {}, {}, NOW, avoid=("connector", "direct-send"))) == "a"
+    later = choose([CONNECTOR, DIRECT, signed_in], {"submission:a": RESTS}, {}, NOW, avoid=("connector", "direct-send"))
+    assert later == Wait(until_ms=RESTS.until_ms, reason="login_refused")
+    assert taken(choose([CONNECTOR, DIRECT], {}, {}, NOW, avoid=("connector", "direct-send"))) == "c"
+
+
+def test_a_way_in_doubt_is_taken_only_when_no_other_is_ready():
+    assert taken(choose([CONNECTOR, HOST], {}, {}, NOW, doubtful=("connector:c",))) == "host"
+    assert taken(choose([CONNECTOR, HOST], {}, {"host": soon(60_000)}, NOW, doubtful=("connector:c",))) == "c"
+    short = {"c": soon(1_000)}
+    assert isinstance(choose([CONNECTOR, HOST], {}, short, NOW), Wait)
+    assert taken(choose([CONNECTOR, HOST], {}, short, NOW, doubtful=("connector:c",))) == "host"

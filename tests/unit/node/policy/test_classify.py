@@ -27,7 +27,7 @@ def test_too_many_recipients_is_the_message_unless_reputation_is_named():
     plain = judged("452 4.5.3 Too many recipients", Stage.RCPT)
     source = judged("452 4.5.3 Too many recipients (AS780090)", Stage.RCPT)
     assert (plain.scope, plain.hint) == (Scope.MESSAGE, Hint.SPLIT)
-    assert (source.scope, source.hint, source.outcome) == (Scope.PATH_SITE, Hint.NONE, Outcome.SWITCH)
+    assert (source.scope, source.hint, source.outcome) == (Scope.PATH_SITE, Hint.SLOWER, Outcome.SWITCH)
 
 
 @pytest.mark.parametrize("kind", ["timeout", "closed", "refused", "tls", "anything"])
