@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from node.app.gauges import CopiesGauges, refresh
+from node.app.probing import LOOK_EVERY_S, Probing
 from node.delivery.clock import steady_ms, wall_ms
 from node.tls.expiry import expiries
 
@@ -27,6 +28,7 @@ class Chores:
         """Keep the node; asked only while it runs."""
         self._node = node
         self._copies = CopiesGauges(node.telemetry)
+        self._probing = Probing(node)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin all of them."""
@@ -35,6 +37,7 @@ class Chores:
             "housekeeping": (HOUSEKEEPING_EVERY_S, self._prune),
             "gauges": (GAUGES_EVERY_S, self._gauges),
             "certificates": (CERTIFICATES_EVERY_S, self._certificates),
+            "connectors": (LOOK_EVERY_S, self._probing.look),
         }
         return [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
 

@@ -46,15 +46,15 @@ class Keeping:
             return None
         return (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1_000_000
 
-    def standings(self) -> HealthBook:
-        """Give the health book as last kept; empty if there is none."""
+    def standings(self, site: str = "") -> HealthBook:
+        """Give the health book as last kept, of a node in this site; empty if there is none."""
         data = self._read(STANDINGS)
         if data:
             try:
-                return HealthBook.decode(data)
+                return HealthBook.decode(data, site)
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 self._aside(STANDINGS, error)
-        return HealthBook()
+        return HealthBook(site)
 
     def counters(self) -> Kept | None:
         """Give the day counters as last kept."""

@@ -120,7 +120,7 @@ class Node:
         kept = self.keeping.counters()
         self.budgets.rebuild(attempts, steady_ms(), kept=kept, host_since_ms=host_since_ms)
         stack.push_async_callback(self.chores.keep)
-        self.health = self.keeping.standings()
+        self.health = self.keeping.standings(self.loaded.site)
         if self.member is not None:
             self.protection = self.inflow.store = self.member.protect(self.spool)
             self._shut(Shut.NO)

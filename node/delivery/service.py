@@ -23,6 +23,7 @@ from node.delivery.learning import Learner
 from node.delivery.mx import MxHosts
 from node.delivery.opener import Opener
 from node.delivery.pool import Pool
+from node.delivery.prober import Prober
 from node.delivery.reporter import Reporter, Reporting
 from node.delivery.second import Alone, Second
 from node.delivery.settle import Settler
@@ -35,6 +36,7 @@ from node.m365.graph import Graph
 from node.policy.classify import Classifier
 from node.policy.envelope import NewMessage
 from node.policy.health import Change, HealthBook
+from node.policy.reply import Reply
 from node.policy.return_path import ReturnPath
 from node.policy.route import Directory, Way
 from node.policy.verdict import Verdict
@@ -112,6 +114,7 @@ class Delivery:
         self._lanes = Lanes(wiring.spool, fair, self._kick)
         self._settler.lanes = self._lanes
         self._dispatcher = Dispatcher(self._lanes, fair, self._ways, self._runner, self._settler, tracer)
+        self._prober = Prober(self._opener, classifier, health, self._changed)
         self._fenced = False
         self._sweeper = Sweeper(
             wiring.spool, self._lanes, self._settler, self._dispatcher.holds, lambda: not self._fenced
@@ -229,7 +232,7 @@ class Delivery:
                 self._pools[name] = self._pool(endpoint)
         self._ways.directory = plans.directory
         self._judge.classifier, self._judge.plans = plans.classifier, plans.plans
-        self._ways.classifier = plans.classifier
+        self._ways.classifier = self._prober.classifier = plans.classifier
         self._reporter.reporting = plans.reporting
         self._lanes.stir()
 
@@ -244,6 +247,13 @@ class Delivery:
         changes = self._wiring.health.note(went, message.header_from, verdict, wall_ms(), client=message.client)
         for change in changes:
             self._changed(change)
+
+    async def probe(self, tenant: str, recipient: str) -> tuple[Verdict, Reply] | None:
+        """Ask a tenant's connector whether it still matches; None: there is none, it rests, or nothing may be sent."""
+        found = [one for one in self._plans.endpoints.values() if (one.path, one.tenant) == ("connector", tenant)]
+        if not found or self._fenced or self._dispatcher.stopped:
+            return None
+        return await self._prober.look(found[0], self._plans.reporting.senders[tenant], recipient)
 
     def park(self, scope: str, *, reason: str, by: str) -> None:
         """Let a scope rest until resumed (names as in node/policy/health.py)."""

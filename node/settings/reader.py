@@ -54,6 +54,13 @@ class Loaded:
     written: frozenset[KeyPath] = field(default_factory=frozenset)
     """Every key path that stands in a file; the others are defaults."""
 
+    @property
+    def site(self) -> str:
+        """Data centre this node stands in; empty without a cluster."""
+        cluster = self.settings.cluster
+        about = cluster.nodes.get(self.node) if cluster is not None else None
+        return about.site if about is not None else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:

@@ -61,10 +61,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "recipients Microsoft had accepted and reported afterwards",
     ),
     _metric("relay_mailbox_read_age_seconds", Kind.GAUGE, "s", "tenant account", "since a mailbox was read"),
+    _metric("relay_suppressed", Kind.GAUGE, "{address}", "", "addresses on the suppression list, refused or not"),
     _metric("relay_digests_written", Kind.COUNTER, "{message}", "", "digests of late bounces put into the queue"),
     _metric("relay_attempts", Kind.COUNTER, "{attempt}", "path account outcome", "transactions tried, by outcome"),
     _metric("relay_connections_opened", Kind.COUNTER, "{connection}", "path account", "connections made upstream"),
     _metric("relay_connections_failed", Kind.COUNTER, "{connection}", "path reason", "connections that failed"),
+    _metric("relay_probes", Kind.COUNTER, "{probe}", "tenant reason", "looks whether a connector still matches"),
+    _metric("relay_connector_matches", Kind.GAUGE, "1", "tenant", "1 if the connector matched at the last look"),
     _metric(
         "relay_connections_paced",
         Kind.GAUGE,
