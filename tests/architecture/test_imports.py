@@ -41,8 +41,11 @@ PURE = (
     "node/spool/outcomes",
     "node/spool/pairing_steps",
     "node/truth/match",
+    "node/spool/schema",
     "coordinator/budget",
     "coordinator/ownership",
+    "coordinator/peers/versions",
+    "coordinator/versions/decide",
 )
 IMPURE_MODULES = {"socket", "sqlite3", "time", "random", "asyncio", "subprocess", "threading", "ssl", "os", "secrets"}
 FOREIGN_IO = {
