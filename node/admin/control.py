@@ -6,6 +6,7 @@ import msgspec
 
 from node.admin.cluster import ClusterControl
 from node.admin.everywhere import Everywhere
+from node.admin.truth import TruthControl
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
 from node.spool.contract import Spool
@@ -118,6 +119,11 @@ class Control(Protocol):
     @property
     def everywhere(self) -> Everywhere:
         """The queues of all nodes."""
+        ...
+
+    @property
+    def truth(self) -> TruthControl:
+        """What became of mail after its 250."""
         ...
 
     def readiness(self) -> Readiness:

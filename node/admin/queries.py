@@ -106,6 +106,12 @@ def names_nothing(which: Filter) -> bool:
     return which == Filter(limit=which.limit)
 
 
+def bounded(body: Mapping[str, object]) -> bool:
+    """Tell whether the caller itself bounds the action: by a limit or by naming ids (at most a thousand)."""
+    wanted = body.get("filter")
+    return isinstance(wanted, dict) and bool(wanted.get("limit") or wanted.get("ids"))
+
+
 def question_of(values: Mapping[str, str]) -> Question:
     """Make a question about a route; ``recipient`` is a must, no ``sender`` means the null sender."""
     if not values.get("recipient"):
@@ -145,6 +151,11 @@ def _limit(values: Mapping[str, str]) -> int:
     if not 1 <= limit <= LIMIT_MAX:
         raise BadRequestError(f"limit: expected 1 to {LIMIT_MAX}")
     return limit
+
+
+def whole(text: str, name: str) -> int:
+    """Read a whole number."""
+    return _number({name: text}, name, 0)
 
 
 def _number(values: Mapping[str, str], name: str, default: int) -> int:

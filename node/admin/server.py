@@ -19,6 +19,7 @@ from node.admin.queries import (
     FILTER_KEYS,
     ROUTE_KEYS,
     BadRequestError,
+    bounded,
     filter_in,
     filter_of,
     flag_of,
@@ -27,6 +28,7 @@ from node.admin.queries import (
     parameters,
     question_of,
     text_of,
+    whole,
 )
 from node.errors import RelayError
 from node.policy.explain import QuestionError
@@ -126,6 +128,9 @@ class AdminServer:
         app.router.add_get("/v1/clients", self._clients)
         app.router.add_get("/v1/route", self._route)
         app.router.add_post("/v1/erase", self._erase)
+        app.router.add_get("/v1/reports", self._reports)
+        app.router.add_get("/v1/reports/{number}/body", self._report)
+        app.router.add_post("/v1/suppressed/remove", self._unsuppress)
         app.router.add_post("/v1/disaster/release-spool", self._release_spool)
         return app
 
@@ -188,7 +193,7 @@ class AdminServer:
         which, why = filter_in(body), text_of(body, "reason")
         if names_nothing(which) and not flag_of(body, "all"):
             raise BadRequestError("filter: names nothing; say all: true to mean every message")
-        rounds = 1 if _limited(body) else ROUNDS_MAX
+        rounds = 1 if bounded(body) else ROUNDS_MAX
         done = await act(Order(action=action, which=which, actor=_actor(request), reason=why, rounds=rounds))
         detail = {"action": action.value, "changed": done.changed, "actor": _actor(request), "why": why}
         _log.warning("queue changed", extra=detail | {"nodes": done.by_node, "missing": sorted(done.missing)})
@@ -250,6 +255,24 @@ class AdminServer:
         _log.warning("address erased from history", extra={"changed": changed, "actor": _actor(request)})
         return _json({"changed": changed})
 
+    async def _reports(self, request: web.Request) -> web.Response:
+        which = filter_of(parameters(request.query.items(), _LIMIT))
+        return _json(await self._control.truth.view(which.limit))
+
+    async def _report(self, request: web.Request) -> web.Response:
+        number = whole(request.match_info["number"], "number")
+        found = await self._control.truth.content(number)
+        if found is None:
+            return _json({"error": "no report of that number is kept"}, 404)
+        _log.warning("report exported", extra={"report": number, "actor": _actor(request)})
+        return web.Response(body=found, content_type="message/rfc822")
+
+    async def _unsuppress(self, request: web.Request) -> web.Response:
+        address = text_of(await _object(request, _ERASE_KEYS), "address", required=True)
+        changed = await self._control.truth.unsuppress(address)
+        _log.warning("address taken off the suppression list", extra={"changed": changed, "actor": _actor(request)})
+        return _json({"changed": int(changed)})
+
     async def _release_spool(self, request: web.Request) -> web.Response:
         why = text_of(await _object(request, _WHY_KEYS), "reason", required=True)
         self._control.release_spool()
@@ -262,12 +285,7 @@ _QUEUE_KEYS = frozenset({"filter", "all", "reason"})
 _ACCOUNT_KEYS = frozenset({"account", "reason", "here"})
 _ERASE_KEYS = frozenset({"address"})
 _WHY_KEYS = frozenset({"reason"})
-
-
-def _limited(body: dict[str, object]) -> bool:
-    """Tell whether the caller itself bounds the action: by a limit or by naming ids (at most a thousand)."""
-    wanted = body.get("filter")
-    return isinstance(wanted, dict) and bool(wanted.get("limit") or wanted.get("ids"))
+_LIMIT = frozenset({"limit"})
 
 
 def _actor(request: web.Request) -> str:

@@ -6,6 +6,7 @@ from node import __version__
 from node.admin.cluster import ClusterControl, WishKind, WishOrder
 from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.everywhere import Everywhere
+from node.admin.truth import TruthControl
 from node.app.everywhere import Queues
 from node.app.owning import NotQuarantined
 from node.app.routing import answer, scope_named, shortages
@@ -47,6 +48,11 @@ class NodeControl:
         self.cluster = side
         if side.queues is not None:
             self.everywhere = side.queues
+
+    @property
+    def truth(self) -> TruthControl:
+        """Give what became of mail after its 250."""
+        return self._node.truth.control
 
     def readiness(self) -> Readiness:
         """Ready means: can commit mail (operations A16)."""

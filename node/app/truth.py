@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from coordinator.peers.contract import Handler
 from node.app.digest import key_in
+from node.app.suppressing import Suppressing
+from node.app.truth_control import TruthControl
 from node.app.truth_peers import Elsewhere
 from node.delivery.assembly import reporting_of
 from node.delivery.clock import wall_ms
@@ -69,6 +71,8 @@ class Truth:
         self._mailboxes = GraphMailboxes(self._https, node.tokens, {}, graph_flow)
         self._elsewhere = Elsewhere(self.desk, node.member) if node.member is not None else None
         self.desk.elsewhere, self.desk.usable = self._elsewhere, self._usable
+        self.telemetry, self.runtime = node.telemetry, settings.runtime
+        self.control, self.suppressing = TruthControl(self), Suppressing(self)
         self.reading = Reading(self._mailboxes, self.store, self.desk, node.telemetry, now_ms=wall_ms, mine=self._mine)
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -82,7 +86,8 @@ class Truth:
         self.reload()
         self._node.inflow.returned = self.arriving
         stack.push_async_callback(self._https.close)
-        for work, name in ((self._tell, "digests"), (self.reading.run, "mailboxes")):
+        standing = ((self._tell, "digests"), (self.reading.run, "mailboxes"), (self.suppressing.run, "suppression"))
+        for work, name in standing:
             stack.push_async_callback(_ended, asyncio.create_task(work(), name=name))
 
     def reload(self) -> None:
@@ -99,6 +104,11 @@ class Truth:
             self.arriving.addresses = return_addresses(settings)
         if node.delivery is not None:
             node.delivery.returning(path)
+
+    @property
+    def rules(self) -> Rules:
+        """How the suppression list works now."""
+        return self._teller.telling.suppression
 
     def routes(self) -> dict[str, Handler]:
         """Give what other nodes may ask."""

@@ -140,6 +140,17 @@ def check_recipient(
     lenient: bool = False,
 ) -> Recipient | Denial:
     """Judge ``RCPT TO:<argument>``; ``accepted`` recipients were taken before it."""
+    answer = _recipient(rules, client, mail, argument, accepted, lenient=lenient)
+    if rules.suppressed is None or isinstance(answer, Denial) or not rules.suppressed.lists(answer.address):
+        return answer
+    text = "this address failed for good lately and is on the suppression list of this relay"
+    return Denial(code=550, enhanced="5.1.1", text=text, reason="suppressed")
+
+
+def _recipient(
+    rules: IntakeRules, client: ClientRule, mail: MailFrom, argument: str, accepted: int, *, lenient: bool
+) -> Recipient | Denial:
+    """Judge a recipient by the rules alone."""
     if accepted >= client.max_recipients:
         text = f"client {client.name!r} may name {client.max_recipients} recipients in one message"
         return Denial(code=452, enhanced="4.5.3", text=text, reason="too_many_recipients")

@@ -5,7 +5,7 @@ Built by settings/rules.py, asked by admission and finish. Knows nothing of list
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -57,6 +57,14 @@ class TenantDomains:
         return Direction.INTERNAL if tenant and self.owner(domain_of(recipient)) == tenant else Direction.EXTERNAL
 
 
+class Suppressed(Protocol):
+    """Addresses that failed for good, as whoever keeps the list shows them."""
+
+    def lists(self, address: str) -> bool:
+        """Tell whether an address is on the list."""
+        ...
+
+
 class IntakeRules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of the front door."""
 
@@ -73,6 +81,8 @@ class IntakeRules(msgspec.Struct, frozen=True, kw_only=True):
     """Passes allowed; mail that would get its third own Received is in a loop (design §5.2)."""
     returns: ReturnAddresses = NO_ADDRESSES
     """Addresses whose mail ends here: reports on our own mail."""
+    suppressed: Suppressed | None = None
+    """Recipients refused because they failed for good; None: nobody is."""
     received_full: bool = True
     """False: Received hides the client's name and address (operations M13)."""
     strict: Grammar = Grammar(bare=True)

@@ -26,6 +26,7 @@ from node.policy.rulebook import IntakeRules, TenantDomains
 from node.settings.mail import Client, Plan
 from node.settings.model import Settings
 from node.settings.places import KeyPath
+from node.settings.suppressed import NAME, SuppressedFile
 from node.settings.units import Rate
 
 DEFAULT_PLAN = Plan()
@@ -72,6 +73,7 @@ def intake_rules(settings: Settings, hostname: str) -> IntakeRules:
         marker=f"m365-relay {cluster}",
         size_bytes=settings.limits.size,
         returns=return_addresses(settings),
+        suppressed=SuppressedFile(settings.runtime / NAME) if settings.suppression.mode == "refuse" else None,
         received_full=settings.received == "full",
     )
 

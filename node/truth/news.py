@@ -113,6 +113,16 @@ class News:
             for address, times, first, last, reason in rows
         ]
 
+    async def forget(self, address: str) -> bool:
+        """Take an address off the suppression list; whether it was there."""
+        wanted = (address.lower(),)
+
+        def work(database: Database) -> bool:
+            statements.run(database, "erase_failing", wanted)
+            return bool(statements.cell(database, "changes"))
+
+        return await self._store.do(work)
+
     async def erase(self, address: str) -> int:
         """Take an address out; rows changed."""
         wanted = address.lower()

@@ -16,7 +16,7 @@ LEVELS = {
     **dict.fromkeys(
         ("node.intake", "node.delivery", "node.shadow", "node.truth", "node.admin", "node.console", "node.cli", "node.rehearsal"), 3
     ),
-    **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings"), 2),
+    **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings", "node.setup"), 2),
     "node.policy": 1,
     "node.errors": 1,
     "node": 0,
@@ -27,6 +27,7 @@ MAY_ALSO = {  # same level, allowed on purpose
     ("node.cluster", "node.settings"),
     ("node.telemetry", "node.settings"),
     ("node.tls", "node.settings"),
+    ("node.setup", "node.settings"),
     ("node.policy", "node.errors"),
 }
 COORDINATED = ("node.cluster", "node.settings", "node.shadow", "node.app", "node.telemetry", "node.__main__")
@@ -40,6 +41,7 @@ PURE = (
     "node/spool/changed",
     "node/spool/outcomes",
     "node/spool/pairing_steps",
+    "node/setup",
     "node/truth/match",
     "node/spool/schema",
     "coordinator/budget",
