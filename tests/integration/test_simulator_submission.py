@@ -11,7 +11,6 @@ import urllib.request
 import pytest
 
 from node.rehearsal.simulator.directory import (
-    AUDIENCE,
     CLIENT,
     SECRET,
     TENANT,
@@ -22,72 +21,11 @@ from node.rehearsal.simulator.directory import (
 )
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.server import Simulator
-
-MESSAGE = "From: app@contoso.com\r\nTo: a@example.com\r\nMessage-ID: <m1@app>\r\nSubject: hi\r\n\r\nHello\r\n"
-
-
-class Dialogue:
-    """A raw client: says exactly what the test says."""
-
-    def __init__(self, simulator):
-        self.simulator = simulator
-        self.reader = self.writer = None
-
-    async def open(self):
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.simulator.smtp_port)
-        return await self.reply()
-
-    async def reply(self):
-        lines = []
-        while True:
-            line = (await asyncio.wait_for(self.reader.readline(), 10)).decode()
-            if not line:
-                return "closed"
-            lines.append(line.rstrip("\r\n"))
-            if line[3:4] != "-":
-                return "\n".join(lines)
-
-    async def say(self, line):
-        self.writer.write(line.encode() + b"\r\n")
-        return await self.reply()
-
-    async def secure(self):
-        assert (await self.say("EHLO relay.example")).startswith("250-")
-        assert await self.say("STARTTLS") == "220 2.0.0 SMTP server ready"
-        context = ssl.create_default_context(cafile=str(self.simulator.ca_file))
-        await self.writer.start_tls(context, server_hostname="smtp.office365.com")
-        return await self.say("EHLO relay.example")
-
-    async def log_in(self, account="relay1@contoso.com", token=None):
-        token = bearer(self.simulator) if token is None else token
-        return await self.say(f"AUTH XOAUTH2 {blob(account, token)}")
-
-    async def send(self, sender="app@contoso.com", recipients=("a@example.com",), message=MESSAGE):
-        for line in (f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{one}>" for one in recipients)):
-            answer = await self.say(line)
-            if not answer.startswith("250"):
-                return answer
-        assert (await self.say("DATA")).startswith("354")
-        return await self.say(message + ".")
-
-    async def close(self):
-        if self.writer is not None:
-            self.writer.close()
-            with contextlib.suppress(OSError, ssl.SSLError):
-                await self.writer.wait_closed()
-
-
-def blob(account, token):
-    return base64.b64encode(f"user={account}\x01auth=Bearer {token}\x01\x01".encode()).decode()
+from tests.support.dialogue import MESSAGE, Dialogue, bearer, blob
 
 
 def plain(user, password):
     return "AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-
-
-def bearer(simulator, *, aud=AUDIENCE, life_s=3600, tid=TENANT, appid=CLIENT, roles=("SMTP.SendAsApp",)):
-    claims = {"aud": aud, "tid": tid, "appid": appid, "roles": list(roles), "exp": int(time.time()) + life_s}
-    return simulator.hub.signer.sign(claims)
 
 
 def directory(**changes):
