@@ -155,7 +155,7 @@ def _print(answer: dict[str, Any], source: str) -> None:
         told_from = f"{answer['sender'] or '<>'} to {answer['recipient']} ({answer['direction']})"
         console.print(styled(f"{told_from}, tenant {answer['tenant'] or 'none'}, plan {answer['plan'] or 'default'}"))
     rows = [
-        (number, way["state"], way["path"], way["account"], way["why"], show_ms(way["until_ms"])[:19])
+        (number, way["state"], _path(way), way["account"], way["why"], show_ms(way["until_ms"])[:19])
         for number, way in enumerate(answer["ways"], 1)
     ]
     if rows:
@@ -163,6 +163,10 @@ def _print(answer: dict[str, Any], source: str) -> None:
     word = answer["decision"]
     said = answer["refused"] or answer["why"]
     console.print(f"{styled(DECIDED[word], STYLES.get(word, 'red'))} {styled(said)}")
+
+
+def _path(way: dict[str, Any]) -> str:
+    return f"{way['path']} (outside the tenant)" if way.get("outside") else str(way["path"])
 
 
 def _explain_reply(

@@ -20,6 +20,7 @@ from node.cli.common import (
 from node.cli.everywhere import HereFlag, find, place_of, say_missing, whereabouts
 from node.cli.everywhere import trace as find_one
 from node.cli.when import show_ms, show_span, since_ms
+from node.policy.kinds import OUTSIDE
 
 COLOURS = {
     "delivered": "green",
@@ -98,6 +99,8 @@ def print_journey(view: dict[str, Any]) -> None:
         colour = COLOURS.get(step["event"], "cyan")
         after = show_span((step["at_ms"] - message["received_ms"]) / 1000)
         detail = clean(" ".join(f"{key}={value}" for key, value in step["detail"].items() if value != ""))
+        if str(step["detail"].get("way", "")).partition(":")[0] in OUTSIDE:
+            detail += " (outside the tenant)"
         console.print(f"  +{after:>8}  [{colour}]{step['event']:<10}[/{colour}] {escape(detail)}")
 
 

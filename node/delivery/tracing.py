@@ -124,6 +124,7 @@ class Tracer:
             "relay.client": message.client,
             "relay.path": job.way.path,
             "relay.account": job.way.account,
+            "relay.outside_tenant": not job.way.inside_tenant,
             "relay.recipients": len(job.recipients),
             "relay.message_id_hash": self._digest(message.message_id),
         }

@@ -52,6 +52,8 @@ class WayAnswer(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     until_ms: int = 0
     """When a ``later`` way may be asked again; 0: a person must act."""
+    outside: bool = False
+    """The mail would leave the tenant's journaling and rules."""
 
 
 class RouteAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,18 +211,17 @@ def _shortages(ways: Sequence[Candidate], direction: Direction, short: Mapping[s
 
 
 def _way(item: Candidate, health: Availability | None, short: Mapping[str, Shortage], now_ms: int) -> WayAnswer:
-    way = item.way
+    way, shortage = item.way, short.get(item.way.account)
+    state, why, until_ms = "ready", "", 0
     if not item.ok:
-        return WayAnswer(path=way.path, account=way.account, state="no", why=item.why_not)
-    if health is not None and not health.ok:
-        why = f"{health.reason} ({health.scope})"
-        return WayAnswer(path=way.path, account=way.account, state="later", why=why, until_ms=health.until_ms or 0)
-    shortage = short.get(way.account)
-    if shortage is not None and shortage.until_ms > now_ms:
-        return WayAnswer(
-            path=way.path, account=way.account, state="later", why=shortage.reason, until_ms=shortage.until_ms
-        )
-    return WayAnswer(path=way.path, account=way.account, state="ready")
+        state, why = "no", item.why_not
+    elif health is not None and not health.ok:
+        state, why, until_ms = "later", f"{health.reason} ({health.scope})", health.until_ms or 0
+    elif shortage is not None and shortage.until_ms > now_ms:
+        state, why, until_ms = "later", shortage.reason, shortage.until_ms
+    return WayAnswer(
+        path=way.path, account=way.account, state=state, why=why, until_ms=until_ms, outside=not way.inside_tenant
+    )
 
 
 def _decided(decision: Take | Wait | NoWay, now_ms: int) -> tuple[str, str]:

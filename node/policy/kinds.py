@@ -12,6 +12,8 @@ from node.policy.envelope import Direction, NewMessage
 from node.policy.offers import Account, Candidate, Cause, Host, TenantWays, Way
 
 NULL_SENDER: Final = "the null sender"
+OUTSIDE: Final = frozenset({"acs", "smarthost"})
+"""Kinds on which mail leaves the tenant's journaling, DLP and DKIM (operations M11)."""
 GRAPH_BYTES: Final = 3_000_000
 """Largest message as it is: the request may have some 4 MB, and base64 takes a third of them (operations §6 F11)."""
 

@@ -55,6 +55,7 @@ ATTRIBUTES = {
     "relay.tls": "TLS version of the client's session; empty in clear",
     "relay.path": "path kind",
     "relay.account": "budget scope of the account",
+    "relay.outside_tenant": "the path leads outside the tenant's journaling and rules",
     "relay.message_id_hash": "keyed hash of the Message-ID",
     "relay.reply_code": "code of the last reply",
     "relay.enhanced_code": "enhanced code of the last reply",

@@ -48,6 +48,11 @@ def test_ways_in_their_order_and_the_one_taken(ask):
     assert (answer.tenant, answer.direction, answer.plan) == ("contoso", "external", "")
 
 
+def test_ways_outside_the_tenant_are_shown_as_such(ask):
+    assert [way.outside for way in ask(client="free").ways] == [False, False, True]
+    assert [way.outside for way in ask(client="apps").ways] == [False, False, True]
+
+
 def test_nobody_asked_for_names_who_may_use_the_sender(ask):
     answer = ask()
     assert answer.matching == ("clients that may use this sender: apps, free, inside",)

@@ -3,10 +3,22 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from node.policy.envelope import Direction, NewMessage
 from node.policy.patterns import PatternSet
-from node.policy.route import Account, Cause, Directory, SmartHost, TenantWays, candidates, default_sender
+from node.policy.route import (
+    Account,
+    Acs,
+    Cause,
+    Connector,
+    Directory,
+    DirectSend,
+    SmartHost,
+    TenantWays,
+    candidates,
+    default_sender,
+)
 from node.settings.mail import Client, Plan, Routes, ServiceAccount, Tenant
 from node.settings.mail import SmartHost as SmartHostSettings
 from node.settings.model import Settings
@@ -176,3 +188,90 @@ def test_reports_come_from_an_account_that_serves_everybody():
     assert default_sender(built, "nobody") == ""
     bare = Directory(tenants={"x": TenantWays(name="x", domains=frozenset({"x.org"}))}, routes={})
     assert default_sender(bare, "x") == "postmaster@x.org"
+
+
+ALL = Directory(
+    tenants={
+        "contoso": TenantWays(
+            name="contoso",
+            domains=frozenset({"contoso.com", "*.corp.contoso.de"}),
+            connector=Connector(scope="contoso/connector", certificate=True, recipients_per_message=200),
+            direct_send=DirectSend(scope="contoso/direct-send"),
+            hve=(account("hve1@contoso.com", "news@contoso.com"),),
+            acs=Acs(scope="contoso/acs", senders=PatternSet(("donotreply@contoso.com",)), size_bytes=10_000_000),
+            smarthost=SmartHost(scope="contoso/smarthost"),
+        )
+    },
+    routes=dict.fromkeys((INTERNAL, EXTERNAL), ("connector", "direct-send", "hve", "acs", "smarthost")),
+    outside_clients={"free": True},
+)
+
+
+def by_address():
+    ways = ALL.tenants["contoso"]
+    known = structs.replace(ways, connector=structs.replace(ways.connector, certificate=False))
+    return structs.replace(ALL, tenants={"contoso": known})
+
+
+def paths(found):
+    return [item.way.path for item in found if item.ok]
+
+
+@pytest.mark.parametrize(
+    ("sender", "direction", "taken"),
+    [
+        ("app@contoso.com", INTERNAL, ["connector", "direct-send"]),
+        ("app@contoso.com", EXTERNAL, ["connector"]),
+        ("hve1@contoso.com", INTERNAL, ["connector", "direct-send", "hve"]),
+        ("NEWS@contoso.com", INTERNAL, ["connector", "direct-send", "hve"]),
+        ("hve1@contoso.com", EXTERNAL, ["connector"]),
+        ("x@a.corp.contoso.de", INTERNAL, ["connector", "direct-send"]),
+        ("x@corp.contoso.de", INTERNAL, ["connector"]),
+        ("x@elsewhere.org", INTERNAL, ["connector"]),
+        ("x@elsewhere.org", EXTERNAL, ["connector"]),
+        ("", INTERNAL, ["connector", "direct-send"]),
+        ("", EXTERNAL, ["connector"]),
+    ],
+)
+def test_who_may_send_what_to_whom_by_which_path(sender, direction, taken):
+    assert paths(candidates(ALL, message(sender), direction)) == taken
+    foreign = sender in ("", "x@elsewhere.org", "x@corp.contoso.de")
+    without = [path for path in taken if not (path == "connector" and foreign)]
+    assert paths(candidates(by_address(), message(sender), direction)) == without
+
+
+@pytest.mark.parametrize(
+    ("sender", "author", "taken"),
+    [
+        ("donotreply@contoso.com", "donotreply@contoso.com", True),
+        ("donotreply@contoso.com", "app@contoso.com", False),
+        ("app@contoso.com", "donotreply@contoso.com", False),
+        ("", "donotreply@contoso.com", False),
+    ],
+)
+def test_acs_sends_only_as_its_own_addresses_and_only_for_who_may_leave(sender, author, taken):
+    found = candidates(ALL, message(sender, header_from=author, client="free"), EXTERNAL)
+    assert ("acs" in paths(found)) is taken
+    kept = candidates(ALL, message(sender, header_from=author), EXTERNAL)
+    assert [item.cause for item in kept if item.way.path in ("acs", "smarthost")] == [Cause.OUTSIDE] * 2
+
+
+def test_what_counts_against_the_tenant_and_where_reports_have_no_sender():
+    ways = {item.way.path: item.way for item in candidates(ALL, message(client="free"), INTERNAL)}
+    assert {path for path, way in ways.items() if way.counts_external} == {"connector"}
+    assert {path for path, way in ways.items() if way.null_sender} == {"connector", "smarthost"}
+    assert {path for path, way in ways.items() if not way.inside_tenant} == {"acs", "smarthost"}
+    assert ways["connector"].account == "contoso/connector"
+    own = candidates(by_address(), message(), INTERNAL)[0].way
+    assert not own.null_sender
+
+
+def test_why_not_is_said():
+    said = {item.way.path: item.why_not for item in candidates(by_address(), message("x@elsewhere.org"), EXTERNAL)}
+    assert said["connector"] == "a connector without a certificate takes no mail from x@elsewhere.org"
+    assert said["direct-send"] == "direct send takes no mail from x@elsewhere.org"
+    assert said["hve"] == "takes recipients of the tenant's domains only"
+    null = candidates(by_address(), message(""), EXTERNAL)
+    assert null[0].why_not == "a connector without a certificate takes no mail from the null sender"
+    nothing = Directory(tenants={"contoso": TenantWays(name="contoso", domains=frozenset())}, routes=ALL.routes)
+    assert {item.cause for item in candidates(nothing, message(), EXTERNAL)} == {Cause.NOT_SET_UP}
