@@ -24,8 +24,9 @@ from node.app.truth import Truth
 from node.app.upgrades import upgrades_of
 from node.cluster.budgets import EmbeddedBudgets
 from node.delivery.clock import steady_ms, wall_ms
-from node.delivery.service import Delivery, Wiring
+from node.delivery.service import Delivery
 from node.delivery.transaction import always
+from node.delivery.wiring import Wiring
 from node.intake.authentication import Authenticator
 from node.intake.door import DoorState
 from node.intake.front import Front, make_front

@@ -1,7 +1,8 @@
 """Builds the parts of one node from its settings; opens nothing. Raises ConfigurationError with its faults."""
 
+from node.delivery.archives import archives_of
 from node.delivery.assembly import checked, endpoints_of, reporting_of
-from node.delivery.service import Plans
+from node.delivery.wiring import Plans
 from node.m365.app import TenantApp, graph_app, tenant_app
 from node.policy.classify import Classifier
 from node.policy.envelope import OnUnknown
@@ -39,6 +40,8 @@ def plans_of(settings: Settings, hostname: str, node: str) -> Plans:
         endpoints=endpoints,
         reporting=reporting_of(settings, hostname),
         classifier=Classifier(first=reply_rows(settings.replies)),
+        archives=archives_of(settings, endpoints),
+        verify=settings.verify,
         node=node,
         span_addresses=settings.telemetry.addresses,
     )

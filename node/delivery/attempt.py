@@ -26,7 +26,7 @@ from node.delivery.transaction import Course, Fence, always
 from node.errors import RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.envelope import OnUnknown
-from node.policy.marker import KEEPS_COPIES, marker_line
+from node.policy.marker import KEEPS_COPIES
 from node.policy.return_path import ReturnPath
 from node.spool.contract import AttemptStart, Spool
 
@@ -157,14 +157,14 @@ class Runner:
     async def _transfer(self, job: Job, connection: Session, body: bytes | Path) -> None:
         message = job.message
         careful = message.on_unknown is not OnUnknown.RESEND
-        head = _head(job)
         letter = Letter(
             message=message,
             recipients=job.recipients,
             body=body,
             mail_from=self._sender(job),
-            size_bytes=message.size_bytes + len(head),
-            head=head,
+            head=job.head,
+            # What may have to be looked for later carries what it is found by, where there is a place to look.
+            marked=message.on_unknown is OnUnknown.VERIFY and job.way.path in KEEPS_COPIES,
         )
 
         async def intend() -> None:
@@ -251,11 +251,3 @@ class Runner:
             started_ms=wall_ms(),
             traceparent=self._tracer.render(job.context),
         )
-
-
-def _head(job: Job) -> bytes:
-    """Mail that may have to be looked for later carries what it is found by, where there is a place to look."""
-    message = job.message
-    if message.on_unknown is OnUnknown.VERIFY and job.way.path in KEEPS_COPIES:
-        return marker_line(message.id, job.indexes) + job.head
-    return job.head

@@ -2,11 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.policy.envelope import NewMessage, Notify
+from node.policy.marker import marker_line
 from node.spool.contract import Queued
 
 CHUNK_BYTES = 64 << 10  # about one transport buffer: a 150 MB body never needs more memory than this
@@ -23,9 +24,20 @@ class Letter:
     recipients: tuple[Queued, ...]
     body: bytes | Path
     mail_from: str
-    size_bytes: int
     head: bytes = b""
     """Header lines of our own that go in front of the body, each with its CRLF."""
+    marked: bool = False
+    """Says in one more line whom it was sent for."""
+
+    def front(self, accepted: Sequence[Queued]) -> bytes:
+        """Give what goes in front of the body; whom the server refused is not named, or a copy would prove too much."""
+        mark = marker_line(self.message.id, [one.index for one in accepted]) if self.marked else b""
+        return mark + self.head
+
+    @property
+    def size_bytes(self) -> int:
+        """Size as it goes over the line, at most."""
+        return self.message.size_bytes + len(self.front(self.recipients))
 
     @property
     def needs_utf8(self) -> bool:

@@ -39,6 +39,7 @@ class Posting:
         self._letter = letter
         self._intend = intend
         self._may_send = may_send
+        self._front = letter.front(letter.recipients)
         self._failure: BaseException | None = None
         self.course = Course()
 
@@ -80,12 +81,12 @@ class Posting:
             token = await line.token()
 
     async def _body(self) -> Body:
-        size_bytes = len(self._letter.head) + await size_of(self._letter.body)
+        size_bytes = len(self._front) + await size_of(self._letter.body)
         return Body(encoded_length(size_bytes), self._pieces())
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         try:
-            async for piece, last in last_held(encoded(self._letter.head, self._letter.body)):
+            async for piece, last in last_held(encoded(self._front, self._letter.body)):
                 if last:
                     await self._agree()
                 yield piece

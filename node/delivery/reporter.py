@@ -85,26 +85,25 @@ class Reporter:
         ]
         return await self._report(due, recipients, reported, now_ms)
 
-    async def relayed(self, due: Due, fates: Sequence[Judged], now_ms: int) -> bool:
-        """Tell who asked for it that mail went on to a server that reports no success (RFC 3461 §5.2.2)."""
-        told = [
-            fate
-            for fate in fates
-            if fate.result.state is RecipientState.DELIVERED and wanted(fate.recipient.notify, Action.RELAYED)
-        ]
+    async def relayed(self, due: Due, delivered: Sequence[tuple[Queued, str]], now_ms: int) -> bool:
+        """Tell who asked for it that mail went on to a server that reports no success (RFC 3461 §5.2.2).
+
+        ``delivered``: recipients with what the server said.
+        """
+        told = [(one, reply) for one, reply in delivered if wanted(one.notify, Action.RELAYED)]
         if not told:
             return True
         reported = [
             Reported(
-                address=fate.recipient.original or fate.recipient.address,
+                address=recipient.original or recipient.address,
                 action=Action.RELAYED,
-                reply=fate.result.reply,
-                orcpt=fate.recipient.orcpt,
+                reply=reply,
+                orcpt=recipient.orcpt,
                 last_attempt_ms=now_ms,
             )
-            for fate in told
+            for recipient, reply in told
         ]
-        recipients = [fate.recipient for fate in told]
+        recipients = [recipient for recipient, _ in told]
         return await self._report(due, recipients, reported, now_ms, action=Action.RELAYED)
 
     async def _report(

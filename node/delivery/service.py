@@ -5,89 +5,37 @@ other rooms: spool, budgets, tokens, telemetry, the health book.
 """
 
 import asyncio
-import random
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
-from node.cluster.contract import Budgets
 from node.delivery.addressing import Addressing
 from node.delivery.attempt import Runner
 from node.delivery.clock import wall_ms
-from node.delivery.dial import Dialer
 from node.delivery.dispatcher import Dispatcher
-from node.delivery.endpoint import Endpoint, TokenSource
+from node.delivery.endpoint import Endpoint
 from node.delivery.fair import Fair
 from node.delivery.judge import Judge
 from node.delivery.lanes import Lanes
 from node.delivery.learning import Learner
-from node.delivery.mx import MxHosts
+from node.delivery.looking import Looker
 from node.delivery.opener import Opener
 from node.delivery.pool import Pool
 from node.delivery.prober import Prober
-from node.delivery.reporter import Reporter, Reporting
-from node.delivery.second import Alone, Second
+from node.delivery.proven import Proven
+from node.delivery.reporter import Reporter
+from node.delivery.second import Alone
 from node.delivery.settle import Settler
 from node.delivery.state import DeliveryState, describe
 from node.delivery.sweep import Sweeper
-from node.delivery.tracing import Digest, Tracer
-from node.delivery.transaction import Fence, always
+from node.delivery.tracing import Tracer
+from node.delivery.verifier import Verifier
 from node.delivery.ways import Ways
-from node.m365.graph import Graph
-from node.policy.classify import Classifier
+from node.delivery.wiring import Plans, Wiring
 from node.policy.envelope import NewMessage
-from node.policy.health import Change, HealthBook
+from node.policy.health import Change
 from node.policy.reply import Reply
 from node.policy.return_path import ReturnPath
-from node.policy.route import Directory, Way
+from node.policy.route import Way
 from node.policy.verdict import Verdict
-from node.settings.mail import Plan
-from node.spool.contract import Spool
-from node.telemetry.contract import Telemetry
-
-
-def _silent(_change: Change) -> None:
-    """Nobody listens to changes of standing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
-    """What other rooms give."""
-
-    spool: Spool
-    budgets: Budgets
-    telemetry: Telemetry
-    tokens: TokenSource | None = None
-    graph: Graph | None = None
-    """Microsoft Graph, for the path of that name and for looking into Sent Items."""
-    health: HealthBook = field(default_factory=HealthBook)
-    dialer: Dialer = field(default_factory=Dialer)
-    mx: MxHosts = field(default_factory=MxHosts)
-    """Where connectors and direct send lead to, by the MX of the tenants' domains."""
-    on_change: Callable[[Change], None] = _silent
-    """Hears of every standing that changed: for logs, alarms and the store."""
-    unit_random: Callable[[], float] = random.random
-    digest: Digest | None = None
-    """Keyed hash for Message-IDs in spans."""
-    may_send: Fence = always
-    """Whether this node may still send, asked last before each final dot (I3)."""
-    second: Second | None = None
-    """Who keeps second copies; None: nobody does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plans:
-    """What the settings say; replaced as a whole by ``reload``."""
-
-    directory: Directory
-    plans: Mapping[str, Plan]
-    endpoints: Mapping[str, Endpoint]
-    """By way name."""
-    reporting: Reporting
-    classifier: Classifier = field(default_factory=Classifier)
-    node: str = "localhost"
-    span_addresses: bool = False
-    poll_s: float = 5.0
-    """The slow look at the whole spool; a net under the news."""
 
 
 class Delivery:
@@ -107,19 +55,24 @@ class Delivery:
         self._judge = Judge(classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, second, plans.reporting, tracer, self._woken)
         learner = Learner(health, self._ways.doubts, self._changed)
-        self._settler = Settler(wiring.spool, self._judge, learner, self._reporter, tracer)
+        self._proven = Proven(wiring.spool, self._reporter, wiring.telemetry)
+        self._fenced = False
+        looker = Looker(wiring.graph, wiring.tokens) if wiring.graph and wiring.tokens else None
+        self._verifier = Verifier(wiring.spool, looker, self._proven, lambda: not self._fenced)
+        self._verifier.archives, self._verifier.settings = plans.archives, plans.verify
+        self._settler = Settler(wiring.spool, self._judge, learner, self._reporter, tracer, self._verifier)
         addressing = Addressing(wiring.spool, wiring.budgets, self._ways.unfit)
         self._runner = Runner(wiring.spool, wiring.budgets, self._settler, tracer, second, wiring.may_send, addressing)
         fair = Fair()
         self._lanes = Lanes(wiring.spool, fair, self._kick)
-        self._settler.lanes = self._lanes
+        self._settler.lanes = self._proven.lanes = self._lanes
         self._dispatcher = Dispatcher(self._lanes, fair, self._ways, self._runner, self._settler, tracer)
         self._prober = Prober(self._opener, classifier, health, self._changed)
         self._fenced = False
         self._sweeper = Sweeper(
             wiring.spool, self._lanes, self._settler, self._dispatcher.holds, lambda: not self._fenced
         )
-        self._sweeping: asyncio.Task[None] | None = None
+        self._working: list[asyncio.Task[None]] = []
 
     # -- life
 
@@ -127,7 +80,7 @@ class Delivery:
         """Look at the whole spool once and begin. ``spool.open``, ``spool.recover`` and budgets come before."""
         self._dispatcher.stopped = False
         await self._sweeper.look()
-        self._sweeping = asyncio.create_task(self._sweep())
+        self._working = [asyncio.create_task(self._sweep()), asyncio.create_task(self._verifier.run())]
         self._kick()
 
     async def _sweep(self) -> None:
@@ -178,10 +131,10 @@ class Delivery:
     async def close(self, timeout_s: float = 30.0) -> None:
         """Stop: attempts get ``timeout_s`` to finish, the rest is cut (unknown only if past the dot). Idempotent."""
         self.drain()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
-            self._sweeping = None
+        for task in self._working:
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
+        self._working = []
         await self._lanes.close()
         try:
             async with asyncio.timeout(timeout_s):
@@ -234,6 +187,7 @@ class Delivery:
         self._judge.classifier, self._judge.plans = plans.classifier, plans.plans
         self._ways.classifier = self._prober.classifier = plans.classifier
         self._reporter.reporting = plans.reporting
+        self._verifier.archives, self._verifier.settings = plans.archives, plans.verify
         self._lanes.stir()
 
     def returning(self, path: ReturnPath | None) -> None:
@@ -271,6 +225,11 @@ class Delivery:
         return describe(
             self._pools, self._wiring.health, self._dispatcher.jobs.values(), self._lanes.known.values(), wall_ms()
         )
+
+    @property
+    def looked_for(self) -> int:
+        """Messages of unknown outcome that are looked for."""
+        return self._verifier.waiting
 
     # -- within
 

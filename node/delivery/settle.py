@@ -8,6 +8,8 @@ import asyncio
 import re
 from typing import Protocol
 
+import msgspec
+
 from node.cluster.contract import SETTLE_HORIZON_S
 from node.delivery.clock import wall_ms
 from node.delivery.errors import Refused
@@ -20,7 +22,7 @@ from node.delivery.tracing import Tracer
 from node.delivery.transaction import Course
 from node.errors import PermanentError, RelayError
 from node.policy.bounce_target import BOUNCE_CLIENT
-from node.policy.envelope import NewMessage, RecipientState
+from node.policy.envelope import NewMessage, OnUnknown, RecipientState
 from node.policy.reply import Reply
 from node.policy.unknown import UnknownStep, settle_unknown
 from node.spool.contract import Due, Queued, RecipientResult, Settlement, Spool
@@ -44,6 +46,18 @@ class Lanes(Protocol):
         ...
 
 
+class Verify(Protocol):
+    """Who looks for mail of class ``verify``."""
+
+    def watch(self, due: Due, lost: tuple[Queued, ...], now_ms: int) -> None:
+        """Look for these; may be said again."""
+        ...
+
+    def sent(self, job: Job, indexes: frozenset[int]) -> None:
+        """Hear what was delivered."""
+        ...
+
+
 class Settler:
     """Writes outcomes. One for the room."""
 
@@ -54,14 +68,16 @@ class Settler:
         learner: Learner,
         reporter: Reporter,
         tracer: Tracer,
+        verify: Verify,
     ) -> None:
-        """``learner`` hears what attempts showed."""
+        """``learner`` hears what attempts showed, ``verify`` looks for what was lost."""
         self._spool = spool
         self._judge = judge
         self._learner = learner
         self._reporter = reporter
         self._tracer = tracer
         self._telemetry = tracer.telemetry
+        self._verify = verify
         self.lanes: Lanes | None = None
 
     # -- an attempt that got as far as MAIL
@@ -73,9 +89,10 @@ class Settler:
         self._learner.conversation(job, course, judgement, now_ms)
         if not await self._reporter.undeliverable(job.due, judgement.fates, now_ms):
             self._judge.wait_for_report(judgement, now_ms)
+        delivered = [one for one in judgement.fates if one.result.state is RecipientState.DELIVERED]
         if course.relayed:
             # Before the settlement: afterwards the body, and with it the header to return, is gone.
-            await self._reporter.relayed(job.due, judgement.fates, now_ms)
+            await self._reporter.relayed(job.due, [(one.recipient, one.result.reply) for one in delivered], now_ms)
         settlement = Settlement(
             attempt_id=job.attempt_id,
             message_id=job.message.id,
@@ -87,6 +104,7 @@ class Settler:
             mail_sent=course.mail_said and not course.undone,
         )
         if await self._written(settlement):
+            self._verify.sent(job, frozenset(one.recipient.index for one in delivered))
             await self._unknown(job, judgement, now_ms)
             self._tell_lane(job, judgement.results)
         measure(self._telemetry, job, course, judgement, now_ms)
@@ -112,13 +130,20 @@ class Settler:
         return False
 
     async def _unknown(self, job: Job, judgement: Judgement, now_ms: int) -> None:
-        lost = tuple(fate.recipient for fate in judgement.fates if fate.result.state is RecipientState.UNKNOWN)
+        lost = tuple(
+            msgspec.structs.replace(fate.recipient, last_way=job.way.name)
+            for fate in judgement.fates
+            if fate.result.state is RecipientState.UNKNOWN
+        )
         if lost:
             await self.resolve(job.due, lost, now_ms)
 
     async def resolve(self, due: Due, lost: tuple[Queued, ...], now_ms: int) -> None:
-        """Apply the message's class to recipients in state UNKNOWN (I5); ``verify`` leaves them there."""
+        """Apply the message's class to recipients in state UNKNOWN (I5); those of ``verify`` are looked for."""
         message = due.message
+        if message.on_unknown is OnUnknown.VERIFY:
+            self._verify.watch(due, lost, now_ms)
+            return
         steps = {one.index: self._unknown_step(message, one, now_ms) for one in lost}
         failed = tuple(one for one in lost if steps[one.index].report)
         if failed and await self._reporter.given_up(due, failed, steps[failed[0].index].reason, now_ms):

@@ -189,18 +189,18 @@ class Transaction:
         return False
 
     async def _body(self) -> None:
-        body = self._letter.body
+        body, front = self._letter.body, self._letter.front(self.course.accepted)
         ending = b".\r\n"
         if isinstance(body, Path):
-            self._wire.put(self._letter.head)
+            self._wire.put(front)
             async for piece in pieces(body):
                 self._wire.put(piece)
                 await self._wire.drained()
         elif self._intend is None:
             # One write, usually one packet: the common case is paid for two thousand times a second.
-            ending = self._letter.head + whole(body) + ending
+            ending = front + whole(body) + ending
         else:
-            self._wire.put(self._letter.head + whole(body))
+            self._wire.put(front + whole(body))
             await self._wire.drained()
         if self._intend is not None:
             await self._intend()

@@ -11,6 +11,8 @@ from typing import Final
 MARKER: Final = "X-Relay-Attempt"
 KEEPS_COPIES: Final = frozenset({"submission", "graph"})
 """Paths on which a copy of what was sent lies in a mailbox (facts m365 §1.2)."""
+MARKER_PROPERTY: Final = "String {00020386-0000-0000-c000-000000000046} Name x-relay-message"
+"""Property of a message built anew at Graph, holding the queue id: it can be filtered by (MS-OXPROPS 1.3.2)."""
 _LINE_NUMBERS: Final = 40
 _MOST_CHARS: Final = 20_000
 _VALUE: Final = re.compile(r"([0-9a-f-]{36})((?:[ ,]+\d{1,5}(?:-\d{1,5})?)+)")

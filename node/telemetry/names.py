@@ -51,6 +51,13 @@ CATALOGUE: tuple[Metric, ...] = (
     _metric("relay_recipients_bounced", Kind.COUNTER, "{recipient}", "reason", "recipients that failed for good"),
     _metric("relay_recipients_unknown", Kind.COUNTER, "{recipient}", "path", "attempts whose answer was lost"),
     _metric("relay_recipients_held", Kind.COUNTER, "{recipient}", "reason", "recipients held for a person"),
+    _metric(
+        "relay_verifications",
+        Kind.COUNTER,
+        "{recipient}",
+        "path outcome",
+        "recipients whose lost answer was looked for, by what was decided",
+    ),
     _metric("relay_bounces_written", Kind.COUNTER, "{message}", "", "delivery reports put into the queue"),
     _metric("relay_reports", Kind.COUNTER, "{message}", "outcome came", "reports received, by what they led to"),
     _metric(
@@ -107,6 +114,13 @@ CATALOGUE: tuple[Metric, ...] = (
     _metric("relay_door_open", Kind.GAUGE, "1", "", "1 while mail is accepted"),
     _metric("relay_token_expiry_seconds", Kind.GAUGE, "s", "tenant", "time until the newest token ends"),
     _metric("relay_token_failures", Kind.COUNTER, "{try}", "tenant reason", "token requests that failed"),
+    _metric(
+        "relay_credential_expiry_seconds",
+        Kind.GAUGE,
+        "s",
+        "credential",
+        "time until a credential of Microsoft's ends, as far as known",
+    ),
     _metric("relay_certificate_expiry_seconds", Kind.GAUGE, "s", "certificate", "time until a certificate ends"),
     _metric("relay_disk_free_bytes", Kind.GAUGE, "By", "", "free space where the spool lies"),
     _metric("relay_spans_dropped", Kind.COUNTER, "{span}", "", "spans lost because the exporter was slow"),

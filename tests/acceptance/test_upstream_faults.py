@@ -24,6 +24,7 @@ from tests.support.world import (
 FROM, TO = "app@contoso.com", "someone@example.com"
 ACCOUNTS = ("relay1", "relay2", "relay3")
 SOURCES = {"resend": "127.0.0.2", "bounce": "127.0.0.3", "verify": "127.0.0.4"}
+VERIFY = {"settle": "2s", "patience": "10s"}
 SUSPECT, HONEST = "127.0.0.5", "127.0.0.6"
 
 
@@ -38,7 +39,7 @@ def world(tmp_path_factory):
     }
     with (
         Simulated(home / "sim", directory(list(ACCOUNTS), limits=WIDE), keep=True) as cloud,
-        relay(cloud, home / "node", wide(*ACCOUNTS), plans=plans, clients=clients) as node,
+        relay(cloud, home / "node", wide(*ACCOUNTS), plans=plans, clients=clients, verify=VERIFY) as node,
     ):
         yield node, cloud
 
@@ -94,20 +95,37 @@ def test_bounce_never_repeats_and_reports(clean):
     assert len(copies(cloud, queue_id)) == 1
 
 
-def test_verify_waits_unknown_for_a_person_and_is_listed(clean):
+@pytest.mark.parametrize("accepted", [True, False])
+def test_verify_finds_out_what_became_of_it(clean, accepted):
+    """Its copy is found, or it is sent again once mail that left later is found and it is not."""
     node, cloud = clean
-    queue_id = lose_the_answer(clean, "verify", "verify@contoso.com", accepted=True)
-    wait_state(node, queue_id, "unknown")
-    later = hand_in(node.port(), "verify@contoso.com", TO, source=SOURCES["verify"])
-    wait_state(node, later, "delivered")
-    assert states(node, queue_id) == ["unknown"]
+    sender = f"verify-{accepted}@contoso.com"
+    queue_id = lose_the_answer(clean, "verify", sender, accepted=accepted)
+    for _ in ACCOUNTS:
+        wait_state(node, hand_in(node.port(), sender, TO, source=SOURCES["verify"]), "delivered")
+    found = wait_state(node, queue_id, "delivered")
+    told = [name for name in events(found) if name in ("unknown", "resent", "delivered")]
+    assert told == (["unknown", "delivered"] if accepted else ["unknown", "resent", "delivered"])
     assert len(copies(cloud, queue_id)) == 1
-    listed = json.loads(node.ctl("queue", "list", "--state", "unknown", "--json").stdout)
+
+
+def test_verify_waits_for_a_person_where_it_cannot_look(clean):
+    node, cloud = clean
+    sender = "nobody-looks@contoso.com"
+    cloud.script(
+        {"at": "dot", "when": {"sender": sender}, "cut": True, "times": 1, "accepted": True},
+        {"at": "look", "reply": "403 ErrorAccessDenied: no"},
+    )
+    queue_id = hand_in(node.port(), sender, TO, source=SOURCES["verify"])
+    found = wait_state(node, queue_id, "held")
+    assert found["recipients"][0]["last_reason"] == "unknown_unproven"
+    assert len(copies(cloud, queue_id)) == 1
+    listed = json.loads(node.ctl("queue", "list", "--state", "held", "--json").stdout)
     assert [one["message"]["id"] for one in listed] == [queue_id]
 
 
 def test_an_intent_is_durable_before_the_dot(clean):
-    """What is under way at kill -9: verify stays unknown, bounce bounces, resend is sent again."""
+    """What is under way at kill -9: verify is looked for, bounce bounces, resend is sent again."""
     node, cloud = clean
     cloud.script({"at": "dot", "delay": "2s", "times": 3})
     port = node.port()
@@ -120,8 +138,8 @@ def test_an_intent_is_durable_before_the_dot(clean):
     found = wait_state(node, queue_ids["resend"], "delivered")
     assert "unknown" in events(found)
     wait_state(node, queue_ids["bounce"], "bounced")
-    wait_state(node, queue_ids["verify"], "unknown")
-    assert len(copies(cloud, queue_ids["verify"])) <= 1
+    wait_state(node, queue_ids["verify"], "delivered")
+    assert len(copies(cloud, queue_ids["verify"])) == 1
 
 
 def test_mail_of_a_refused_account_goes_by_another(clean):

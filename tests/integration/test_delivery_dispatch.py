@@ -7,7 +7,7 @@ import pytest
 
 from node.cluster.contract import Limits
 from node.delivery.endpoint import Timings
-from node.delivery.service import Plans
+from node.delivery.wiring import Plans
 from node.policy.envelope import Notify, Priority, RecipientState
 from node.spool.contract import Accepted
 from node.telemetry.context import parse

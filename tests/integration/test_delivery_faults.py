@@ -70,7 +70,7 @@ async def test_an_answer_lost_after_the_dot_is_unknown_and_follows_its_class(tmp
     script = Script({"dot": [said]}, take=taken)
     async with Upstream(script) as up, room(tmp_path, smarthost(up.port, timings=timings), retry=QUICK) as back:
         message_id = await back.submit("bob@example.com", on_unknown=on_unknown)
-        final = {OnUnknown.RESEND: S.DELIVERED, OnUnknown.BOUNCE: S.BOUNCED, OnUnknown.VERIFY: S.UNKNOWN}[on_unknown]
+        final = {OnUnknown.RESEND: S.DELIVERED, OnUnknown.BOUNCE: S.BOUNCED, OnUnknown.VERIFY: S.HELD}[on_unknown]
         view = await back.until(message_id, final)
         events = [line.event for line in view.lines]
         assert "unknown" in events

@@ -18,7 +18,8 @@ from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.dial import Dialer
 from node.delivery.endpoint import AuthKind, Endpoint, Timings, TlsMode
 from node.delivery.reporter import Reporting
-from node.delivery.service import Delivery, Plans, Wiring
+from node.delivery.service import Delivery
+from node.delivery.wiring import Plans, Wiring
 from node.m365.token import AccessToken
 from node.policy.envelope import Direction, NewMessage, OnUnknown, Priority, Recipient, RecipientState, lane_of
 from node.policy.health import HealthBook
@@ -242,6 +243,7 @@ async def _room(
     tokens=None,
     graph=None,
     directory: Directory | None = None,
+    **planned,
 ):
     plans = {"standard": Plan(retry=retry or Retry(delays=(60.0,)), outside_tenant=True)}
     accounts = {one.account: UNLIMITED for one in endpoints} | (limits or {})
@@ -267,6 +269,7 @@ async def _room(
             ),
             node="node1",
             poll_s=poll_s,
+            **planned,
         ),
         Wiring(
             spool=made,

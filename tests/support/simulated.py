@@ -70,7 +70,7 @@ class Simulated:
 
     def cloud(self) -> dict:
         """The tenant's ``cloud:`` that leads here."""
-        return {"submission": self.smtp, "authority": self.ready["entra"]}
+        return {"submission": self.smtp, "authority": self.ready["entra"], "graph": self.ready["graph"]}
 
     def ask(self, path: str, method: str = "GET", body=None):
         data = None if body is None else json.dumps(body).encode()

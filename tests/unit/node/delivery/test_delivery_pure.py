@@ -99,9 +99,8 @@ def queued(address="bob@example.com", **more):
 
 
 def letter(recipient=None, **more):
-    return Letter(
-        message=message(**more), recipients=(recipient or queued(),), body=b"", mail_from="a@contoso.com", size_bytes=9
-    )
+    made = message(**{"body": b"123456789", **more})
+    return Letter(message=made, recipients=(recipient or queued(),), body=b"", mail_from="a@contoso.com")
 
 
 def test_parameters_are_said_only_when_needed_and_offered():
