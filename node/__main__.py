@@ -7,15 +7,17 @@ import typer
 
 from node import __version__
 from node.cli import common, status, trace, wishes
+from node.cli.checks import show_findings
 from node.cli.clients import client_app
 from node.cli.config import config_app
 from node.cli.disaster import disaster_app
 from node.cli.init import init
 from node.cli.m365 import m365_app
-from node.cli.output import SYSTEM_FILE
+from node.cli.output import SYSTEM_FILE, ConfigOption, read_config
 from node.cli.passwords import hash_password
 from node.cli.pki import pki_app
 from node.cli.queue import queue_app
+from node.cli.remote import WrongUseError
 from node.cli.route import route_app
 from node.cli.top import top
 from node.cli.upgrade import cluster_app
@@ -73,6 +75,27 @@ def demonstrate() -> None:
     from node.app.demo_run import demo_cluster  # noqa: PLC0415 - as in _run_node
 
     raise typer.Exit(common.told(demo_cluster)())
+
+
+@m365_app.command("check")
+@common.told
+def check(
+    config: ConfigOption = None,
+    tenant: Annotated[str, typer.Option("--tenant", help="Only this tenant.")] = "",
+    sends: Annotated[bool, typer.Option("--send/--no-send", help="Send tests, to the accounts themselves.")] = True,
+    to: Annotated[str, typer.Option("--to", help="Send them to this address instead.")] = "",
+    pairs: Annotated[int, typer.Option("--pairs", min=0, max=1000, help="From addresses tried with an account.")] = 10,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only what is doubtful or will fail.")] = False,
+    as_json: common.JsonOption = False,
+) -> None:
+    """Test every account and path of the configuration end to end, and name the cause of what fails."""
+    from node.app.checking import Options, run_check  # noqa: PLC0415 - as in _run_node
+
+    loaded = read_config(config)
+    if tenant and tenant not in loaded.settings.tenants:
+        raise WrongUseError(f"there is no tenant {tenant!r}; tenants: {', '.join(loaded.settings.tenants)}")
+    found = run_check(loaded, Options(tenant=tenant, sends=sends, pairs=pairs, to=to))
+    show_findings(found, as_json=as_json, quiet=quiet)
 
 
 app.command()(init)

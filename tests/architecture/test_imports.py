@@ -14,9 +14,20 @@ LEVELS = {
     "node.__main__": 5,
     "node.app": 4,
     **dict.fromkeys(
-        ("node.intake", "node.delivery", "node.shadow", "node.truth", "node.admin", "node.console", "node.cli", "node.rehearsal"), 3
+        (
+            "node.intake",
+            "node.delivery",
+            "node.shadow",
+            "node.truth",
+            "node.admin",
+            "node.console",
+            "node.cli",
+            "node.rehearsal",
+        ),
+        3,
     ),
-    **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings", "node.setup"), 2),
+    **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings"), 2),
+    **dict.fromkeys(("node.setup", "node.check"), 2),
     "node.policy": 1,
     "node.errors": 1,
     "node": 0,
@@ -28,6 +39,9 @@ MAY_ALSO = {  # same level, allowed on purpose
     ("node.telemetry", "node.settings"),
     ("node.tls", "node.settings"),
     ("node.setup", "node.settings"),
+    ("node.check", "node.settings"),
+    ("node.check", "node.m365"),
+    ("node.check", "node.setup"),
     ("node.policy", "node.errors"),
 }
 COORDINATED = ("node.cluster", "node.settings", "node.shadow", "node.app", "node.telemetry", "node.__main__")
@@ -42,6 +56,8 @@ PURE = (
     "node/spool/outcomes",
     "node/spool/pairing_steps",
     "node/setup",
+    "node/check/causes",
+    "node/check/claims",
     "node/truth/match",
     "node/spool/schema",
     "coordinator/budget",

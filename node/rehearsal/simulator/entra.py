@@ -200,7 +200,7 @@ def _resource(directory: Directory, app: Application, form: Mapping[str, str]) -
     resource = scope.removesuffix("/.default")
     if resource == scope or resource not in (directory.audience, GRAPH):
         raise _RefusalError(400, "invalid_scope", f"AADSTS70011: The provided value for scope '{scope}' is not valid")
-    if resource == directory.audience and not app.permission:
+    if resource == directory.audience and not (app.permission or app.scoped):
         raise _RefusalError(
             400, "invalid_scope", "AADSTS70011: The application has no consented permission for this resource"
         )

@@ -218,7 +218,7 @@ class Hub:
         if self.entra.issuer.revoked(claims):
             raise TokenRefusedError("revoked")
         app = tenant.apps.get(str(claims.get("appid")))
-        if app is None or ROLE not in claims.get("roles", ()):
+        if app is None or not (app.scoped or ROLE in claims.get("roles", ())):
             raise TokenRefusedError("application unknown or without permission")
         if apps is not None and claims.get("appid") not in apps:
             raise TokenRefusedError("application not on the account's list")

@@ -61,6 +61,8 @@ class Application(Part):
     """Mailboxes it was granted; None means all of the tenant."""
     permission: bool = True
     """Whether ``SMTP.SendAsApp`` was granted and consented."""
+    scoped: bool = False
+    """It was given ``Application SMTP.SendAsApp`` in Exchange for ``mailboxes`` instead: its token names no role."""
     graph: tuple[str, ...] = ("Mail.Send", "Mail.ReadWrite", "ExchangeMessageTrace.Read.All")
     """Permissions for Graph that were granted and consented."""
     federated: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from node.rehearsal.web import Answer, Handler, Request
 PENDING_MAX = 100_000
 PAGE = 10
 GRAPH = "https://graph.microsoft.com"
+DOMAINS_ROLE = "Domain.Read.All"
 SMTP_S = 30.0
 AGAIN_S = 5.0
 TRIES = 20
@@ -151,6 +152,7 @@ def mailbox_routes(post: Postmaster) -> dict[tuple[str, str], Handler]:
     return {
         ("GET", "/v1.0/users/{mailbox}/mailFolders/inbox/messages/delta"): graph.delta,
         ("GET", "/v1.0/users/{mailbox}/messages/{id}/$value"): graph.value,
+        ("GET", "/v1.0/domains"): graph.domains,
     }
 
 
@@ -230,15 +232,28 @@ class _Mailboxes:
             return _error(404, "ErrorItemNotFound", "The specified object was not found in the store.")
         return Answer(text=found.data.decode("latin-1"), headers={"Content-Type": "text/plain; charset=iso-8859-1"})
 
+    async def domains(self, request: Request) -> Answer:
+        """List the accepted domains to an application that was consented to see them."""
+        claims = self._claims(request)
+        tenant = self._post.hub.directory.tenants.get(str(claims.get("tid")))
+        if claims.get("aud") != GRAPH or tenant is None:
+            return _error(401, "InvalidAuthenticationToken", "Access token validation failure. Invalid audience.")
+        if DOMAINS_ROLE not in claims.get("roles", ()):
+            return _error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+        return Answer(value={"value": [{"id": domain, "isVerified": True} for domain in tenant.domains]})
+
+    def _claims(self, request: Request) -> dict[str, Any]:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            return self._post.hub.signer.verify(token) if scheme.lower() == "bearer" else {}
+        except TokenRefusedError:
+            return {}
+
     def _refused(self, request: Request, mailbox: str) -> Answer | None:
         """Say why this application may not read this mailbox."""
         hub = self._post.hub
         hub.counts["mailbox_requests"] += 1
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        try:
-            claims = hub.signer.verify(token) if scheme.lower() == "bearer" else {}
-        except TokenRefusedError:
-            claims = {}
+        claims = self._claims(request)
         if claims.get("aud") != GRAPH or float(claims.get("exp", 0)) <= hub.now_ms() / 1000:
             return _error(401, "InvalidAuthenticationToken", "Access token validation failure. Invalid audience.")
         found = hub.mailbox(mailbox)

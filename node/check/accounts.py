@@ -1,0 +1,76 @@
+"""Checks of mailboxes: log in to each, then send as itself and as each From it is to serve, to itself."""
+
+from node.check.causes import Cause, Evidence, cause_of
+from node.check.claims import Claims
+from node.check.contract import Finding, Grade, Scene, Told, WayToTest
+from node.check.letter import letter_for
+from node.policy.classify import Classifier
+from node.policy.reply import printable
+from node.settings.clouds import cloud_of
+from node.setup.needs import needs_of
+
+MAILBOX_PATHS = ("submission", "graph", "hve")
+
+
+async def accounts(scene: Scene, seen: dict[str, Claims | None], classifier: Classifier) -> list[Finding]:
+    """Try every account on every path it serves."""
+    ways = [way for way in scene.ways if way.path in MAILBOX_PATHS]
+    logins = [(way, await scene.prober.login(way.name)) for way in ways]
+    found: list[Finding] = []
+    for way, told in logins:
+        evidence = _evidence(scene, way, logins, seen)
+        found.append(_found(scene, way, "log in", told, evidence, classifier))
+        if told.good:
+            found += await _pairs(scene, way, evidence, classifier)
+    return found
+
+
+async def _pairs(scene: Scene, way: WayToTest, evidence: Evidence, classifier: Classifier) -> list[Finding]:
+    """Every From the account is to serve, as far as addresses are known by name (operations F1)."""
+    if not scene.sends:
+        return [scene.finding(_subject(way), "send", Grade.NOTE, "not tried: no message was to be sent")]
+    found = []
+    for sender in [way.mailbox, *_senders(scene, way)][: scene.pairs + 1]:
+        to = scene.to or way.mailbox
+        told = await scene.prober.send(way.name, sender, to, letter_for(sender, to, way.name, scene.now_ms))
+        what = "send as itself" if sender == way.mailbox else f"send as {sender}"
+        found.append(_found(scene, way, what, told, evidence, classifier))
+    return found
+
+
+def _senders(scene: Scene, way: WayToTest) -> tuple[str, ...]:
+    needs = needs_of(scene.settings, scene.tenant)
+    mailbox = next((one for one in needs.tenant.service_accounts if one.lower() == way.mailbox.lower()), None)
+    return needs.sends_as(mailbox) if mailbox is not None and way.path != "hve" else ()
+
+
+def _evidence(
+    scene: Scene, way: WayToTest, logins: list[tuple[WayToTest, Told]], seen: dict[str, Claims | None]
+) -> Evidence:
+    tenant = scene.settings.tenants[scene.tenant]
+    others = [told for one, told in logins if one.path == way.path and one.mailbox != way.mailbox]
+    return Evidence(
+        mailbox=way.mailbox,
+        claims=seen.get(way.flow),
+        scope=cloud_of(tenant).scope if way.flow == scene.tenant else "",
+        tenant_id=tenant.id,
+        others_work=any(told.good for told in others),
+        others_fail=any(not told.good for told in others),
+    )
+
+
+def _found(scene: Scene, way: WayToTest, what: str, told: Told, evidence: Evidence, classifier: Classifier) -> Finding:
+    subject = _subject(way)
+    if told.good:
+        return scene.finding(subject, what, Grade.GOOD)
+    return refusal(scene, subject, what, told, cause_of(told, way.path, evidence, classifier))
+
+
+def refusal(scene: Scene, subject: str, what: str, told: Told, cause: Cause) -> Finding:
+    """Make the finding of something refused; the other side's words are cut and made harmless."""
+    said = printable(f"{told.stage.value}: {told.reply}") if told.reply.code or told.reply.text else ""
+    return scene.finding(subject, what, Grade.BAD, cause.text, advice=cause.advice, said=said)
+
+
+def _subject(way: WayToTest) -> str:
+    return f"{way.path} {way.mailbox}"
