@@ -1,11 +1,12 @@
-"""Answers of one node about its queue to another, bounded: whole messages, as many as fit. Pure."""
+"""Answers of nodes about their queues, bounded: whole messages, as many as fit; and what several say of one. Pure."""
 
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from node.admin.everywhere import Found
+from node.admin.everywhere import Found, Place
+from node.spool.contract import MessageView
 
 ANSWER_MAX: Final = 1 << 20
 """Bytes of one answer; the channel takes no longer one."""
@@ -21,11 +22,45 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """There is more than fits."""
 
 
-def answered(found: Iterable[Found]) -> bytes:
-    """Give an ``Answer`` of at most ANSWER_MAX bytes, the first ones first."""
+def found_of(view: MessageView, node: str, place: Place, protected: bool | None) -> Found:
+    """A message as *node* has it."""
+    return Found(
+        message=view.message,
+        recipients=view.recipients,
+        lines=view.lines,
+        finished_ms=view.finished_ms,
+        node=node,
+        place=place,
+        protected=protected,
+    )
+
+
+def rank(found: Found) -> tuple[int, int]:
+    """Order what nodes have of one message: live mail first, then whoever knows how it ended, then copies."""
+    live = found.place is Place.SPOOL and not found.finished_ms
+    order = (Place.SPOOL, Place.COPY, Place.PAST, Place.SHUT)
+    return 0 if live else 1 + order.index(found.place), -len(found.lines)
+
+
+def best(answers: Iterable[Answer], limit: int) -> tuple[Found, ...]:
+    """Give every message once, as whoever knows it best has it; newest first."""
+    chosen: dict[str, Found] = {}
+    for each in (found for answer in answers for found in answer.messages):
+        other = chosen.get(each.message.id)
+        if other is None or rank(each) < rank(other):
+            chosen[each.message.id] = each
+    return tuple(sorted(chosen.values(), key=_age, reverse=True)[:limit])
+
+
+def _age(found: Found) -> tuple[int, str]:
+    return found.message.received_ms, found.message.id
+
+
+def answered(answer: Answer) -> bytes:
+    """Write an answer in at most ANSWER_MAX bytes, the first messages first."""
     parts: list[bytes] = []
-    size, cut = 0, False
-    for each in found:
+    size, cut = 0, answer.cut
+    for each in answer.messages:
         part = msgspec.json.encode(each)
         size += len(part) + 1
         if size > _ROOM:

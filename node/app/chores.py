@@ -57,6 +57,8 @@ class Chores:
         for prune in stores:
             while await prune(before_ms, PRUNE_BATCH) == PRUNE_BATCH:
                 pass
+        while node.protection is not None and await node.protection.copies.complete_addresses(PRUNE_BATCH):
+            pass
 
     def _certificates(self) -> None:
         node = self._node

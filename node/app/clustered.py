@@ -38,6 +38,7 @@ from node.app.cluster_level import ClusterLevel
 from node.app.everywhere import Queues
 from node.app.lasting import Lasting
 from node.app.ordering import check, made, wish_view
+from node.app.owning import owner_in
 from node.app.processes import processes
 from node.app.protection import Protection
 from node.cluster.clocks import Clocks, wall_ms
@@ -110,6 +111,7 @@ class ClusterSide:
             of.node,
             spool,
             copies=protection.copies,
+            owner_of=owner_in(protection.keeper),
             noted=protection.copying.noted,
             usable=lambda: not protection.obstacle,
             woken=woken,

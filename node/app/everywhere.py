@@ -7,32 +7,31 @@ carried out by the node that has the message, in the name of who asked.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 import msgspec
 
 from coordinator.errors import CoordinatorError
+from coordinator.ownership.rows import Attached
 from coordinator.peers.contract import Handler, Peers
 from node.admin.everywhere import FORM, ROUNDS_MAX, Action, Done, Found, Gathered, Order, Place
-from node.app.answers import Answer, answered
+from node.app.answers import Answer, answered, best, found_of, rank
+from node.app.kept import Away, Kept, bounded
 from node.delivery.clock import wall_ms
 from node.policy.envelope import Copies as Wanted
 from node.policy.envelope import RecipientState
 from node.shadow.contract import Copies
-from node.shadow.showing import kept_of, kept_view, past_view
 from node.spool.contract import Filter, MessageView
 from node.spool.paired import Looked, PairedSpool
-from node.spool.rows import Unreadable
 
-FIND, TRACE, ACT = "queue-find", "queue-trace", "queue-act"
+FIND, KEPT, TRACE, ACT = "queue-find", "queue-find-kept", "queue-trace", "queue-act"
 """Routes of the peer channel."""
-FIND_MAX: Final = 1_000
-"""Messages one node gives at once."""
 WAIT_S: Final = 1.0
 ACT_WAIT_S: Final = 6.0
 ACT_S: Final = 4.0
 """How long one node acts on one order before it says that there may be more."""
+MORE: Final = "has more than one answer holds: ask there with --here, or for less"
 NOT_IN_USE: Final = "its spool is not in use: act there with --here, or wait"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,6 +52,7 @@ class Queues:
         spool: PairedSpool,
         *,
         copies: Copies | None = None,
+        owner_of: Callable[[Attached], str] = lambda _attached: "",
         noted: Callable[[str], bool] = lambda _message_id: False,
         usable: Callable[[], bool] = lambda: True,
         woken: Callable[[], None] = lambda: None,
@@ -61,14 +61,21 @@ class Queues:
     ) -> None:
         """``noted``: whether a copy is made of which the spool hears in a moment; ``others``: the other nodes.
 
-        ``usable``: whether the spool is in use; ``woken``: look for due mail now.
+        ``owner_of``: who owns the mail of a pairing, empty if that is not known; ``usable``: whether the spool is in
+        use; ``woken``: look for due mail now.
         """
-        self._node, self._spool, self._copies, self._noted = node, spool, copies, noted
+        self._node, self._spool, self._peered, self._noted = node, spool, copies is not None, noted
+        self._kept = Kept(node, copies, owner_of)
         self._usable, self._woken, self._peers, self._others = usable, woken, peers, others
 
     def routes(self) -> dict[str, Handler]:
         """Give what other nodes may ask."""
-        return {FIND: self._answer_find, TRACE: self._answer_trace, ACT: self._answer_act}
+        return {
+            FIND: self._answer_find,
+            KEPT: self._answer_kept,
+            TRACE: self._answer_trace,
+            ACT: self._answer_act,
+        }
 
     # ---- asked by an operator here -----------------------------------------------------------------------------------
 
@@ -77,9 +84,20 @@ class Queues:
         mine, (others, missing) = await asyncio.gather(
             self._found(which), self._ask(FIND, which, Answer, WAIT_S, here=here)
         )
-        found = [*mine, *(each for answer in others.values() for each in answer.messages)]
-        found.sort(key=lambda each: (each.message.received_ms, each.message.id), reverse=True)
-        return Gathered(messages=tuple(found[: which.limit]), missing=missing | _cut(others))
+        answers = {self._node: [mine], **{node: [each] for node, each in others.items()}}
+        if missing:  # what they have others keep too
+            for node, each in (await self._kept_everywhere(which, tuple(missing))).items():
+                answers[node].append(each)
+        found = [each for of_node in answers.values() for each in of_node]
+        return Gathered(messages=best(found, which.limit), missing=missing | _cut(answers))
+
+    async def _kept_everywhere(self, which: Filter, away: tuple[str, ...]) -> dict[str, Answer]:
+        """Give what those that are there keep of mail of those that are not; who does not answer now has nothing."""
+        question = Away(which=which, owners=away)
+        mine, (others, _) = await asyncio.gather(
+            self._kept.of(which, away), self._ask(KEPT, question, Answer, WAIT_S, but=away)
+        )
+        return {self._node: mine, **others}
 
     async def trace(self, message_id: str, *, here: bool = False) -> Gathered:
         """See Everywhere."""
@@ -87,7 +105,8 @@ class Queues:
             self._traced(message_id), self._ask(TRACE, message_id, Answer, WAIT_S, here=here)
         )
         found = [*mine, *(each for answer in others.values() for each in answer.messages)]
-        return Gathered(messages=tuple(sorted(found, key=_rank)), missing=missing | _cut(others))
+        cut = _cut({node: [each] for node, each in others.items()})
+        return Gathered(messages=tuple(sorted(found, key=rank)), missing=missing | cut)
 
     async def act(self, order: Order) -> Done:
         """See Everywhere."""
@@ -135,8 +154,12 @@ class Queues:
     async def _answer_find(self, caller: str, body: bytes) -> bytes:  # noqa: ARG002 - all members may ask
         return answered(await self._found(_read(body, Filter)))
 
+    async def _answer_kept(self, caller: str, body: bytes) -> bytes:  # noqa: ARG002 - as above
+        asked = _read(body, Away)
+        return answered(await self._kept.of(asked.which, asked.owners))
+
     async def _answer_trace(self, caller: str, body: bytes) -> bytes:  # noqa: ARG002 - as above
-        return answered(await self._traced(_read(body, str)))
+        return answered(Answer(messages=tuple(await self._traced(_read(body, str)))))
 
     async def _answer_act(self, caller: str, body: bytes) -> bytes:
         asked = _read(body, Order)
@@ -153,21 +176,23 @@ class Queues:
 
     # ---- what is here ------------------------------------------------------------------------------------------------
 
-    async def _found(self, which: Filter) -> list[Found]:
-        bounded = msgspec.structs.replace(which, limit=max(0, min(which.limit, FIND_MAX)))
-        return await self._shown(await self._spool.find(bounded))
+    async def _found(self, which: Filter) -> Answer:
+        """Give own mail, live and past, and what is known of others' that is settled."""
+        mine = await self._shown(await self._spool.find(bounded(which)))
+        past = await self._kept.past(which)
+        return Answer(messages=(*mine, *past.messages), cut=past.cut)
 
     async def _traced(self, message_id: str) -> list[Found]:
         """Give one message from the spool, and from the copy store; at most one of each."""
         view = await self._spool.journey(message_id)
         found = await self._shown([view]) if view is not None else []
-        return found + await self._kept(message_id)
+        return found + await self._kept.one(message_id)
 
     async def _shown(self, views: list[MessageView]) -> list[Found]:
         place = Place.SPOOL if self._usable() else Place.SHUT
-        peered = self._copies is not None and place is Place.SPOOL
+        peered = self._peered and place is Place.SPOOL
         looked = await self._spool.look([each.message.id for each in views]) if peered and views else {}
-        return [self._of(each, place, self._protected(each, looked)) for each in views]
+        return [found_of(each, self._node, place, self._protected(each, looked)) for each in views]
 
     def _protected(self, view: MessageView, looked: Mapping[str, Looked]) -> bool | None:
         message, found = view.message, looked.get(view.message.id)
@@ -175,39 +200,23 @@ class Queues:
             return None
         return bool(found.pairing) and (found.confirmed or self._noted(message.id))
 
-    async def _kept(self, message_id: str) -> list[Found]:
-        if self._copies is None:
-            return []
-        try:
-            row = await kept_of(self._copies, message_id)
-            if row is not None:
-                return [self._of(kept_view(row), Place.COPY, None)]
-            past = await self._copies.past(message_id)
-            return [self._of(past_view(past), Place.PAST, None)] if past is not None else []
-        except Unreadable as error:
-            _log.warning("a copy cannot be read", extra={"queue_id": message_id, "cause": str(error)})
-            return []
-
-    def _of(self, view: MessageView, place: Place, protected: bool | None) -> Found:
-        return Found(
-            message=view.message,
-            recipients=view.recipients,
-            lines=view.lines,
-            finished_ms=view.finished_ms,
-            node=self._node,
-            place=place,
-            protected=protected,
-        )
-
     # ---- asking ------------------------------------------------------------------------------------------------------
 
     async def _ask(
-        self, route: str, question: object, kind: type[T], wait_s: float, *, here: bool = False
+        self,
+        route: str,
+        question: object,
+        kind: type[T],
+        wait_s: float,
+        *,
+        here: bool = False,
+        but: Collection[str] = (),
     ) -> tuple[dict[str, T], dict[str, str]]:
-        """Ask all others at once, nobody if only what is ``here`` is wanted; answers, and why there is none."""
+        """Ask all others at once, *but* some, nobody if only what is ``here`` is wanted; answers, and why none."""
         if self._peers is None or here:
             return {}, {}
-        peers, nodes, body = self._peers, list(self._others()), msgspec.json.encode(question)
+        nodes = [node for node in self._others() if node not in but]
+        peers, body = self._peers, msgspec.json.encode(question)
         asked = (_asked(peers.ask(node, route, body, timeout_s=wait_s), kind) for node in nodes)
         found = dict(zip(nodes, await asyncio.gather(*asked), strict=True))
         missing = {node: answer for node, answer in found.items() if isinstance(answer, str)}
@@ -240,12 +249,5 @@ def _read(body: bytes, kind: type[T]) -> T:
         raise NotAsked(f"not understood: {error}") from None
 
 
-def _cut(answers: Mapping[str, Answer]) -> dict[str, str]:
-    return {node: "has more than one answer holds: ask there with --here" for node, each in answers.items() if each.cut}
-
-
-def _rank(found: Found) -> tuple[int, int]:
-    """Order what nodes have of one message: live mail first, then whoever knows how it ended, then copies."""
-    live = found.place is Place.SPOOL and not found.finished_ms
-    order = (Place.SPOOL, Place.COPY, Place.PAST, Place.SHUT)
-    return 0 if live else 1 + order.index(found.place), -len(found.lines)
+def _cut(answers: Mapping[str, Iterable[Answer]]) -> dict[str, str]:
+    return {node: MORE for node, given in answers.items() if any(each.cut for each in given)}

@@ -1,5 +1,6 @@
 """The question between nodes whether one owns a pairing, asked while the store is silent for all (``freely.py``)."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from coordinator.keeping.keeper import Keeper, Word
 from coordinator.keeping.words import Ask
 from coordinator.keys import decode, encode
 from coordinator.ownership.records import PairKey
+from coordinator.ownership.rows import Attached
 from coordinator.peers.contract import Handler, PeerError, Peers
 
 ROUTE: Final = "owned"
@@ -39,6 +41,16 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What the other end knows."""
 
     owned: bool
+
+
+def owner_in(keeper: Keeper) -> Callable[[Attached], str]:
+    """Make what names the node that owns a pairing's mail; empty as long as that is not known."""
+
+    def owner(attached: Attached) -> str:
+        view = keeper.view(attached.key)
+        return view.pairing.owner if view is not None and view.pairing is not None else ""
+
+    return owner
 
 
 def asks(peers: Peers) -> Ask:

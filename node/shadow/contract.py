@@ -13,7 +13,7 @@ import msgspec
 from coordinator.ownership.rows import Attached
 from node.shadow.entries import Copy, Intent, Progress
 from node.shadow.frames import Batch
-from node.spool.contract import JourneyLine
+from node.spool.contract import Filter, JourneyLine
 from node.spool.paired import Standing
 
 PAIRINGS_MAX: Final = 1_024
@@ -60,6 +60,22 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     facts: bytes
     discarded_ms: int
     lines: tuple[JourneyLine, ...] = ()
+
+
+class FoundPast(msgspec.Struct, frozen=True, kw_only=True):
+    """Settled messages that fit a filter, newest first."""
+
+    items: tuple[Past, ...]
+    more: bool = False
+    """Not everything was looked at."""
+
+
+class FoundKept(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies that fit a filter, newest first."""
+
+    items: tuple[KeptCopy, ...]
+    more: bool = False
+    """Not everything was looked at."""
 
 
 class Copies(Protocol):
@@ -148,6 +164,18 @@ class Copies(Protocol):
 
     async def past(self, message_id: str) -> Past | None:
         """Give a settled message."""
+        ...
+
+    async def find_past(self, which: Filter) -> FoundPast:
+        """Find settled messages, as far as is known here how they ended; at most ``which.limit``."""
+        ...
+
+    async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:
+        """Find copies of some pairings as they stand; at most ``which.limit``."""
+        ...
+
+    async def complete_addresses(self, limit: int) -> int:
+        """Durable. Let some of what was settled under an older version be found by address; 0 when all can be."""
         ...
 
     async def erase(self, address: str, actor: str, now_ms: int) -> int:

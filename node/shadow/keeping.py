@@ -11,6 +11,7 @@ from node.shadow.engine import Done, Engine
 from node.shadow.entries import Copy, Discard, Lines
 from node.shadow.errors import QuotaReached
 from node.shadow.files import BodyFiles, Files
+from node.shadow.rows import held_of
 from node.spool.bodies import INLINE_BYTES
 from node.spool.database import Database
 from node.spool.paired import Standing
@@ -30,7 +31,7 @@ class Keeping:
     async def holding(self, attached: Attached) -> Held | None:
         """See the contract."""
         rows = await self._readers.ask(statements.run, "holding", putting.key_of(attached))
-        return looking.held_of(rows[0]) if rows else None
+        return held_of(rows[0]) if rows else None
 
     async def ids(self, attached: Attached, after: str, limit: int) -> list[str]:
         """See the contract."""

@@ -3,25 +3,14 @@
 from collections.abc import Sequence
 from typing import cast
 
-from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached
 from node.shadow import putting, statements
-from node.shadow.contract import Held, KeptCopy, Past
+from node.shadow.contract import KeptCopy, Past
+from node.shadow.rows import past_of
 from node.shadow.telling import Told, fold, progress_of, told_of
 from node.spool.database import Database, Row
 from node.spool.errors import MessageGone
-from node.spool.rows import Cell, journey_of
-
-
-def held_of(row: Row) -> Held:
-    """One pairing in numbers."""
-    spool, shadow, epoch, node, messages, size_bytes = row
-    return Held(
-        attached=Attached(key=PairKey(spool=str(spool), shadow=str(shadow)), epoch=cast("int", epoch)),
-        node=str(node),
-        messages=cast("int", messages),
-        size_bytes=cast("int", size_bytes),
-    )
+from node.spool.rows import Cell
 
 
 def known(database: Database, attached: Attached, ids: Sequence[str]) -> set[str]:
@@ -46,7 +35,11 @@ def seen(database: Database, ids: Sequence[str]) -> dict[str, bool]:
 def some(database: Database, attached: Attached, after: str, limit: int) -> list[KeptCopy]:
     """Copies by id, beyond one."""
     number = putting.number_of(database, attached)
-    rows = statements.run(database, "some", (number, after, limit))
+    return kept_of(database, number, statements.run(database, "some", (number, after, limit)))
+
+
+def kept_of(database: Database, number: int, rows: Sequence[Row]) -> list[KeptCopy]:
+    """Rows of copies of one pairing, with what was told of them."""
     chosen: dict[str, Cell] = {"pairing": number, "ids": putting.text(str(row[0]) for row in rows)}
     told: dict[str, list[Told | None]] = {}
     for name, kind, what in statements.run(database, "told", chosen):
@@ -80,11 +73,5 @@ def body(database: Database, attached: Attached, message_id: str) -> bytes | str
 
 def past(database: Database, message_id: str) -> Past | None:
     """Give a settled message."""
-    for discarded_ms, facts, lines in statements.run(database, "past", (message_id,)):
-        return Past(
-            message_id=message_id,
-            facts=cast("bytes", facts),
-            discarded_ms=cast("int", discarded_ms),
-            lines=tuple(journey_of([cast("bytes", lines)])),
-        )
-    return None
+    rows = statements.run(database, "past", (message_id,))
+    return past_of(rows[0]) if rows else None

@@ -8,14 +8,16 @@ from uuid import uuid4
 import msgspec
 
 from coordinator.ownership.rows import Attached
-from node.shadow.contract import PAIRINGS_MAX, Held, KeptCopy, Past, Stream, cost_of
+from node.shadow.contract import PAIRINGS_MAX, FoundKept, FoundPast, Held, KeptCopy, Past, Stream, cost_of
 from node.shadow.entries import Copy, Discard, Entry, Lines, Piece
 from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
+from node.shadow.finding import fits
 from node.shadow.frames import Batch, Standing, standing
 from node.shadow.keeping import Item, copy_of
+from node.shadow.showing import kept_view, past_view
 from node.shadow.telling import Told, fold, joined
-from node.spool.contract import JourneyLine
+from node.spool.contract import Filter, JourneyLine
 from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone
 
@@ -193,6 +195,22 @@ class MemoryCopies:
         """See the contract."""
         return self._past.get(message_id)
 
+    async def find_past(self, which: Filter) -> FoundPast:
+        """See the contract."""
+        chosen = sorted(self._past.items(), reverse=True)
+        found = [each for _, each in chosen if fits(which, each, past_view)]
+        return FoundPast(items=tuple(found[: which.limit]))
+
+    async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:
+        """See the contract."""
+        rows = [row for each in pairings for row in await self.rows(each, "", 1 << 30)]
+        found = sorted((row for row in rows if fits(which, row, kept_view)), key=_name, reverse=True)
+        return FoundKept(items=tuple(found[: which.limit]))
+
+    async def complete_addresses(self, limit: int) -> int:  # noqa: ARG002 - the contract's
+        """See the contract; all are looked at."""
+        return 0
+
     async def erase(self, address: str, actor: str, now_ms: int) -> int:
         """See the contract."""
         eraser = Eraser(address)
@@ -212,6 +230,10 @@ class MemoryCopies:
 def _held(attached: Attached, found: _Pairing) -> Held:
     size_bytes = sum(map(cost_of, found.copies.values()))
     return Held(attached=attached, node=found.node, messages=len(found.copies), size_bytes=size_bytes)
+
+
+def _name(kept: KeptCopy) -> str:
+    return kept.message_id
 
 
 def _age(past: Past) -> int:

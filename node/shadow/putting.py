@@ -7,13 +7,14 @@ from typing import Final, cast
 import msgspec
 
 from coordinator.ownership.rows import Attached
-from node.shadow import statements
-from node.shadow.contract import PAIRINGS_MAX, Past, cost_of
+from node.shadow import addresses, statements
+from node.shadow.contract import PAIRINGS_MAX, cost_of
 from node.shadow.engine import Done
 from node.shadow.entries import Copy, Discard, Entry, Intent, Lines, Outcome
 from node.shadow.erasing import erased
 from node.shadow.errors import Malformed, QuotaReached, WrongNode, WrongStream
 from node.shadow.frames import Batch, Standing, standing
+from node.shadow.rows import past_of
 from node.shadow.telling import joined, progress_bytes, stored, told_of
 from node.spool.database import Database
 from node.spool.erasing import Eraser
@@ -157,6 +158,7 @@ def discard(database: Database, number: int, gone: Discard) -> list[str]:
         else:
             fresh.append((name, gone.at_ms, facts, lines))
     statements.bulk(database, "add_past", fresh)
+    addresses.note(database, [(str(name), cast("bytes", facts)) for name, _, facts, _ in fresh])
     return _forget(database, number, chosen, rows)
 
 
@@ -193,23 +195,21 @@ def drop_some(database: Database, number: int) -> Done:
 
 def prune(database: Database, before_ms: int, limit: int) -> Done:
     """Drop history; how many messages."""
-    statements.run(database, "prune", (before_ms, limit))
-    return Done(value=int(database.number_text("SELECT changes()")))
+    rows = statements.run(database, "old", (before_ms, limit))
+    addresses.forget(database, [(str(name), cast("bytes", facts)) for name, facts in rows])
+    statements.run(database, "prune", {"ids": text(str(name) for name, _ in rows)})
+    return Done(value=len(rows))
 
 
 def erase_some(database: Database, eraser: Eraser, actor: str, now_ms: int, after: str) -> Done:
     """Take an address out of a part of history; how many changed, and the last id looked at (empty: that was all)."""
     rows = statements.run(database, "past_after", (after, ERASE_ROWS))
     changed = 0
-    for name, discarded_ms, facts, lines in rows:
-        old = Past(
-            message_id=str(name),
-            facts=cast("bytes", facts),
-            discarded_ms=cast("int", discarded_ms),
-            lines=tuple(journey_of([cast("bytes", lines)])),
-        )
+    for old in map(past_of, rows):
         new = erased(old, eraser, actor, now_ms)
         if new is not None:
-            statements.run(database, "rewrite_past", (new.facts, lines_of(new.lines), name))
+            statements.run(database, "rewrite_past", (new.facts, lines_of(new.lines), old.message_id))
+            addresses.forget(database, [(old.message_id, old.facts)])
+            addresses.note(database, [(new.message_id, new.facts)])
             changed += 1
     return Done(value=(changed, str(rows[-1][0]) if len(rows) == ERASE_ROWS else ""))

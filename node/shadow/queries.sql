@@ -109,7 +109,7 @@ UPDATE pairings SET
 -- ---- history ---------------------------------------------------------------------------------------------------
 
 -- name: past
-SELECT discarded_ms, facts, lines FROM past WHERE id = ?
+SELECT id, discarded_ms, facts, lines FROM past WHERE id = ?
 
 -- name: past_of
 SELECT id, lines FROM past WHERE id IN (SELECT value FROM json_each(:ids))
@@ -126,5 +126,29 @@ SELECT id, discarded_ms, facts, lines FROM past WHERE id > ? ORDER BY id LIMIT ?
 -- name: rewrite_past
 UPDATE past SET facts = ?, lines = ? WHERE id = ?
 
+-- name: old
+SELECT id, facts FROM past WHERE discarded_ms < ? ORDER BY discarded_ms LIMIT ?
+
 -- name: prune
-DELETE FROM past WHERE id IN (SELECT id FROM past WHERE discarded_ms < ? ORDER BY discarded_ms LIMIT ?)
+DELETE FROM past WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- ---- finding ---------------------------------------------------------------------------------------------------
+
+-- name: add_addresses
+INSERT OR IGNORE INTO addresses (role, key, id) VALUES /*rows*/ (?, ?, ?)
+
+-- name: drop_address
+DELETE FROM addresses WHERE role = ? AND key = ? AND id = ?
+
+-- name: past_by_ids
+SELECT id, discarded_ms, facts, lines FROM past WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id DESC
+
+-- name: past_before
+SELECT id, discarded_ms, facts, lines FROM past WHERE id < :before ORDER BY id DESC LIMIT :limit
+
+-- name: ids_by_address
+SELECT DISTINCT id FROM addresses WHERE role = :role AND key BETWEEN :first AND :last ORDER BY id DESC LIMIT :limit
+
+-- name: kept_before
+SELECT id, size_bytes, progress, facts FROM copies WHERE pairing = :pairing AND id < :before
+ORDER BY id DESC LIMIT :limit

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from coordinator.ownership.rows import Attached
-from node.shadow import looking, putting, statements
-from node.shadow.contract import PAIRINGS_MAX, Held, KeptCopy, Past, Stream
+from node.shadow import addresses, finding, looking, putting, statements
+from node.shadow.contract import PAIRINGS_MAX, FoundKept, FoundPast, Held, KeptCopy, Past, Stream
 from node.shadow.engine import Engine
 from node.shadow.entries import Copy, Discard, Piece
 from node.shadow.errors import WrongStream
@@ -19,7 +19,9 @@ from node.shadow.files import BodyFiles, Files
 from node.shadow.frames import Batch
 from node.shadow.keeping import Keeping, label
 from node.shadow.opening import DATABASE, open_checked, renew
+from node.shadow.rows import held_of
 from node.spool.bodies import INLINE_BYTES
+from node.spool.contract import Filter
 from node.spool.database import Database
 from node.spool.erasing import Eraser
 from node.spool.errors import SpoolUnusable
@@ -213,7 +215,7 @@ class SqliteCopies(Keeping):
     async def held(self) -> list[Held]:
         """See the contract."""
         rows = await self._readers.ask(statements.run, "held")
-        return [looking.held_of(row) for row in rows]
+        return [held_of(row) for row in rows]
 
     async def rows(self, attached: Attached, after: str, limit: int) -> list[KeptCopy]:
         """See the contract; at most ROWS_MAX."""
@@ -227,6 +229,18 @@ class SqliteCopies(Keeping):
     async def past(self, message_id: str) -> Past | None:
         """See the contract."""
         return await self._readers.ask(looking.past, message_id)
+
+    async def find_past(self, which: Filter) -> FoundPast:
+        """See the contract."""
+        return await self._readers.ask(finding.past, which)
+
+    async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:
+        """See the contract."""
+        return await self._readers.ask(finding.kept, which, pairings)
+
+    async def complete_addresses(self, limit: int) -> int:
+        """See the contract."""
+        return int(await self._engine.soon(partial(addresses.complete, limit=limit)))
 
     # ---- forgetting --------------------------------------------------------------------------------------------------
 
@@ -267,10 +281,6 @@ class SqliteCopies(Keeping):
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract."""
         return int(await self._engine.soon(partial(putting.prune, before_ms=before_ms, limit=limit)))
-
-
-def _label(attached: Attached) -> str:
-    return f"{attached.key.spool}.{attached.epoch}"
 
 
 def _in_file(copy: Copy) -> bool:

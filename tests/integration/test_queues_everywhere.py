@@ -12,13 +12,27 @@ from node.admin.everywhere import Action, Order, Place
 from node.app import everywhere
 from node.app.answers import ANSWER_MAX, Answer
 from node.policy.envelope import Copies, RecipientState
+from node.shadow import finding
 from node.spool.contract import Filter, JourneyLine
+from node.spool.paired import Standing
 from node.spool.rows import facts_of
 from tests.support.queues_house import QueuesHouse
 from tests.support.spool_mail import T0, accepted, attempt, message, outcome, settlement
 
 ALL = Filter(limit=100)
 S = RecipientState
+
+
+@pytest.fixture
+def timely():
+    """The test is about how long is waited."""
+
+
+@pytest.fixture(autouse=True)
+def patient(request, monkeypatch):
+    """Else a busy machine must not decide who is missing."""
+    if "timely" not in request.fixturenames:
+        monkeypatch.setattr(everywhere, "WAIT_S", 20.0)
 
 
 @pytest.fixture
@@ -83,7 +97,7 @@ async def test_whether_another_machine_has_a_message_is_said(nodes):
     assert found == {twice.id: True, once.id: False, alone.id: False, noted.id: True, over.id: None, wanted.id: None}
 
 
-async def test_who_is_gone_or_hangs_is_named_and_waited_for_a_second(house, nodes):
+async def test_who_is_gone_or_hangs_is_named_and_waited_for_a_second(house, nodes, timely):
     a, b, c = nodes
     made = await a.put()
     asked = house.hang(c.name)
@@ -156,6 +170,86 @@ async def test_history_of_the_copy_store_tells_how_a_message_ended_when_its_owne
     (one,) = (await c.queues.trace(made.id)).messages
     assert (one.place, one.finished_ms) == (Place.PAST, T0 + 50)
     assert [(each.state, each.last_reason) for each in one.recipients] == [(S.UNKNOWN, "not_told")] * 2
+
+
+async def test_mail_of_a_node_that_is_away_is_listed_as_its_copies_show_it(house, nodes):
+    a, b, c = nodes
+    made = [await a.put(b.name, to=(f"{name}@example.com",)) for name in ("ann", "bob")]
+    for each in made:
+        pair = await b.keep_of(a, each)
+    of_b = await b.put(c.name)
+    await c.keep_of(b, of_b)
+    assert {each.place for each in (await c.queues.find(ALL)).messages} == {Place.SPOOL}, "owners know best"
+    await house.gone(a.name)
+    found = await c.queues.find(Filter(recipient="ann@example.com"))
+    assert [(each.message.id, each.node, each.place) for each in found.messages] == [(made[0].id, b.name, Place.COPY)]
+    assert list(found.missing) == [a.name]
+    listed = await b.queues.find(Filter(states=(S.QUEUED,)))
+    assert [(each.message.id, each.place) for each in listed.messages] == [
+        (of_b.id, Place.SPOOL), (made[1].id, Place.COPY), (made[0].id, Place.COPY),
+    ]  # fmt: skip
+    b.owners[pair] = c.name  # it was given to a node that answers: that one knows best
+    assert {each.message.id for each in (await c.queues.find(ALL)).messages} == {of_b.id}
+    assert {each.message.id for each in (await b.queues.find(ALL, here=True)).messages} == {of_b.id}
+
+
+async def test_who_does_not_answer_is_not_asked_again_for_copies(house, nodes, timely):
+    a, b, c = nodes
+    await b.keep_of(a, await a.put(b.name))
+    house.hang(a.name)
+    asked, ask = [], c.queues._ask
+
+    async def noted(route, *about, **more):
+        asked.append((route, more.get("but", ())))
+        return await ask(route, *about, **more)
+
+    c.queues._ask = noted
+    assert [each.place for each in (await c.queues.find(ALL)).messages] == [Place.COPY]
+    assert asked == [(everywhere.FIND, ()), (everywhere.KEPT, (a.name,))]
+
+
+async def test_history_kept_for_another_node_is_found_by_address_and_outlives_its_disk(house, nodes):
+    a, b, c = nodes
+    made = await a.put(b.name, to=("ann@example.com",), sender="app@contoso.com")
+    await settled(a, made)
+    other = await a.put(b.name, to=("bob@example.com",))
+    pair = await b.keep_of(a, other)
+    await b.copies.keep(pair, a.name, [(_standing(made), b"x")])
+    await b.copies.settle(pair, [made.id, other.id], T0 + 50)
+    for which in (Filter(recipient="ann@example.com"), Filter(sender="*@contoso.com", recipient="ann@example.com")):
+        found = (await c.queues.find(which)).messages
+        assert [(each.message.id, each.node, each.place) for each in found] == [(made.id, a.name, Place.SPOOL)]
+    await house.gone(a.name)
+    found = (await c.queues.find(Filter(recipient="*@example.com"))).messages
+    assert [(each.message.id, each.node, each.place) for each in found] == [
+        (other.id, b.name, Place.PAST), (made.id, b.name, Place.PAST),
+    ]  # fmt: skip
+    assert (await c.queues.find(Filter(states=(S.QUEUED,)))).messages == (), "what is settled does not wait"
+
+
+def _standing(made):
+    return Standing(
+        message=made,
+        facts=facts_of(made),
+        size_bytes=1,
+        pairing=0,
+        confirmed=False,
+        moving=False,
+        progress=(),
+        lines=(),
+    )
+
+
+async def test_who_looked_at_a_part_only_is_named(house, nodes, monkeypatch):
+    a, b, c = nodes
+    monkeypatch.setattr(finding, "LOOKED_MAX", 1)
+    monkeypatch.setattr(finding, "PAGE", 1)
+    for _ in range(3):
+        await b.keep_of(a, await a.put(b.name, client="apps"))
+    await house.gone(a.name)
+    found = await c.queues.find(Filter(client="hr"))
+    assert (found.messages, sorted(found.missing)) == ((), [a.name, b.name])
+    assert found.missing[b.name] == everywhere.MORE
 
 
 async def test_how_each_recipient_ended_is_read_from_the_journey():
@@ -234,7 +328,7 @@ async def test_nodes_that_cannot_be_asked_are_named_and_a_spool_not_in_use_is_le
 # -- who may ask, and what
 
 
-@pytest.mark.parametrize("route", [everywhere.FIND, everywhere.TRACE, everywhere.ACT])
+@pytest.mark.parametrize("route", [everywhere.FIND, everywhere.KEPT, everywhere.TRACE, everywhere.ACT])
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[", b"7", b'{"limit": "many"}', b"[" * 60_000])
 async def test_what_is_not_understood_is_refused(house, nodes, route, body):
     a, b, _ = nodes

@@ -18,6 +18,7 @@ from tests.support.copies_house import kept_ids
 from tests.support.spool_mail import T0
 
 PAIR = attached()
+NEWEST = opening.migrations()[-1].number
 
 
 async def opened(directory, **options):
@@ -92,16 +93,17 @@ def change(directory, *statements):
 
 async def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
     await filled(tmp_path, 3)
-    change(tmp_path, "PRAGMA user_version = 2")
-    change(tmp_path, "UPDATE meta SET value = 2 WHERE key = 'usable_from'")
-    with pytest.raises(SpoolTooNew, match="schema version 2, this program knows up to 1") as error:
+    change(tmp_path, f"PRAGMA user_version = {NEWEST + 1}")
+    change(tmp_path, f"UPDATE meta SET value = {NEWEST + 1} WHERE key = 'usable_from'")
+    words = f"schema version {NEWEST + 1}, this program knows up to {NEWEST}"
+    with pytest.raises(SpoolTooNew, match=words) as error:
         await opened(tmp_path)
     assert not error.value.temporary
-    change(tmp_path, "UPDATE meta SET value = 1 WHERE key = 'usable_from'")
+    change(tmp_path, f"UPDATE meta SET value = {NEWEST} WHERE key = 'usable_from'")
     store = await opened(tmp_path)
     assert len(await kept_ids(store, PAIR)) == 3, "what was added does not keep it from being used"
     await store.close()
-    change(tmp_path, "PRAGMA user_version = 1")
+    change(tmp_path, f"PRAGMA user_version = {NEWEST}")
     store = await opened(tmp_path)
     assert len(await kept_ids(store, PAIR)) == 3
     await store.close()
@@ -131,10 +133,10 @@ def test_migrations_are_numbered_without_a_gap():
 async def test_a_migration_that_fails_leaves_the_version_before(tmp_path):
     store = await filled(tmp_path, 3)
     database = store._writer()
-    twice = migration_of(2, "CREATE TABLE more (x);\nCREATE TABLE more (x);\n")
+    twice = migration_of(NEWEST + 1, "CREATE TABLE more (x);\nCREATE TABLE more (x);\n")
     with pytest.raises(Exception, match="more"):
         opening.make_ready(database, tmp_path, Schema(migrations=(*opening.migrations(), twice)))
-    assert database.number_text("PRAGMA user_version") == 1
+    assert database.number_text("PRAGMA user_version") == NEWEST
     assert database.number_text("SELECT count(*) FROM sqlite_master WHERE name = 'more'") == 0
     database.close()
 

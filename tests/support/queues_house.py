@@ -26,9 +26,11 @@ class QueuesNode:
         self.spool = SqliteSpool(home / name, now_ms=lambda: T0)
         self.copies = SqliteCopies(home / name / "copies")
         self.usable, self.noted, self.woken = True, set(), 0
+        self.owners = {}
         self.queues = Queues(
             name, self.spool, copies=self.copies, noted=self.noted.__contains__, usable=lambda: self.usable,
-            woken=self._woken, peers=peers, others=lambda: [each for each in NODES if each != name],
+            woken=self._woken, peers=peers,
+            owner_of=lambda pair: self.owners.get(pair, ""), others=lambda: [each for each in NODES if each != name],
         )  # fmt: skip
 
     def _woken(self) -> None:
