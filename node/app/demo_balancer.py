@@ -13,6 +13,8 @@ from typing import Final
 
 ASK_S: Final = 0.2
 ANSWER_S: Final = 0.5
+SILENT_ROUNDS: Final = 4
+"""While the address moves nobody says yes for a moment, and whoever said it last still serves (``stop_notice``)."""
 CHUNK: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 200
 
@@ -42,6 +44,11 @@ class Balancer:
         self._server = await asyncio.start_server(self._accept, self._host, self._port)
         self._asking = asyncio.create_task(self._ask_for_ever(), name="balancer")
 
+    @property
+    def port(self) -> int:
+        """Where it listens, once started."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server is not None else 0
+
     async def close(self) -> None:
         """Stop and cut what is open."""
         if self._asking is not None:
@@ -53,10 +60,15 @@ class Balancer:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _ask_for_ever(self) -> None:
+        silent_rounds = 0
         while True:
             said = await asyncio.gather(*(asyncio.to_thread(self._ask, back) for back in self._backs.values()))
             yes = [node for node, held in zip(self._backs, said, strict=True) if held]
-            self.holder = self.holder if self.holder in yes else (yes[0] if yes else "")
+            silent_rounds = 0 if yes else silent_rounds + 1
+            if yes and self.holder not in yes:
+                self.holder = yes[0]
+            elif silent_rounds > SILENT_ROUNDS:
+                self.holder = ""
             await asyncio.sleep(ASK_S)
 
     def _ask(self, back: Back) -> bool:

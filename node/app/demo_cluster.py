@@ -57,6 +57,7 @@ def configuration(home: Path, node: str, ready: dict[str, Any]) -> dict[str, Any
     return {
         **plain,
         "intake": {"processes": 1},
+        "stop_notice": "1s",
         "coordinator": {"state": str(home / node / "state")},
         "cluster": {
             "name": CLUSTER,

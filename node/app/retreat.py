@@ -85,7 +85,7 @@ class Retreat:
     def _notice_s(self, *, balanced: bool) -> float:
         notice_s = self._node.settings.stop_notice
         if notice_s is None:
-            return min(NOTICE_S, self._node.settings.stop_timeout / 4) if balanced else 0.0
+            return min(NOTICE_S, self._node.settings.stop_timeout / 3) if balanced else 0.0
         return notice_s
 
     # An operator's wish -----------------------------------------------------------------------------------------------

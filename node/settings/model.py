@@ -88,4 +88,4 @@ class Settings(Part):
     """Longest a stop may take."""
     stop_notice: Seconds | None = None
     """How long connections are still taken after the node said that it is not ready, for balancers that ask now and
-    then; by default 10s, at most a quarter of `stop_timeout`, where a probe leads clients here, else none."""
+    then; by default 10s, at most a third of `stop_timeout`, where a probe leads clients here, else none."""

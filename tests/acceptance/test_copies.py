@@ -21,12 +21,12 @@ SLOW = {"latency": "400ms", "latency_longest": "2s"}
 
 
 @contextmanager
-def three_nodes(home: Path, *, timing=SLOW, copies: str = "preferred", accounts=ACCOUNTS, **more):
+def three_nodes(home: Path, *, timing=SLOW, copies: str = "preferred", accounts=ACCOUNTS, kind=RelayCluster, **more):
     limits = {"rate": "1000000/min", "sessions": 3, "recipients": "1000000/24h"}
     changes = {"plans": {"quick": {"retry": QUICK}}, "clients": {"apps": client("127.0.0.0/8", plan="quick")}}
     with Simulated(home / "sim", directory(accounts, limits=WIDE, timing=timing)) as cloud:
         options = {name: {"limits": limits} for name in accounts}
-        with RelayCluster(home, cloud, options, copies=copies, **changes, **more) as cluster:
+        with kind(home, cloud, options, copies=copies, **changes, **more) as cluster:
             yield cluster, cloud
 
 
@@ -110,7 +110,7 @@ def test_a_drained_node_gives_its_mail_away_and_takes_it_back_no_more(tmp_path):
     assert code == 0, result
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_all_nodes_are_restarted_in_turn_and_nothing_is_refused_lost_or_repeated(tmp_path):
     """Stopped by signal under load; clients of one message and clients that keep their sessions go on with another."""
     with three_nodes(tmp_path, timing={"latency": "60ms", "latency_longest": "1s"}) as (cluster, cloud):
@@ -213,7 +213,7 @@ def restarted_in_turn(cluster, cloud, home: Path, *, rate: float, between: int) 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_all_nodes_are_restarted_in_turn_at_two_hundred_messages_a_second(tmp_path):
     with three_nodes(tmp_path, timing={"latency": "40ms", "latency_longest": "400ms"}) as (cluster, cloud):
         heard, results, total = restarted_in_turn(cluster, cloud, tmp_path, rate=100, between=2_000)

@@ -117,6 +117,14 @@ class Relay:
     def roll_etcd(self) -> None:
         self.etcd.roll()
 
+    def end_service(self, host: int) -> None:
+        """Stop a host's node as systemd does."""
+        self._nodes[host].stop()
+
+    def start_service(self, host: int) -> None:
+        self._nodes[host].start()
+        wait_for(f"{NAMES[host]} to be ready", lambda: self._ready(host), START_S)
+
     def kill_service(self, host: int) -> None:
         self._nodes[host].kill()
 

@@ -49,6 +49,7 @@ ROWS = {
     "foreign bounces": ("bounces: {from: a@other.org}", "bounces.from: no tenant owns the domain of a@other.org"),
     "aliases in a circle": ("aliases: {a: b, b: a}", "on run in a circle"),
     "flapping disk": ("limits: {disk_free_low: 2GiB}", "limits.disk_free_high: must be above disk_free_low"),
+    "no time left for sessions": ("stop_notice: 11s", "stop_notice: must be at most a third of stop_timeout"),
     "virtual address alone": ("virtual_addresses: {v: {address: 10.0.0.1}}", "a virtual address needs a cluster"),
     "traces in clear": ('telemetry: {otlp: "http://otel.corp:4317"}', "telemetry.otlp: expected https://"),
     "open console": ("admin: {address: 0.0.0.0}", "beyond this machine the admin port needs a certificate"),
