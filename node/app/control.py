@@ -1,5 +1,6 @@
 """The running node as the administration interface sees it: gathers what the parts tell, in the interface's words."""
 
+import math
 from typing import TYPE_CHECKING
 
 from node import __version__
@@ -17,7 +18,7 @@ from node.intake.door import Sight
 from node.policy.envelope import RecipientState
 from node.policy.explain import Question, RouteAnswer
 from node.policy.scopes import account_scope_name
-from node.policy.standing import HEALTHY
+from node.policy.standing import HEALTHY, Standing, State
 from node.spool.contract import Filter, Spool
 from node.telemetry.exposition import exposition
 
@@ -104,7 +105,11 @@ class NodeControl:
         rest = dict(state.standings)
         views = []
         for way in state.ways:
-            standing = rest.pop(account_scope_name(way.account), HEALTHY)
+            account = account_scope_name(way.account)
+            scopes = [scope for scope in (account, f"{account}#{way.path}") if scope in state.standings]
+            standing = max((state.standings[scope] for scope in scopes), key=_severity, default=HEALTHY)
+            for scope in scopes:
+                rest.pop(scope, None)
             views.append(
                 WayView(
                     path=way.path,
@@ -151,9 +156,10 @@ class NodeControl:
             order = WishOrder(kind=WishKind.PARK, what=scope, on=False, reason=why or f"{scope} resumed")
             await self.cluster.wish(order, actor)
             return True
-        rested_for = delivery.state().standings.get(scope, HEALTHY).reason
+        rested_for = {self._node.health.entries[part].reason for part in self._node.health.parts(scope)}
         delivery.resume(scope)
-        await self.resumed(scope, rested_for, actor, why)
+        for reason in sorted(rested_for) or [""]:
+            await self.resumed(scope, reason, actor, why)
         return True
 
     async def resumed(self, scope: str, rested_for: str, actor: str, why: str) -> None:
@@ -225,3 +231,8 @@ class NodeControl:
             return None
         named = scope_named(self._node.settings, account)
         return named or (account if account in self._node.health.entries else None)
+
+
+def _severity(standing: Standing) -> tuple[bool, float]:
+    """Order standings: what a person must end comes last, then the longest rest."""
+    return standing.state is not State.HEALTHY, standing.until_ms if standing.until_ms is not None else math.inf

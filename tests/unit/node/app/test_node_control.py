@@ -6,6 +6,8 @@ import pytest
 
 from node.app.control import NodeControl, NothingToRelease
 from node.app.owning import NotQuarantined
+from node.delivery.state import DeliveryState, WayState
+from node.policy.health import HealthBook
 from node.shadow.sqlite import SqliteCopies
 from node.spool.sqlite import SqliteSpool
 from tests.support.copies import attached, batch, copy
@@ -24,9 +26,17 @@ class Guard:
         self.quarantined = False
 
 
+class Truth:
+    """Keeps no reports."""
+
+    async def erase(self, address):
+        return 0
+
+
 def control(spool=None, protection=None) -> NodeControl:
     loaded = SimpleNamespace(node="relay-a")
-    return NodeControl(SimpleNamespace(spool=spool, loaded=loaded, protection=protection, delivery=None))
+    parts = {"spool": spool, "loaded": loaded, "protection": protection, "delivery": None, "truth": Truth()}
+    return NodeControl(SimpleNamespace(**parts))
 
 
 async def test_erasing_an_address_reaches_history_of_the_spool_and_of_the_copy_store(tmp_path):
@@ -58,3 +68,49 @@ def test_only_a_quarantined_spool_is_released():
     guard = Guard(quarantined=True)
     control(protection=guard).release_spool()
     assert not guard.quarantined
+
+
+RELAY1 = "contoso/relay1@contoso.com"
+
+
+def way(path: str) -> WayState:
+    return WayState(
+        way=f"{path}:{RELAY1}",
+        path=path,
+        account=RELAY1,
+        tenant="contoso",
+        host="h",
+        connections_open=0,
+        attempts=0,
+        limit=1,
+        opened=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("resting", "wanted", "others"),
+    [
+        ((), ("healthy", "healthy"), []),
+        ((f"account/{RELAY1}",), ("parked", "parked"), []),
+        ((f"account/{RELAY1}#submission",), ("parked", "healthy"), []),
+        ((f"account/{RELAY1}#graph", "path/contoso/hve"), ("healthy", "parked"), ["path/contoso/hve"]),
+    ],
+)
+def test_each_way_shows_what_rests_of_its_account(resting, wanted, others):
+    book = HealthBook()
+    for scope in resting:
+        book.park(scope, T0, reason="test", by="alice")
+    state = DeliveryState(
+        at_ms=T0,
+        ways=(way("submission"), way("graph")),
+        standings=book.entries,
+        attempts=(),
+        attempts_total=0,
+        lanes=0,
+        resting=(),
+    )
+    made = control()
+    made._node.delivery = SimpleNamespace(state=lambda: state)
+    views = made.ways()
+    assert tuple(view.state for view in views[:2]) == wanted
+    assert [view.account for view in views[2:]] == others
