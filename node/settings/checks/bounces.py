@@ -1,0 +1,68 @@
+"""Checks of what comes back: the return path, who may hand in reports, which mailboxes are read."""
+
+from node.errors import ConfigurationError
+from node.policy.return_path import BASE_CHARS_MAX, KEY_LEAST_CHARS, PATHS
+from node.settings.checks.clients import owned
+from node.settings.checks.scene import Scene
+from node.settings.secrets import read_secret
+
+
+def return_path(scene: Scene) -> None:
+    """The return path has room for its key, is a tenant's, is used, and its mail comes back somewhere."""
+    bounces = scene.settings.bounces
+    here = ("bounces", "return_path")
+    if bounces.return_path is None:
+        for key in ("key", "former_key", "accept_from"):
+            if getattr(bounces, key):
+                scene.warn(("bounces", key), "has no effect without bounces.return_path")
+        return
+    local, _, domain = bounces.return_path.rpartition("@")
+    if "+" in local or len(local) > BASE_CHARS_MAX:
+        scene.fault(here, f"expected a name of at most {BASE_CHARS_MAX} characters without a plus sign before the @")
+    if scene.tenants_complete and not owned(scene, domain):
+        scene.fault(here, f"no tenant owns the domain of {bounces.return_path}")
+    if not PATHS & {kind.value for kind in scene.settings.routes.kinds}:
+        scene.warn(here, f"has no effect: no route names {', '.join(sorted(PATHS))}")
+    read = any(
+        bounces.return_path in tenant.ndrs.mailboxes for tenant in scene.settings.tenants.values() if tenant.ndrs
+    )
+    if not bounces.accept_from and not read:
+        text = "reports to it reach nobody but clients that hand them in: set accept_from, or read its mailbox (ndrs)"
+        scene.warn(here, text)
+
+
+def keys(scene: Scene) -> None:
+    """A key is long enough; nodes of a cluster share one, or a report on a lost node's mail proves nothing."""
+    bounces = scene.settings.bounces
+    if bounces.return_path is None:
+        return
+    if scene.settings.cluster is not None and bounces.key is None:
+        text = "each node makes its own: reports on mail of a node that is gone for good match nothing"
+        scene.warn(("bounces", "key"), text)
+    for name in ("key", "former_key"):
+        ref = getattr(bounces, name)
+        if ref is None or not scene.here:
+            continue
+        try:
+            text = read_secret(ref, scene.environment).reveal()
+        except ConfigurationError:
+            continue  # said by the look at all secrets
+        if len(text) < KEY_LEAST_CHARS:
+            scene.fault(("bounces", name), f"expected a key of at least {KEY_LEAST_CHARS} characters")
+
+
+def mailboxes(scene: Scene) -> None:
+    """Mailboxes are read by an app, once each, and there are some."""
+    for name, tenant in scene.settings.tenants.items():
+        here = ("tenants", name, "ndrs")
+        if tenant.ndrs is None:
+            continue
+        if tenant.app is None:
+            scene.fault(here, "mailboxes are read by an application: the tenant has none (app)")
+        if not tenant.ndrs.mailboxes and not (tenant.ndrs.accounts and tenant.service_accounts):
+            scene.warn(here, "names no mailbox, and there is no service account")
+        if tenant.ndrs.every < 1:
+            scene.fault((*here, "every"), "expected at least 1s")
+
+
+CHECKS = (return_path, keys, mailboxes)
