@@ -5,6 +5,9 @@ can neither make one nor alter one. Of one key the wish with the highest sequenc
 back is ignored. A wish is replaced by its end (``on`` False), never deleted by us; a key that is gone wishes nothing.
 
 ``made_ms`` and ``until_ms`` are wall clocks: an end may come a second early or late, nothing depends on it.
+
+That a node is dead was said of the session it had: once it begins another one the wish is over, whatever the key says
+still, and somebody writes its end (``node/cluster/revived.py``).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +19,7 @@ from typing import Final
 import msgspec
 
 from coordinator.errors import CoordinatorError
-from coordinator.keys import Keys
+from coordinator.keys import Keys, Role
 from coordinator.store.contract import Change, Item, Seen
 
 FORM: Final = 1
@@ -122,6 +125,10 @@ class WishBook:
     def __init__(self, keys: Keys, verify: Verify, *, floors: Mapping[str, int] | None = None) -> None:
         """Know no wish."""
         self._root, self._verify = keys.control(""), verify
+        self._members = keys.member(Role.NODE, "")
+        self._sessions: dict[str, int] = {}
+        """The revision at which the newest session ever seen of a node began."""
+        self._revisions: dict[str, int] = {}
         self._wishes: dict[str, Wish] = {}
         self._values: dict[str, bytes] = {}
         self._faults: dict[str, str] = {}
@@ -142,8 +149,15 @@ class WishBook:
         if seen.resync:
             present = {change.key for change in seen.changes}
             self._forget(name for name in {*self._values, *self._faults} if self._root + name not in present)
+        for change in seen.changes:
+            if change.item is not None and change.key.startswith(self._members):
+                self._there(change.key.removeprefix(self._members), change.item.create_revision)
         changed = (self._take(change) for change in seen.changes if change.key.startswith(self._root))
         return tuple(wish for wish in changed if wish is not None)
+
+    def _there(self, node: str, began: int) -> None:
+        if node in self._sessions or len(self._sessions) < WISHES_MAX:
+            self._sessions[node] = max(began, self._sessions.get(node, 0))
 
     def feed_items(self, items: Iterable[Item]) -> tuple[Wish, ...]:
         """Take a listing as the whole truth."""
@@ -167,10 +181,17 @@ class WishBook:
         return self._now(Kind.DRAIN, node, now_ms)
 
     def dead(self, now_ms: int) -> frozenset[str]:
-        """Name the nodes that are declared dead."""
-        return frozenset(
-            wish.what for wish in self._wishes.values() if wish.kind is Kind.DEAD and wish.in_force(now_ms)
-        )
+        """Name the nodes that are declared dead and have begun no session since."""
+        return frozenset(wish.what for wish in self.in_force(now_ms) if wish.kind is Kind.DEAD)
+
+    def revived(self, now_ms: int) -> tuple[Wish, ...]:
+        """Give the wishes that declare a node dead which has begun a session since: their end is to be written."""
+        return tuple(wish for wish in self._wishes.values() if wish.in_force(now_ms) and self._is_back(wish))
+
+    def _is_back(self, wish: Wish) -> bool:
+        if wish.kind is not Kind.DEAD:
+            return False
+        return self._sessions.get(wish.what, 0) > self._revisions.get(suffix_of(wish.kind, wish.what), 0)
 
     def park(self, scope: str, now_ms: int) -> Wish | None:
         """Give the wish in force that a scope shall not be used."""
@@ -182,7 +203,14 @@ class WishBook:
 
     def in_force(self, now_ms: int) -> tuple[Wish, ...]:
         """Give every wish in force, by key."""
-        return tuple(self._wishes[name] for name in sorted(self._wishes) if self._wishes[name].in_force(now_ms))
+        wishes = (self._wishes[name] for name in sorted(self._wishes))
+        return tuple(wish for wish in wishes if wish.in_force(now_ms) and not self._is_back(wish))
+
+    def stands(self, wish: Wish, present: Item | None) -> bool:
+        """Whether what its key holds is this wish still, as far as it was seen."""
+        name = suffix_of(wish.kind, wish.what)
+        same = present is not None and self._values.get(name) == present.value
+        return same and self._wishes.get(name) == wish
 
     def next_sequence(self, kind: Kind, what: str, now_ms: int, present: Item | None = None) -> int:
         """Give the next wish's sequence: beyond all seen and ``present``, and by the clock for who saw none."""
@@ -213,6 +241,7 @@ class WishBook:
             return None
         news = wish.sequence > self._floors.get(name, 0)
         self._wishes[name], self._values[name], self._floors[name] = wish, change.item.value, wish.sequence
+        self._revisions[name] = change.item.mod_revision
         return wish if news else None
 
     def _checked(self, name: str, item: Item) -> Wish:
@@ -233,5 +262,7 @@ class WishBook:
 
     def _forget(self, names: Iterable[str]) -> None:
         for name in tuple(names):
-            for known in (self._wishes, self._values, self._faults):
-                known.pop(name, None)
+            self._wishes.pop(name, None)
+            self._values.pop(name, None)
+            self._faults.pop(name, None)
+            self._revisions.pop(name, None)

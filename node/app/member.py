@@ -29,6 +29,7 @@ from node.cluster.clocks import ClockHooks, Clocks
 from node.cluster.limits import BudgetLimits
 from node.cluster.place import Place
 from node.cluster.probe_rights import Surroundings
+from node.cluster.revived import Revived
 from node.cluster.shared_health import SharedHealth
 from node.cluster.together import ClusterBudgets
 from node.cluster.wished_parks import ParkHooks, WishedParks
@@ -182,7 +183,8 @@ class Member:
         health.follow(joined.feed)
         await self._listen(protection)
         runs = [joined.run, self._budgets, health.run, parked.run, self.clocks.run, protection.run, self._drains]
-        runs.append(self.side.lasting.run)
+        revived = Revived(self.wishes, self.node, lambda: sorted(self.nodes()), wall_ms)
+        runs += [self.side.lasting.run, revived.run]
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
 
     async def _listen(self, protection: Protection) -> None:

@@ -72,7 +72,7 @@ def _node_troubles(cluster: dict[str, Any]) -> list[str]:
     for node in cluster["nodes"]:
         name = node["node"]
         if name in dead and node["member"]:
-            found.append(f"node {name} is declared dead, but is there: relayctl disaster declare-dead {name} --end")
+            found.append(f"node {name} is declared dead, but is there: relayctl disaster declare-dead {name} --undo")
         found += [f"node {name} {trouble}" for trouble in [_absence(node)] if trouble]
         if node["drift"]:
             found.append(f"node {name} has another configuration")

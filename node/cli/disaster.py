@@ -7,7 +7,7 @@ import typer
 
 from node.cli.common import JsonOption, SocketOption, connect, console, show_json, styled, told
 from node.cli.remote import RefusedError, Remote, WrongUseError
-from node.cli.wishes import EndOption, WhyOption, seconds, span, wish
+from node.cli.wishes import WhyOption, seconds, span, wish
 
 LOOK_S: Final = 0.2
 disaster_app = typer.Typer(help="A machine is lost, or came back as an older copy of itself.", no_args_is_help=True)
@@ -17,13 +17,16 @@ disaster_app = typer.Typer(help="A machine is lost, or came back as an older cop
 @told
 def declare_dead(
     node: Annotated[str, typer.Argument(help="Node whose machine is lost, or switched off for good.")],
-    end: EndOption = False,
+    end: Annotated[bool, typer.Option("--undo", "--end", help="It is not dead; take the word back.")] = False,
     reason: WhyOption = "",
-    for_: Annotated[str, typer.Option("--for", help="For how long, such as 12h; until --end when absent.")] = "",
+    for_: Annotated[str, typer.Option("--for", help="For how long, such as 12h; until it is back when absent.")] = "",
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Take over what a lost node had without the usual delay. See to it first that its machine is switched off."""
+    """Take over what a lost node had without the usual delay. See to it first that its machine is switched off.
+
+    It ends by itself when the node begins a session again.
+    """
     wish(socket, as_json, kind="dead", what=node, on=not end, reason=reason, for_s=seconds(for_))
 
 

@@ -89,13 +89,17 @@ class Wishes:
         actor: str,
         reason: str,
         for_ms: int = 0,
+        instead_of: Wish | None = None,
     ) -> Wish:
         """Write a wish, from now on and for ``for_ms`` (0: until ended). Tried once.
 
-        Raises BadWish (cannot be wished), StaleRevision (somebody was faster), StoreError (unreachable, or not known).
+        ``instead_of``: only if this is still the last one about the same. Raises BadWish (cannot be wished),
+        StaleRevision (somebody was faster), StoreError (unreachable, or not known).
         """
         key = self._keys.control(suffix_of(kind, what))
         present = await self._store.get(key, timeout_s=TIMEOUT_S)
+        if instead_of is not None and not self.book.stands(instead_of, present):
+            raise StaleRevision("somebody wished about the same meanwhile")
         now_ms = self._wall_ms()
         wish = Wish(
             kind=kind,

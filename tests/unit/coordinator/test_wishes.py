@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.keys import Keys
+from coordinator.keys import Keys, Role
 from coordinator.signing import Signer, Verifier
 from coordinator.store.contract import Change, Item, Seen
 from coordinator.wishes import (
@@ -39,6 +39,65 @@ def item(wanted: Wish, revision: int = 1, *, value: bytes | None = None, name: s
 def seen(*items: Item, resync: bool = False) -> Seen:
     changes = tuple(Change(key=each.key, item=each, revision=each.mod_revision) for each in items)
     return Seen(changes=changes, revision=max((each.mod_revision for each in items), default=0), resync=resync)
+
+
+def member(node: str, began: int, revision: int = 0) -> Item:
+    key = KEYS.member(Role.NODE, node)
+    return Item(key=key, value=b"{}", create_revision=began, mod_revision=revision or began)
+
+
+# -- a node that was declared dead
+
+
+def test_that_a_node_is_dead_is_said_of_the_session_it_had():
+    book = WishBook(KEYS, trusting)
+    said = wish(Kind.DEAD, what="node-c")
+    book.feed(seen(member("node-c", 5), item(said, 10)))
+    assert book.dead(NOW_MS) == {"node-c"}
+    book.feed(seen(member("node-c", 5, 12)))
+    assert (book.dead(NOW_MS), book.revived(NOW_MS)) == ({"node-c"}, ())
+    book.feed(seen(member("node-d", 14)))
+    assert book.dead(NOW_MS) == {"node-c"}
+    book.feed(seen(member("node-c", 15)))
+    assert (book.dead(NOW_MS), book.in_force(NOW_MS), book.revived(NOW_MS)) == (frozenset(), (), (said,))
+    gone = Change(key=KEYS.member(Role.NODE, "node-c"), item=None, revision=20)
+    book.feed(Seen(changes=(gone,), revision=20, resync=False))
+    assert book.dead(NOW_MS) == frozenset(), "it was back, and a word about the time before says nothing of now"
+    again = wish(Kind.DEAD, what="node-c", sequence=2)
+    book.feed(seen(item(again, 21)))
+    assert (book.dead(NOW_MS), book.revived(NOW_MS)) == ({"node-c"}, ())
+
+
+def test_in_whatever_order_they_are_listed_a_later_session_ends_it():
+    for order in (1, -1):
+        book = WishBook(KEYS, trusting)
+        book.feed(seen(*[member("node-c", 15), item(wish(Kind.DEAD, what="node-c"), 10)][::order], resync=True))
+        assert book.dead(NOW_MS) == frozenset()
+
+
+def test_the_same_word_put_into_its_key_again_is_no_new_one():
+    book = WishBook(KEYS, trusting)
+    said = wish(Kind.DEAD, what="node-c")
+    book.feed(seen(item(said, 10), member("node-c", 15)))
+    book.feed(seen(item(said, 20)))
+    assert book.dead(NOW_MS) == frozenset()
+
+
+def test_other_wishes_do_not_end_with_a_session():
+    book = WishBook(KEYS, trusting)
+    drained = wish(Kind.DRAIN, what="node-c")
+    book.feed(seen(item(drained, 10), member("node-c", 15)))
+    assert (book.in_force(NOW_MS), book.revived(NOW_MS)) == ((drained,), ())
+
+
+def test_whether_a_wish_stands_is_compared_with_its_key():
+    book = WishBook(KEYS, trusting)
+    said, other = wish(Kind.DEAD, what="node-c"), wish(Kind.DEAD, what="node-c", sequence=2)
+    book.feed(seen(item(said, 10)))
+    assert book.stands(said, item(said, 10))
+    assert not book.stands(said, item(other, 11))
+    assert not book.stands(other, item(other, 11))
+    assert not book.stands(said, None)
 
 
 # -- rules

@@ -333,6 +333,10 @@ def test_budget_shows_what_is_left_and_who_holds_what(hosts):
             {"kind": "dead", "what": "relay-b", "on": True, "for_s": 43_200},
         ),
         (
+            ["disaster", "declare-dead", "relay-b", "--undo"],
+            {"kind": "dead", "what": "relay-b", "on": False, "for_s": 0},
+        ),
+        (
             ["disaster", "declare-dead", "relay-b", "--end"],
             {"kind": "dead", "what": "relay-b", "on": False, "for_s": 0},
         ),
