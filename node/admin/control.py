@@ -103,6 +103,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the configuration in force."""
     copies: CopiesView | None = None
     """None: a node without peers."""
+    credentials: tuple[str, ...] = ()
+    """What ends soon of what the relay signs in with, and what Entra refuses."""
     level: LevelView | None = None
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from node.app.gauges import CopiesGauges, refresh
 from node.app.probing import LOOK_EVERY_S, Probing
 from node.delivery.clock import steady_ms, wall_ms
-from node.tls.expiry import expiries
 
 if TYPE_CHECKING:
     from node.app.node import Node
@@ -17,7 +16,8 @@ KEEP_EVERY_S: Final = 10.0
 HOUSEKEEPING_EVERY_S: Final = 600.0
 PRUNE_BATCH: Final = 1_000
 GAUGES_EVERY_S: Final = 5.0
-CERTIFICATES_EVERY_S: Final = 60.0
+CREDENTIALS_EVERY_S: Final = 60.0
+SECRETS_EVERY_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -32,11 +32,13 @@ class Chores:
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin all of them."""
+        self._node.credentials.look()
         chores = {
             "keep": (KEEP_EVERY_S, self.keep),
             "housekeeping": (HOUSEKEEPING_EVERY_S, self._prune),
             "gauges": (GAUGES_EVERY_S, self._gauges),
-            "certificates": (CERTIFICATES_EVERY_S, self._certificates),
+            "credentials": (CREDENTIALS_EVERY_S, self._node.credentials.look),
+            "secrets": (SECRETS_EVERY_S, self._secrets),
             "connectors": (LOOK_EVERY_S, self._probing.look),
         }
         return [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
@@ -60,10 +62,9 @@ class Chores:
         while node.protection is not None and await node.protection.copies.complete_addresses(PRUNE_BATCH):
             pass
 
-    def _certificates(self) -> None:
-        node = self._node
-        for name, end_ms in expiries(node.settings).items():
-            node.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - wall_ms()) / 1000, certificate=name)
+    def _secrets(self) -> None:
+        """Notice changed files of secrets and certificates, while the old token still serves."""
+        self._node.tokens.look()
 
     async def _gauges(self) -> None:
         node = self._node

@@ -1,5 +1,6 @@
 """The running node as the administration interface sees it: gathers what the parts tell, in the interface's words."""
 
+import asyncio
 import math
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,7 @@ class NodeControl:
             configuration=node.loaded.text_hash,
             copies=node.protection.shown() if node.protection is not None else None,
             level=node.upgrades.view(),
+            credentials=tuple(await asyncio.to_thread(node.credentials.troubles)),
         )
 
     def ways(self) -> list[WayView]:

@@ -24,6 +24,9 @@ def refresh(
         telemetry.gauge("relay_budget_used", use.used, scope=use.scope, kind=use.kind)
         telemetry.gauge("relay_budget_limit", use.limit, scope=use.scope, kind=use.kind)
     for token in tokens:
+        if not token.expires_ms and token.reason is None:
+            # Nobody has asked for one yet: 0 would be an alarm.
+            continue
         left_s = max(0, token.expires_ms - now_ms) / 1000
         telemetry.gauge("relay_token_expiry_seconds", left_s, tenant=token.tenant)
 

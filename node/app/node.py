@@ -9,6 +9,7 @@ from typing import Final
 from node.admin.server import AdminServer
 from node.app.chores import Chores
 from node.app.control import NodeControl
+from node.app.credentials import Credentials
 from node.app.digest import digest_with, key_in
 from node.app.hooks import hooks_of
 from node.app.inflow import Inflow
@@ -67,6 +68,7 @@ class Node:
         self.graph = Graph(Https(settings.egress, connections=GRAPH_CONNECTIONS))
         self.retreat = Retreat(self)
         self.member = Member(loaded, limits, hooks_of(self), product) if settings.cluster is not None else None
+        self.credentials = Credentials(self)
         self.upgrades = upgrades_of(product, self.spool, self.member.side.level if self.member is not None else None)
         self.budgets = (
             self.member.budgets

@@ -57,6 +57,8 @@ def _page(seen: dict[str, Any]) -> None:
         console.print(styled(f"oldest {priority}: {show_span((now_ms() - oldest) / 1000)}"))
     console.print(f"attempts in progress: {seen['attempts']}, connections: {seen['connections']}")
     console.print(f"configuration: {styled(seen['configuration'][:12])}")
+    for line in seen.get("credentials", ()):
+        console.print(f"{styled('credential', 'yellow')}: {styled(line)}")
     if seen.get("level") is not None:
         show_level(seen["level"])
     if seen.get("copies") is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography import x509
 
 from node.errors import ConfigurationError
+from node.settings.base import SecretRef
 from node.settings.model import Settings
 from node.settings.secrets import secret_path
 
@@ -37,10 +38,15 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
     if settings.admin.certificate is not None:
         yield "admin", settings.admin.certificate.certificate
     for name, tenant in settings.tenants.items():
-        if tenant.app is not None and tenant.app.certificate is not None and tenant.app.certificate.file is not None:
-            yield f"tenants.{name}.app", tenant.app.certificate.file
-        if tenant.connector is not None and (ref := tenant.connector.certificate) is not None:
-            with suppress(ConfigurationError):
-                path = secret_path(ref)
-                if path is not None:
-                    yield f"tenants.{name}.connector", path
+        app, connector = tenant.app, tenant.connector
+        yield from _kept(f"tenants.{name}.app", app.certificate if app else None)
+        yield from _kept(f"tenants.{name}.app.next_certificate", app.next_certificate if app else None)
+        yield from _kept(f"tenants.{name}.connector", connector.certificate if connector else None)
+
+
+def _kept(place: str, ref: SecretRef | None) -> Iterator[tuple[str, Path]]:
+    """Give the file of a reference, if it has one."""
+    with suppress(ConfigurationError):
+        path = secret_path(ref) if ref is not None else None
+        if path is not None:
+            yield place, path

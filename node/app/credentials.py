@@ -1,0 +1,83 @@
+"""When what the relay signs in with ends: gauges, a warning in time, and the lines of ``relayctl status``.
+
+A client secret does not tell its end: its last day stands in the settings. Certificates tell theirs. Passwords end
+with Basic authentication: at the end of December 2026 it is off by default (facts m365 §3.1).
+"""
+
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING, Final
+
+from node.delivery.clock import wall_ms
+from node.policy.endings import DAY_MS, Ending, Told, said, threshold
+from node.settings.model import Settings
+from node.tls.expiry import expiries
+
+if TYPE_CHECKING:
+    from node.app.node import Node
+
+BASIC_ENDS: Final = dt.date(2026, 12, 31)
+"""Last day on which a tenant takes passwords without having switched them on again."""
+_log = logging.getLogger(__name__)
+
+
+class Credentials:
+    """Watches them for one node."""
+
+    def __init__(self, node: "Node") -> None:
+        """Keep the node."""
+        self._node = node
+        self._told = Told()
+
+    def look(self) -> None:
+        """Set the gauges, and tell what ends soon; reads files."""
+        node, now_ms = self._node, wall_ms()
+        certificates = expiries(node.settings)
+        for name, end_ms in certificates.items():
+            node.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - now_ms) / 1000, certificate=name)
+        endings = endings_of(node.settings, certificates)
+        for ending in endings:
+            left_s = (ending.ends_ms - now_ms) / 1000
+            node.telemetry.gauge("relay_credential_expiry_seconds", left_s, credential=ending.credential)
+        for ending in self._told.due(endings, now_ms):
+            soon = ending.ends_ms - now_ms <= DAY_MS
+            _log.log(logging.ERROR if soon else logging.WARNING, "%s", said(ending, now_ms))
+
+    def troubles(self) -> list[str]:
+        """Say what ends soon, and what Entra refuses."""
+        now_ms = wall_ms()
+        endings = endings_of(self._node.settings, expiries(self._node.settings))
+        lines = [said(one, now_ms) for one in endings if threshold(one.ends_ms, now_ms) is not None]
+        for token in self._node.tokens.states():
+            if token.reason is not None:
+                lines.append(f"no new token for {token.tenant}: {token.text}")
+            elif token.refused:
+                lines.append(f"Entra refuses {', '.join(token.refused)} of {token.tenant}, and takes {token.proof}")
+        return lines
+
+
+def endings_of(settings: Settings, certificates: dict[str, int]) -> list[Ending]:
+    """Give the ends that are known; ``certificates``: of those with a file, by place, in epoch milliseconds."""
+    found = []
+    for name, tenant in settings.tenants.items():
+        app = tenant.app
+        for key, day in (("secret", app.secret_until), ("next_secret", app.next_secret_until)) if app else ():
+            if day is not None:
+                place = f"tenants.{name}.app.{key}"
+                found.append(Ending(credential=place, ends_ms=_end_of(day), what="the client secret"))
+        for mailbox, account in tenant.service_accounts.items():
+            if account.password is not None:
+                place = f"tenants.{name}.service_accounts.{mailbox}.password"
+                found.append(Ending(credential=place, ends_ms=_end_of(BASIC_ENDS), what="Basic authentication"))
+    found += [
+        Ending(credential=place, ends_ms=end_ms, what="the certificate")
+        for place, end_ms in certificates.items()
+        if place.startswith("tenants.")
+    ]
+    return found
+
+
+def _end_of(day: dt.date) -> int:
+    """Midnight after it, UTC: Entra shows days."""
+    following = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return int(following.timestamp() * 1000)
