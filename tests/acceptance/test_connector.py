@@ -3,25 +3,29 @@
 import pytest
 
 from tests.support.simulated import DOMAIN, TENANT, Simulated
-from tests.support.world import client, hand_in, relay, standings, until, view, wait_reason, wait_state
+from tests.support.world import client, hand_in, relay, standings, until, view, wait_state, wide
 
 APP, OUTSIDE, INSIDE = f"app@{DOMAIN}", "bob@example.com", f"carol@{DOMAIN}"
+SITE = "site/contoso/connector@"
 
 
 def tenant(**more) -> dict:
-    return {"tenants": {TENANT: {"domains": [DOMAIN], **more}}, "timing": {"time_scale": 50.0}}
+    spec = {"domains": [DOMAIN], **more}
+    return {"tenants": {TENANT: spec}, "timing": {"time_scale": 50.0}}
 
 
 BY_NAME = {"connectors": [{"certificate": DOMAIN}]}
 BY_ADDRESS = {"connectors": [{"networks": ["127.0.0.0/24"]}]}
 
 
-def connected(cloud: Simulated, home, *, certificate: str = DOMAIN, routes=("connector",), **changes):
-    """A relay whose only way out is the connector, unless told otherwise."""
-    node = relay(cloud, home, {}, routes={"internal": list(routes), "external": list(routes)}, **changes)
+def connected(cloud: Simulated, home, *, certificate: str = DOMAIN, accounts=(), routes=("connector",), **changes):
+    """A relay that leaves by the connector first; ``certificate``: the name it bears, empty: known by address."""
+    both = {"internal": list(routes), "external": list(routes)}
+    node = relay(cloud, home, wide(*accounts), routes=both, **changes)
     own = node.config["tenant"]
-    for key in ("app", "service_accounts", "cloud"):
-        del own[key]
+    if not accounts:
+        for key in ("app", "service_accounts", "cloud"):
+            del own[key]
     own["connector"] = {"host": f"localhost:{cloud.ready['mx']}"}
     if certificate:
         own["connector"]["certificate"] = {"file": cloud.ready["clients"][certificate]}
@@ -30,19 +34,99 @@ def connected(cloud: Simulated, home, *, certificate: str = DOMAIN, routes=("con
 
 @pytest.fixture
 def simulated(tmp_path):
-    def make(plain: dict, *names: str):
-        options = [part for name in (DOMAIN, *names) for part in ("--client-certificate", name)]
-        return Simulated(tmp_path / "sim", plain, *options)
+    def make(plain: dict) -> Simulated:
+        return Simulated(tmp_path / "sim", plain, "--client-certificate", DOMAIN)
 
     return make
+
+
+def taken(cloud: Simulated) -> dict[str, tuple[str, str]]:
+    """By recipient: the service that took mail for it, and by which right."""
+    return {to: (one["service"], one["attribution"]) for one in cloud.receipts() for to in one["recipients"]}
 
 
 def test_mail_leaves_by_the_connector_that_knows_our_certificate(simulated, tmp_path):
     with simulated(tenant(**BY_NAME)) as cloud, connected(cloud, tmp_path / "node") as node:
         queue_id = hand_in(node.port(), APP, [OUTSIDE, INSIDE])
-        wait_state(node, queue_id, "delivered")
-        taken = cloud.receipts()
-        assert {(one["service"], one["attribution"], one["tenant"]) for one in taken} == {("mx", "connector", TENANT)}
-        assert {recipient for one in taken for recipient in one["recipients"]} == {OUTSIDE, INSIDE}
-        assert {one["account"] for one in taken} == {""}
-        assert cloud.stats()["attributions"] == {"connector": 2}
+        null = hand_in(node.port(), "", "null@example.com", mail_of(APP, "null@example.com"))
+        for each in (queue_id, null):
+            wait_state(node, each, "delivered")
+        assert taken(cloud) == dict.fromkeys((OUTSIDE, INSIDE, "null@example.com"), ("mx", "connector"))
+        assert {one["tenant"] for one in cloud.receipts()} == {TENANT}
+        way = node.status()["ways"][0]
+        assert (way["path"], way["account"], way["state"]) == ("connector", "contoso/connector", "healthy")
+
+
+def mail_of(author: str, to: str) -> bytes:
+    return f"From: {author}\r\nTo: {to}\r\nSubject: x\r\nMessage-ID: <null@{DOMAIN}>\r\n\r\ntext\r\n".encode()
+
+
+def test_known_by_its_address_it_takes_no_null_sender_outside(simulated, tmp_path):
+    with simulated(tenant(**BY_ADDRESS)) as cloud, connected(cloud, tmp_path / "node", certificate="") as node:
+        wait_state(node, hand_in(node.port(), APP, OUTSIDE), "delivered")
+        null = hand_in(node.port(), "", "null@example.com", mail_of(APP, "null@example.com"))
+        until(lambda: view(node, null)["recipients"][0]["last_reason"] == "sender_not_allowed")
+        said = node.ctl("route", "explain", "--from", "<>", "--to", "null@example.com", "--json", check=False).stdout
+        assert "a connector without a certificate takes no mail from the null sender" in said
+        assert taken(cloud) == {OUTSIDE: ("mx", "connector")}
+
+
+def test_a_connector_that_stops_matching_shows_outside_and_mail_goes_another_way(simulated, tmp_path):
+    plain = tenant(
+        **BY_NAME,
+        apps={"1b7d2c3e-0000-4000-8000-000000000000": {"secrets": ["a secret of the simulator"]}},
+        mailboxes={f"relay1@{DOMAIN}": {"send_as": [f"*@{DOMAIN}"]}},
+    )
+    with (
+        simulated(plain) as cloud,
+        connected(cloud, tmp_path / "node", accounts=("relay1",), routes=("connector", "submission")) as node,
+    ):
+        wait_state(node, hand_in(node.port(), APP, OUTSIDE), "delivered")
+        plain["tenants"][TENANT]["connectors"] = []
+        cloud.ask("/directory", "PUT", plain)
+        wait_state(node, hand_in(node.port(), APP, INSIDE), "delivered")
+        other = hand_in(node.port(), APP, "eve@example.com")
+        wait_state(node, other, "delivered")
+        assert taken(cloud) == {
+            OUTSIDE: ("mx", "connector"),
+            INSIDE: ("mx", "direct-send"),  # what nobody sees: it goes on as if all was well
+            "eve@example.com": ("submission", ""),
+        }
+        assert standings(node)[SITE]["reason"] == "connector_not_matched"
+        shown = node.ctl("route", "explain", "--from", APP, "--to", OUTSIDE).stdout
+        assert "connector_not_matched" in shown
+        assert "sent now by submission:contoso/relay1@contoso.com" in shown
+
+
+def test_the_probe_finds_out_before_any_mail_does(simulated, tmp_path):
+    with simulated(tenant()) as cloud:
+        node = connected(cloud, tmp_path / "node")
+        node.config["tenant"]["connector"]["probe"] = {"to": "probe@example.net", "every": "1m"}
+        with node:
+            until(lambda: SITE in standings(node), bound_s=60)
+            assert standings(node)[SITE]["reason"] == "connector_not_matched"
+            assert cloud.receipts() == []
+            assert cloud.stats()["attributions"] == {"refused relay": 1}
+            until(lambda: "the connector of tenant contoso does not match: 550 5.7.64" in node.log.read_text())
+            assert node.metric("relay_connector_matches", tenant="contoso") == 0
+            assert node.metric("relay_probes_total", tenant="contoso", reason="connector_not_matched") == 1
+
+
+def test_direct_send_takes_insiders_until_the_tenant_rejects_it(simulated, tmp_path):
+    plain = tenant()
+    with simulated(plain) as cloud:
+        node = relay(cloud, tmp_path / "node", {}, routes={"internal": ["direct-send"], "external": ["smarthost"]})
+        own = node.config["tenant"]
+        for key in ("app", "service_accounts", "cloud"):
+            del own[key]
+        own["direct_send"] = {"host": f"localhost:{cloud.ready['mx']}"}
+        own["smarthost"] = {"host": "localhost", "port": 1}
+        node.config["clients"] = {"apps": client("127.0.0.0/8", plan="quick")}
+        with node:
+            wait_state(node, hand_in(node.port(), APP, INSIDE), "delivered")
+            assert taken(cloud) == {INSIDE: ("mx", "direct-send")}
+            plain["tenants"][TENANT]["reject_direct_send"] = "data"
+            cloud.ask("/directory", "PUT", plain)
+            other = hand_in(node.port(), APP, f"eve@{DOMAIN}")
+            until(lambda: view(node, other)["recipients"][0]["last_reason"] == "direct_send_refused")
+            assert standings(node)["site/contoso/direct-send@"]["reason"] == "direct_send_refused"
