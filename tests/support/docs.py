@@ -35,6 +35,7 @@ SPANS = {
     "relay.auth": "token and login of a new connection",
     "relay.transfer": "MAIL to the final reply",
     "relay.bounce": "a delivery report written into the queue",
+    "relay.ndr": "a report that what was delivered failed after all; an error names the reason",
 }
 ATTRIBUTES = {
     "relay.id": "queue id, on the door's spans",
@@ -48,6 +49,7 @@ ATTRIBUTES = {
     "relay.outcome": "of the copy: `copied`, `unprotected`, `refused`",
     "relay.from": "node that had accepted the message, or brought it back",
     "relay.epoch": "epoch of the pairing a message belongs to; 0: it lies here alone",
+    "relay.came": "how a report came: `return_path` or `mailbox`",
     "relay.client": "client rule",
     "relay.listener": "listener",
     "relay.size_bytes": "size as stored",
@@ -82,6 +84,7 @@ LOG_FIELDS = {
     "permanent": "whether a person must act before it works again",
     "queue_id": "queue id",
     "reason": "word for why",
+    "report": "number of a report kept aside, when it was exported",
     "scope": "scope whose standing changed",
     "state": "its state: healthy, resting, probing, parked",
     "tenant": "tenant",
