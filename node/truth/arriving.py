@@ -39,15 +39,16 @@ class Arriving:
 
     def take(self, item: Accepted) -> "asyncio.Future[None]":
         """Deal with a report; done when what it says is durable, with an error of ours when it must come again."""
-        task = asyncio.ensure_future(self._taken(item))
+        crowded = len(self._under_way) >= WAITING_MAX
+        task = asyncio.ensure_future(self._taken(item, crowded=crowded))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _taken(self, item: Accepted) -> None:
+    async def _taken(self, item: Accepted, *, crowded: bool) -> None:
         body = item.body
         try:
-            if len(self._under_way) > WAITING_MAX:
+            if crowded:
                 raise TooManyReports("too many reports at once")
             async with self._turn:
                 data = body if isinstance(body, bytes) else await asyncio.to_thread(_beginning, Path(body.path))
