@@ -1,7 +1,7 @@
 """Takes a node out of service so that nobody is refused: for good at a stop, or while an operator wishes it drained.
 
 An address in the kernel takes its sessions along when it moves, so those are seen out before it goes, while newcomers'
-kernels knock again a second later, at the next host (peers §5.18). Then the node says that it is not ready, its
+kernels knock again a second later, at the next host (peers §4.18). Then the node says that it is not ready, its
 addresses go, balancers get the time to notice, and the door closes. Mail is given away only after that. Decides when;
 the door knows how.
 """

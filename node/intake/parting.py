@@ -11,6 +11,11 @@ from node.intake.sequence import Mode
 class Parting(Arriving):
     """A connection that can be told to end."""
 
+    _looked_s = 0.0
+    """The deadline at the last look of a stop: the client's words move it."""
+    _silent_since_s = 0.0
+    """The look since which it has not moved. Not worked out of the deadline: on a busy host its clock may be old."""
+
     def tick(self, now_s: float) -> None:
         """End what has taken too long."""
         if now_s < self.deadline_s and now_s < self.ends_s:
@@ -37,8 +42,10 @@ class Parting(Arriving):
                 self._finish(now=True)
             return
         doing = self._doing(talk)
-        silent_s = self.house.clock_s - (self.deadline_s - self.house.limits.idle)
-        if not leaves(stage, doing, silent_s):
+        now_s = self.house.clock_s
+        if self.deadline_s != self._looked_s:
+            self._looked_s, self._silent_since_s = self.deadline_s, now_s
+        if not leaves(stage, doing, now_s - self._silent_since_s):
             return
         if stage is Stage.LAST:
             self._say_last(talk, Say.SHUTTING_DOWN)

@@ -2,7 +2,7 @@
 
 The core keeps every socket open for its whole life: connections queued on one survive the worker that served it. When
 the last one who has a listening socket closes it, the kernel resets what is queued on it, though those clients are
-connected. So before that newcomers are held back, and the queue is emptied (peers §5.18).
+connected. So before that newcomers are held back, and the queue is emptied (peers §4.18).
 """
 
 import contextlib
