@@ -54,7 +54,9 @@ class Elsewhere:
             raise NotAsked(f"not understood: {error}") from None
         judged = await self._desk.settle(claim)
         if judged.outcome is Outcome.MATCHED:
-            _log.info("a report that came to %s concerned mail of this node", caller, extra={"queue_id": judged.message_id})
+            _log.info(
+                "a report that came to %s concerned mail of this node", caller, extra={"queue_id": judged.message_id}
+            )
         return msgspec.json.encode(judged)
 
     async def __call__(self, claim: Claim) -> Judged | None:
