@@ -56,7 +56,7 @@ class Spill:
             raise self._error
         parts, self._parts = self._parts, []
         await asyncio.get_running_loop().run_in_executor(self._pool, self._write_and_sync, parts)
-        return BodyFile(path=str(self._path), size_bytes=self.size_bytes)
+        return BodyFile(path=str(self._path), size_bytes=self.size_bytes, synced=True)
 
     def abandon(self) -> None:
         """Give the file up; it is removed once no write is under way."""

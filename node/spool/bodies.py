@@ -70,25 +70,28 @@ class Bodies:
             source = Path(body.path)
         name = f"{sum(message_id.encode()) % SHARDS:02x}/{message_id}"
         with mapped("keep body"):
-            self._put(source, self.kept / name, len(body) if isinstance(body, bytes) else body.size_bytes)
+            if isinstance(body, bytes):
+                self._put(source, self.kept / name, len(body), synced=False)
+            else:
+                self._put(source, self.kept / name, body.size_bytes, synced=body.synced)
         return name
 
-    def _put(self, source: Path, target: Path, size_bytes: int) -> None:
+    def _put(self, source: Path, target: Path, size_bytes: int, *, synced: bool) -> None:
         handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             found = os.fstat(handle).st_size
             if found != size_bytes:
                 raise WrongRequest(f"body file of {target.name} has {found} bytes instead of {size_bytes}")
-            os.fsync(handle)
+            if not synced:  # each sync costs a flush of the disk, though nothing be left to write
+                os.fsync(handle)
         finally:
             os.close(handle)
         if not target.parent.is_dir():
             target.parent.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(self.kept)
         source.replace(target)
-        # Both folders: without the second sync a power loss could leave the file under its old name only.
+        # A power loss may leave it under its old name too: then that is set aside at the next start.
         _sync_folder(target.parent)
-        _sync_folder(self.incoming)
 
     def give_back(self, name: str) -> None:
         """Append failed: the caller was told so, the file is not needed."""

@@ -15,10 +15,12 @@ from node.policy.envelope import Direction, NewMessage, RecipientState
 
 
 class BodyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A large body already written and synced under the spool's ``incoming`` directory; append takes it over."""
+    """A large body already written under the spool's ``incoming`` directory; append takes it over."""
 
     path: str
     size_bytes: int
+    synced: bool = False
+    """Whether all of it is on disk; else append sees to that."""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

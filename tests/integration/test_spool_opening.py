@@ -77,7 +77,8 @@ async def test_a_commit_waits_for_the_disk(tmp_path):
     database.close()
 
 
-async def test_a_large_body_is_synced_before_it_is_renamed_and_the_folders_after(tmp_path, monkeypatch):
+@pytest.mark.parametrize("way", ["octets", "file", "synced file"])
+async def test_a_large_body_is_synced_before_it_is_renamed_and_its_folder_after(tmp_path, monkeypatch, way):
     done = []
 
     def note(word, real):
@@ -93,13 +94,13 @@ async def test_a_large_body_is_synced_before_it_is_renamed_and_the_folders_after
     (tmp_path / "spool" / "bodies" / "32").mkdir()  # the shard of "big"
     monkeypatch.setattr(os, "fsync", note("sync", os.fsync))
     monkeypatch.setattr(Path, "replace", note("rename", Path.replace))
-    await spool.append(accepted(message("big"), b"x" * 300_000))
-    assert [one for one in done if "journal" not in one[1]] == [
-        ("sync", "big"),
-        ("rename", "big"),
-        ("sync", "32"),
-        ("sync", "incoming"),
-    ]
+    body: bytes | BodyFile = b"x" * 300_000
+    if way != "octets":
+        spool.new_body_path("big").write_bytes(body)
+        body = BodyFile(path=str(spool.new_body_path("big")), size_bytes=300_000, synced=way == "synced file")
+    await spool.append(accepted(message("big"), body))
+    first = [] if way == "synced file" else [("sync", "big")]
+    assert [one for one in done if "journal" not in one[1]] == [*first, ("rename", "big"), ("sync", "32")]
     await spool.close()
 
 
