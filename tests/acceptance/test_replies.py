@@ -20,6 +20,7 @@ from node.policy.verdict import Hint, Narrow, Outcome, Scope
 from node.rehearsal.simulator.directory import Directory, SmartHost
 from node.rehearsal.simulator.script import read_steps
 from node.rehearsal.simulator.server import Simulator
+from tests.support.relay import READY_BOUND_S
 from tests.support.simulated import CLIENT, SECRET, WIDE, Simulated
 from tests.support.world import (
     WIDE_ACCOUNT,
@@ -58,18 +59,43 @@ USUAL = {
     "message_too_large": (Stage.MAIL, Stage.DOT),
 }
 """Where facts m365 §4 sees replies whose row names no stage; the others come at the final dot."""
+ANONYMOUS = ("recipient_inside_only", "recipient_organization_blocks")
+"""Rows of which the MX, where nobody logs in, has its own form."""
+NOBODY_KNOWN = ("connector", "direct-send")
 LATER = (Stage.HTTP, Stage.NDR)
+EARLY = ("basic_auth_removed",)
+"""Rows that name no stage and are seen at the login only."""
+NAMES = ("one", "two")
+SMTP_PATHS = ("submission", "hve", "connector", "direct-send", "acs", "smarthost")
+MAILBOXES = ("submission", "hve")
+"""Paths with accounts: each tenant has two, and what one account is refused for another may do."""
+INSIDE_ONLY = ("hve", "direct-send")
+NO_LOGIN = ("connector", "direct-send", "smarthost")
 RESTING = (Scope.ACCOUNT, Scope.ACCOUNT_FROM, Scope.PATH, Scope.PATH_SITE, Scope.TENANT)
-BOUND_S = 40.0
+BOUND_S = 40.0 * READY_BOUND_S / 30
 
 
 def left_out(row: Row) -> str:
     """Why no conversation this version holds can show the row; empty when one can."""
     if row.stages and set(row.stages) <= set(LATER):
         return f"only at {'/'.join(row.stages)}"
-    if row.paths and not {"submission", "smarthost"} & set(row.paths):
+    if row.paths and not set(SMTP_PATHS) & set(row.paths):
         return f"only on {'/'.join(row.paths)}"
+    if row.reason == "mx_elsewhere":
+        return "where a name server is needed (tests/integration/test_delivery_mx.py)"
     return ""
+
+
+def not_on(row: Row, path: str) -> str:
+    """Why a conversation on this path cannot show a row that others can; empty when it can."""
+    if row.paths and path not in row.paths:
+        return f"not on {path}"
+    return "of which this path has its own form" if row.reason in ANONYMOUS and path in NOBODY_KNOWN else ""
+
+
+def shown_by(path: str) -> set[str]:
+    """Reasons whose rows a conversation on this path can show."""
+    return {row.reason for row in TABLE if not left_out(row) and not not_on(row, path)}
 
 
 @dataclass
@@ -102,6 +128,21 @@ class Case:
     def source(self) -> str:
         return f"127.1.{self.number // 200}.{self.number % 200 + 1}"
 
+    @property
+    def recipient(self) -> str:
+        return f"someone@{self.domain if self.path in INSIDE_ONLY else 'example.com'}"
+
+    @property
+    def tenant_id(self) -> str:
+        return f"id-{self.tenant}"
+
+    @property
+    def accounts(self) -> list[str]:
+        """Budget scopes of the tenant's ways."""
+        if self.path in MAILBOXES:
+            return [f"{self.tenant}/{name}@{self.domain}" for name in NAMES]
+        return [f"{self.tenant}/{self.path}"]
+
     def __str__(self) -> str:
         return f"{self.row.reason} on {self.path} at {self.stage}: {self.example[:60]}"
 
@@ -114,7 +155,7 @@ class Case:
         if (
             row.then is Outcome.BOUNCE
             or row.scope not in (Scope.ACCOUNT, Scope.ACCOUNT_FROM)
-            or self.path == "smarthost"
+            or self.path not in MAILBOXES
         ):
             return None
         again = row.hint is Hint.RECONNECT or (row.hint is Hint.NEW_TOKEN and self.stage is Stage.AUTH)
@@ -123,7 +164,8 @@ class Case:
     def step(self) -> dict | None:
         if self.stage not in SPOKEN:
             return None
-        when = {"account": f"*@{self.domain}"} if self.stage is Stage.AUTH else {"sender": self.sender}
+        login = f"*|{self.tenant_id}" if self.path == "acs" else f"*@{self.domain}"
+        when = {"account": login} if self.stage is Stage.AUTH else {"sender": self.sender}
         fault = {"cut": True} if self.example.startswith("0 ") else {"reply": self.example}
         return {"at": self.stage.value, "when": when, **fault, **({"times": self.times} if self.times else {})}
 
@@ -146,7 +188,7 @@ class Case:
     @property
     def final(self) -> str:
         """The recipient's state once the relay has done what the reply asks for."""
-        row, rival = self.row, self.path == "submission"
+        row, rival = self.row, self.path in MAILBOXES
         if Outcome.BOUNCE in (row.outcome, row.then):
             return "bounced"
         if row.outcome is Outcome.HOLD:
@@ -170,7 +212,7 @@ def cases(path: str) -> tuple[list[Case], Counter]:
     made: list[Case] = []
     without: Counter = Counter()
     for row in TABLE:
-        why = left_out(row) or ("" if not row.paths or path in row.paths else f"not on {path}")
+        why = left_out(row) or not_on(row, path)
         if why:
             without[why] += 1
             continue
@@ -267,23 +309,48 @@ def cloud_directory(made: list[Case]) -> dict:
             f"ungranted-{case.number}": {"secrets": [SECRET], "permission": False},
             f"scripted-{case.number}": {"secrets": [SECRET]},
         }
-        mailboxes = {f"{name}@{case.domain}": {"send_as": [f"*@{case.domain}"]} for name in ("one", "two")}
-        tenants[f"id-{case.tenant}"] = {"domains": [case.domain], "apps": apps, "mailboxes": mailboxes}
+        accounts = {f"{name}@{case.domain}": {"send_as": [f"*@{case.domain}"]} for name in NAMES}
+        acs = {"senders": [f"*@{case.domain}"], "rate": "1000000/min", "hourly": "1000000/h"}
+        tenants[case.tenant_id] = {
+            "domains": [case.domain],
+            "apps": apps,
+            "hve" if case.path == "hve" else "mailboxes": accounts,
+            "connectors": [{"networks": ["127.0.0.0/24"]}] if case.path == "connector" else [],
+            "acs": {"resource": acs},
+        }
     return {"tenants": tenants, "limits": WIDE, "timing": {"time_scale": 50.0}}
 
 
 def tenant(case: Case, cloud: Simulated, secret: str) -> dict:
     plain = {
-        "id": f"id-{case.tenant}",
+        "id": case.tenant_id,
         "domains": [case.domain],
         "app": {"client_id": CLIENT, "secret": {"file": secret}},
-        "service_accounts": {
-            f"{name}@{case.domain}": {"send_as": [f"*@{case.domain}"], **WIDE_ACCOUNT} for name in ("one", "two")
-        },
-        "cloud": cloud.cloud(),
+        "cloud": cloud.cloud() if case.path in MAILBOXES else "worldwide",
+        **way_out(case, cloud),
     }
     app = {**plain["app"], **case.overrides.get("app", {})}
     return {**plain, **case.overrides, "app": app}
+
+
+def way_out(case: Case, cloud: Simulated) -> dict:
+    """The part of a tenant's configuration that is the path's own."""
+    mine = {f"{name}@{case.domain}": {"send_as": [f"*@{case.domain}"]} for name in NAMES}
+    host = {name: f"localhost:{cloud.ready[name]}" for name in ("mx", "hve", "acs") if name in cloud.ready}
+    match case.path:
+        case "submission":
+            return {"service_accounts": {address: {**one, **WIDE_ACCOUNT} for address, one in mine.items()}}
+        case "hve":
+            accounts = {address: {**one, "sessions": 100} for address, one in mine.items()}
+            return {"hve": {"host": host["hve"], "accounts": accounts}}
+        case "connector":
+            return {"connector": {"host": host["mx"]}}
+        case "direct-send":
+            return {"direct_send": {"host": host["mx"]}}
+        case "acs":
+            rates = {"rate": "1000000/min", "hourly": "1000000/h"}
+            return {"acs": {"host": host["acs"], "resource": "resource", "senders": [f"*@{case.domain}"], **rates}}
+    return {"smarthost": {"host": "127.0.0.1", "port": cloud.ready["smtp"], "tls": "none"}}
 
 
 def configuration(made: list[Case], cloud: Simulated, home, **changes) -> dict:
@@ -366,12 +433,7 @@ def belongs(scope: str, case: Case) -> bool:
 
 def resting_faults(case: Case, found: dict, mine: dict[str, dict]) -> list[str]:
     row, faults = case.row, []
-    ways = [line["detail"]["way"] for line in found["lines"] if "way" in line["detail"]]
-    accounts = {way.partition(":")[2] for way in ways} or {f"{case.tenant}/{name}@{case.domain}" for name in NAMES}
-    accounts |= {f"{case.tenant}/{name}@{case.domain}" for name in NAMES}
-    wanted = {case.scope_name.replace("ACCOUNT", account) for account in accounts}
-    if case.path == "smarthost" and row.scope is Scope.ACCOUNT:
-        wanted = {f"{case.tenant}/smarthost", f"path/{case.tenant}/smarthost", f"account/{case.tenant}/smarthost"}
+    wanted = {case.scope_name.replace("ACCOUNT", account) for account in case.accounts}
     hit = {scope: way for scope, way in mine.items() if any(scope.startswith(one) for one in wanted)}
     if not hit:
         faults.append(f"none of {sorted(wanted)} rests, but {sorted(mine)}")
@@ -392,14 +454,11 @@ def resting_faults(case: Case, found: dict, mine: dict[str, dict]) -> list[str]:
     return faults
 
 
-NAMES = ("one", "two")
-
-
 def drive(node, made: list[Case]) -> dict[str, list[str]]:
     """Hand in a message for each case, let the relay act, and tell what is wrong, by case."""
     port = node.port()
     for case in made:
-        case.queue_id = hand_in(port, case.sender, "someone@example.com", source=case.source)
+        case.queue_id = hand_in(port, case.sender, case.recipient, source=case.source)
     end = time.monotonic() + BOUND_S
     pending = list(made)
     while pending and time.monotonic() < end:
@@ -433,7 +492,7 @@ def told(title: str, made: list[Case], without: Counter, wrong: dict) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_every_row_through_submission(tmp_path):
     made, without = cases("submission")
     with contextlib.ExitStack() as stack:
@@ -463,32 +522,36 @@ def test_every_row_through_submission(tmp_path):
         for case in bounced:
             until(lambda case=case: reports(cloud, case) == 1)
         everything_arrives(node, [cloud], made, set(early))
-        assert {case.row.reason for case in made} == {row.reason for row in TABLE} - {
-            row.reason for row in TABLE if left_out(row)
-        }
+        assert {case.row.reason for case in made} == shown_by("submission")
 
 
-@pytest.mark.timeout(150)
-def test_every_row_through_a_smarthost(tmp_path):
-    made, without = cases("smarthost")
-    skipped = [case for case in made if case.stage not in SPOKEN or case.stage is Stage.AUTH]
-    made = [case for case in made if case not in skipped]
-    reasons = {case.row.reason for case in made}
-    without["shown by submission (before MAIL)"] = len({case.row.reason for case in skipped} - reasons)
+BEFORE = (Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS, Stage.TOKEN)
+"""What fails before anybody has said who he is, fails alike on every path: shown through submission."""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", NO_LOGIN)
+def test_every_row_through_the_other_paths(tmp_path, path):
+    made, without = cases(path)
+    unsaid = {*BEFORE, Stage.AUTH} if path in NO_LOGIN else set(BEFORE)
+    made = [case for case in made if case.stage not in unsaid]
+    shown = {case.row.reason for case in made}
+    without["shown through submission (before MAIL)"] = len(shown_by(path) - shown)
     with contextlib.ExitStack() as stack:
-        cloud = stack.enter_context(Simulated(tmp_path / "sim", {"smarthost": {}}))
+        plain = {"smarthost": {}} if path == "smarthost" else cloud_directory(made)
+        cloud = stack.enter_context(Simulated(tmp_path / "sim", plain))
         cloud.script(*(case.step() for case in made))
-        host = {"host": "127.0.0.1", "port": cloud.ready["smtp"], "tls": "none"}
         node = relay(cloud, tmp_path / "node", {})
-        routes = {"internal": ["smarthost"], "external": ["smarthost"]}
-        node.config |= configuration(made, cloud, tmp_path / "node", routes=routes)
+        outside = ["smarthost"] if path in INSIDE_ONLY else [path]
+        node.config |= configuration(made, cloud, tmp_path / "node", routes={"internal": [path], "external": outside})
         del node.config["tenant"]
-        for plain in node.config["tenants"].values():
-            plain["smarthost"] = dict(host)
-            for key in ("app", "service_accounts", "cloud"):
-                del plain[key]
+        if path in INSIDE_ONLY:  # the route to the outside must lead somewhere
+            for one in node.config["tenants"].values():
+                one["smarthost"] = {"host": "localhost", "port": 1}
         stack.enter_context(node)
         wrong = drive(node, made)
-        print(told("smarthost", made, without, wrong))
+        print(told(path, made, without, wrong))
         assert not wrong, "\n".join(f"{name}: {faults}" for name, faults in wrong.items())
         everything_arrives(node, [cloud], made, set())
+        early = {row.reason for row in TABLE if set(row.stages) & unsaid}
+        assert shown_by(path) - shown <= early | set(EARLY)
