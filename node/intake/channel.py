@@ -138,8 +138,8 @@ class CoreChannel(asyncio.Protocol):
                     self.drained.set_result(cut_off)
 
     def _count(self, frame: Counted) -> None:
-        for value in frame.values:
-            self._telemetry.observe(frame.name, value, **frame.labels)
+        if frame.spread is not None:
+            self._telemetry.merge(frame.name, frame.spread, **frame.labels)
         if frame.amount:
             self._telemetry.count(frame.name, frame.amount, **frame.labels)
 

@@ -12,6 +12,7 @@ from node.cluster.contract import Refusal
 from node.intake.door import DoorState, SignIn
 from node.intake.errors import ChannelBrokenError
 from node.policy.envelope import NewMessage
+from node.telemetry.spread import Spread
 
 MAX_FRAME_BYTES: Final = 16 << 20
 """An inline body, its header and ten thousand recipients with ORCPT stay below."""
@@ -80,8 +81,9 @@ class Counted(_Frame, tag=7, frozen=True):
     name: str
     labels: dict[str, str]
     amount: int
-    values: list[float]
-    """Single values of a histogram; empty for a counter."""
+    """Added to a counter; 0 for a histogram."""
+    spread: Spread | None = None
+    """What a histogram had meanwhile; None for a counter."""
 
 
 class Serving(_Frame, tag=8, frozen=True):

@@ -9,7 +9,9 @@ from collections import Counter
 from typing import Final
 
 from node.intake.remote import RemoteDoor
-from node.telemetry.contract import FinishedSpan, Telemetry, TraceContext
+from node.telemetry.contract import Telemetry
+from node.telemetry.names import BY_NAME
+from node.telemetry.spread import Spread, spread_of
 
 EVERY_S: Final = 1.0
 VALUES_MAX: Final = 2000
@@ -20,25 +22,13 @@ class WorkerTelemetry:
     """The telemetry contract for a worker."""
 
     def __init__(self, spans: Telemetry, door: RemoteDoor) -> None:
-        self._spans = spans
+        self.root, self.child, self.span = spans.root, spans.child, spans.span
         self._door = door
         self._counts: Counter[_Key] = Counter()
         self._values: dict[_Key, list[float]] = {}
         self._gathered = 0
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-
-    def root(self, traceparent: str = "") -> TraceContext:
-        """See the contract."""
-        return self._spans.root(traceparent)
-
-    def child(self, parent: TraceContext) -> TraceContext:
-        """See the contract."""
-        return self._spans.child(parent)
-
-    def span(self, span: FinishedSpan) -> None:
-        """See the contract."""
-        self._spans.span(span)
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         """See the contract."""
@@ -55,6 +45,10 @@ class WorkerTelemetry:
         elif self._timer is None:
             self._arm()
 
+    def merge(self, name: str, spread: Spread, **labels: str) -> None:
+        """See the contract."""
+        self._door.counted(name, labels, 0, spread)
+
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """See the contract; a worker has no gauge to report."""
 
@@ -69,6 +63,6 @@ class WorkerTelemetry:
         counts, self._counts = self._counts, Counter()
         values, self._values, self._gathered = self._values, {}, 0
         for (name, labels), amount in counts.items():
-            self._door.counted(name, dict(labels), amount, [])
+            self._door.counted(name, dict(labels), amount)
         for (name, labels), several in values.items():
-            self._door.counted(name, dict(labels), 0, several)
+            self._door.counted(name, dict(labels), 0, spread_of(several, BY_NAME[name].buckets))

@@ -35,6 +35,7 @@ from node.intake.frames import (
     add_frame,
 )
 from node.spool.contract import Accepted, BodyFile
+from node.telemetry.spread import Spread
 
 if TYPE_CHECKING:
     from node.cluster.contract import Refusal
@@ -187,9 +188,9 @@ class RemoteDoor(asyncio.Protocol):
             self._send(Sighted(client=client, what=what.value, address=address, amount=amount))
         self._seen.clear()
 
-    def counted(self, name: str, labels: dict[str, str], amount: int, values: list[float]) -> None:
+    def counted(self, name: str, labels: dict[str, str], amount: int, spread: Spread | None = None) -> None:
         """Pass on what this process's meters gathered."""
-        self._send(Counted(name=name, labels=labels, amount=amount, values=values))
+        self._send(Counted(name=name, labels=labels, amount=amount, spread=spread))
 
     def new_body_path(self, message_id: str) -> Path:
         """In the spool's directory, as the core said."""

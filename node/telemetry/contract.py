@@ -4,9 +4,12 @@ Identifiers are made by the caller (``new_span_id``) so that children and stored
 before it is reported. Nothing here blocks, raises, or waits for an exporter (design §8).
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from node.telemetry.spread import Spread
 
 AttributeValue = str | int | float | bool
 
@@ -68,6 +71,10 @@ class Telemetry(Protocol):
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Record a value in a histogram (seconds or bytes, unit at the end of the name)."""
+        ...
+
+    def merge(self, name: str, spread: "Spread", **labels: str) -> None:
+        """Record many values in a histogram, added up elsewhere."""
         ...
 
     def gauge(self, name: str, value: float, **labels: str) -> None:

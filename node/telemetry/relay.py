@@ -4,6 +4,7 @@ from node.telemetry import context as trace_context
 from node.telemetry.contract import FinishedSpan, TraceContext
 from node.telemetry.numbers import Numbers
 from node.telemetry.spans import SpanQueue
+from node.telemetry.spread import Spread
 
 
 class RelayTelemetry:
@@ -19,9 +20,7 @@ class RelayTelemetry:
         """Make the context of a first span."""
         return trace_context.begin(traceparent, sample=self._sample)
 
-    def child(self, parent: TraceContext) -> TraceContext:
-        """Make the context of a span in the same trace."""
-        return trace_context.child(parent)
+    child = staticmethod(trace_context.child)
 
     def span(self, span: FinishedSpan) -> None:
         """Queue a finished span; unsampled ones only if they tell of an error (design §8)."""
@@ -35,6 +34,10 @@ class RelayTelemetry:
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Keep a histogram value."""
         self.numbers.observe(name, value, labels)
+
+    def merge(self, name: str, spread: Spread, **labels: str) -> None:
+        """Keep many histogram values added up elsewhere."""
+        self.numbers.merge(name, spread, labels)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""

@@ -10,6 +10,7 @@ from node.settings.model import Settings
 from node.telemetry.assembly import build
 from node.telemetry.context import parse
 from node.telemetry.contract import FinishedSpan, SpanEvent
+from node.telemetry.exposition import exposition
 from tests.support.otlp import GrpcReceiver, HttpReceiver, attributes, connected
 
 
@@ -68,6 +69,26 @@ def test_spans_arrive_whole_and_connected(receiver):
     assert receive.events[0].name == "stored"
     assert otlp.received.resources[0]["relay.node"] == "relay-a.test"
     assert {"relay_messages_accepted", "relay_commit_seconds"} <= otlp.received.metrics
+
+
+def test_histograms_are_pushed_and_scraped_as_they_were_counted():
+    with GrpcReceiver() as otlp:
+        telemetry = build(settings(otlp=otlp.url), role="node")
+        telemetry.count("relay_messages_accepted", client="a", priority="normal")
+        for seconds in (0.0005, 0.02, 0.02, 9_999.0):
+            telemetry.observe("relay_attempt_seconds", seconds, path="smtp")
+        text = exposition().decode()
+        telemetry.close()
+        (point,) = otlp.received.histograms["relay_attempt_seconds"].histogram.data_points
+    assert (point.count, list(point.bucket_counts)) == (4, [1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+    assert (point.min, point.max, point.sum) == (0.0005, 9_999.0, pytest.approx(9_999.0405))
+    assert [(one.key, one.value.string_value) for one in point.attributes] == [("path", "smtp")]
+    assert 0 < point.start_time_unix_nano <= point.time_unix_nano
+    found = {line.split("{")[0]: line.split()[-1] for line in text.splitlines() if line.startswith("relay_attempt")}
+    assert found["relay_attempt_seconds_count"] == "4.0"
+    (bucket,) = [line for line in text.splitlines() if 'le="0.05"' in line and line.startswith("relay_attempt")]
+    assert bucket.endswith(" 3.0")
+    assert 'path="smtp"' in bucket
 
 
 def test_a_hanging_receiver_delays_neither_reports_nor_the_end(monkeypatch):

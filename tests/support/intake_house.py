@@ -42,6 +42,9 @@ class Ears:
     def observe(self, name, value, **labels):
         self.count(name, **labels)
 
+    def merge(self, name, spread, **labels):
+        self.count(name, sum(spread.counts), **labels)
+
     def gauge(self, name, value, **labels):
         pass
 

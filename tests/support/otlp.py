@@ -17,6 +17,7 @@ class Received:
         self.spans: list[Span] = []
         self.resources: list[dict[str, str]] = []
         self.metrics: set[str] = set()
+        self.histograms = {}
         self.lock = threading.Lock()
 
     def add_traces(self, request):
@@ -31,6 +32,7 @@ class Received:
             for block in request.resource_metrics:
                 for scope in block.scope_metrics:
                     self.metrics.update(metric.name for metric in scope.metrics)
+                    self.histograms.update({one.name: one for one in scope.metrics if one.HasField("histogram")})
 
     def by_name(self, name):
         return [span for span in self.spans if span.name == name]
