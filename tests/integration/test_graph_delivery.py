@@ -4,7 +4,9 @@ from node.policy.envelope import RecipientState
 from tests.support.graph_room import cloud, graph_room
 
 S = RecipientState
-BODY = b"From: app@contoso.com\r\nTo: bob@example.com\r\nSubject: by graph\r\nMessage-ID: <1@contoso.com>\r\n\r\n.dot\r\n"
+BODY = (
+    b"From: app@contoso.com\r\nTo: bob@example.com\r\nSubject: by graph\r\nMessage-ID: <1@contoso.com>\r\n\r\n.dot\r\n"
+)
 
 
 async def test_one_message_by_graph(tmp_path):

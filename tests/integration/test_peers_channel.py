@@ -235,7 +235,7 @@ async def test_a_head_is_judged_before_its_body(house, head, status):
 
 async def test_an_unknown_route_is_refused(house):
     await house.server("relay-b")
-    with pytest.raises(PeerRefused, match="nothing: 404 there is no route .nothing. here"):
+    with pytest.raises(PeerRefused, match=r"nothing: 404 there is no route .nothing. here"):
         await ask(house.client("relay-a"), route="nothing")
 
 

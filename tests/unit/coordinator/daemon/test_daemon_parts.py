@@ -149,7 +149,8 @@ def page():
                                silent=False)  # fmt: skip
     return view.Status(
         node="a", site="dc1", cluster="c", version="1", level=1, levels=(1, 2), uptime_ms=5, leader="a", leading=True,
-        session=session, node_ready=view.ReadyView(ready=True), pause=view.PauseView(paused=False), draining=(), addresses=(address,),
+        session=session, node_ready=view.ReadyView(ready=True), pause=view.PauseView(paused=False), draining=(),
+        addresses=(address,),
         members=(), peers=(view.PeerView(node="b", heard_ms=200), view.PeerView(node="c", heard_ms=None)),
         etcd=(view.EtcdView(endpoint="e:2379", healthy=True, alarms=("NOSPACE",)),),
         config=view.ConfigView(hash="h", revision=0, in_force="", nodes=(), wanted={}, drift=("node b",)),

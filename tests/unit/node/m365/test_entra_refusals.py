@@ -2,8 +2,8 @@
 
 import pytest
 
-from node.m365.https import bypasses
 from node.m365.errors import AlertReason, TokenRefused, TokenUnavailable
+from node.m365.https import bypasses
 from node.m365.refusals import ENTRA_CODES, OAUTH_ERRORS, refusal
 
 

@@ -142,7 +142,8 @@ def test_the_same_login_failure_on_two_accounts_is_the_apps():
     book.note(A, FROM, LOGIN, NOW)
     assert book.available(C, FROM, NOW).ok
     changes = book.note(B, FROM, LOGIN, NOW + 1000)
-    assert {change.scope for change in changes} == {"account/contoso/relay2@contoso.com#submission", "path/contoso/submission"}
+    rests = {"account/contoso/relay2@contoso.com#submission", "path/contoso/submission"}
+    assert {change.scope for change in changes} == rests
     found = book.available(C, FROM, NOW + 1000)
     assert (found.scope, found.until_ms) == ("path/contoso/submission", NOW + 301_000)
     assert book.available(HOST, FROM, NOW + 1000).ok
