@@ -24,7 +24,10 @@ from tests.support.delivery_room import FAST, Room, room
 
 MAILBOXES = ("relay1", "relay2")
 OPEN = {"rate": "1000000/min", "sessions": 100, "recipients": "100000000/24h"}
-SCOPES = {"contoso": "https://outlook.office365.com/.default", graph_flow("contoso"): "https://graph.microsoft.com/.default"}
+SCOPES = {
+    "contoso": "https://outlook.office365.com/.default",
+    graph_flow("contoso"): "https://graph.microsoft.com/.default",
+}
 
 
 def cloud(mailboxes=MAILBOXES, *, limits=None, timing=None, graph=None, app=None, boxes=None) -> Simulator:
@@ -78,9 +81,7 @@ def ways(kinds, mailboxes, **more) -> Directory:
         for name in mailboxes
     )
     tenant = TenantWays(name="contoso", domains=frozenset({"contoso.com"}), accounts=accounts, graph=True)
-    return Directory(
-        tenants={"contoso": tenant}, routes={Direction.INTERNAL: kinds, Direction.EXTERNAL: kinds}, **more
-    )
+    return Directory(tenants={"contoso": tenant}, routes={Direction.INTERNAL: kinds, Direction.EXTERNAL: kinds}, **more)
 
 
 def tokens_of(simulator: Simulator, home: Path, **changes) -> TokenSource:
