@@ -68,7 +68,7 @@ PURE = (
 IMPURE_MODULES = {"socket", "sqlite3", "time", "random", "asyncio", "subprocess", "threading", "ssl", "os", "secrets"}
 FOREIGN_IO = {
     "aiosmtpd", "aiosmtplib", "sqlite3", "uvloop", "aiohttp", "azure", "opentelemetry", "grpc", "structlog",
-    "argon2", "pyroute2",
+    "argon2", "pyroute2", "dns",
 }  # fmt: skip
 SHARED_FOREIGN = {"node/telemetry": {"grpc", "opentelemetry"}}
 FUNCTION_LINES_MAX = 70
