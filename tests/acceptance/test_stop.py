@@ -145,8 +145,9 @@ def test_behind_a_balancer_whoever_is_stopped_serves_until_the_balancer_has_noti
 @pytest.mark.timeout(900)
 def test_an_address_in_the_kernel_moves_when_its_sessions_have_ended(tmp_path):
     """Hosts as namespaces: a session that is open when the address leaves its kernel would be reset by the next one."""
-    make = functools.partial(Relay, timing="fast")
-    with noted(tmp_path) as notes, started(tmp_path / "hosts", notes, make) as (rig, watch):
+    make, home = functools.partial(Relay, timing="fast"), tmp_path / "hosts"
+    home.mkdir()
+    with noted(home) as notes, started(home, notes, make) as (rig, watch):
         command = ("ip", "netns", "exec", rig.lan.client)
         with two_kinds(tmp_path, [f"{VIP}:25"], rate=50, command=command) as sendings:
             for _ in range(2):
