@@ -15,6 +15,7 @@ from node.__main__ import app
 from node.errors import ConfigurationError
 from node.policy.envelope import RecipientState
 from node.policy.route import Cause
+from node.rehearsal.simulator.directory import read_directory
 from node.rehearsal.simulator.script import read_steps
 from node.settings.schema import describe
 from tests.support import docs
@@ -133,6 +134,9 @@ def test_every_example_of_a_configuration_can_be_read(file, tmp_path):
     for text in blocks(file, "yaml"):
         if text.startswith("- "):
             assert read_steps(yaml.safe_load(text), file.name)
+            continue
+        if "connectors" in text:  # of the simulator, not of the relay
+            assert read_directory(yaml.safe_load(text), file.name)
             continue
         try:
             loaded(tmp_path, complete(text))
