@@ -33,6 +33,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Another mailbox of the same app was refused alike."""
 
 
+_NOT_ITS_FROM: Final = Cause(
+    text="this account may not use this From",
+    advice="Add-RecipientPermission -Identity <From> -Trustee <account> -AccessRights SendAs",
+)
 _ROWS: Final[dict[str, Cause]] = {
     "smtp_auth_off_tenant": Cause(
         text="SMTP AUTH is off for the tenant, and this mailbox has no switch of its own",
@@ -75,10 +79,7 @@ _ROWS: Final[dict[str, Cause]] = {
     ),
     "spam_abuse": Cause(text="the account is blocked for spam", advice="ask Microsoft's support"),
     "throttled_invalid_licence": Cause(text="the mailbox has no licence that may send", advice="license it"),
-    "send_as_denied": Cause(
-        text="this account may not use this From",
-        advice="Add-RecipientPermission -Identity <From> -Trustee <account> -AccessRights SendAs",
-    ),
+    "send_as_denied": _NOT_ITS_FROM,
     "sender_not_permitted": Cause(
         text="this account may not use this sender",
         advice="Add-RecipientPermission -Identity <From> -Trustee <account> -AccessRights SendAs",
@@ -121,10 +122,7 @@ _ROWS: Final[dict[str, Cause]] = {
         text="the app may not use this mailbox by Graph",
         advice="give it the role on the group, and put the mailbox into the group",
     ),
-    "graph_send_as_denied": Cause(
-        text="this account may not use this From",
-        advice="Add-RecipientPermission -Identity <From> -Trustee <account> -AccessRights SendAs",
-    ),
+    "graph_send_as_denied": _NOT_ITS_FROM,
     "graph_no_mailbox": Cause(text="there is no such mailbox", advice="look at the address; is it licensed?"),
     "graph_token_refused": Cause(text="Graph refuses the token", advice="look at cloud.graph_scope"),
 }

@@ -3,6 +3,7 @@
 ``Session`` is what the pool keeps; ``Connection`` is one by SMTP, ``GraphLine`` (graph_line.py) one over HTTP.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from node.delivery.endpoint import Endpoint
@@ -22,7 +23,7 @@ class Phase:
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
+class Session(ABC):
     """An open session, used by one attempt at a time."""
 
     endpoint: Endpoint
@@ -33,18 +34,18 @@ class Session:
     idle_since_s: float = 0.0
 
     @property
+    @abstractmethod
     def usable(self) -> bool:
         """Nothing went wrong so far."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def silent(self) -> bool:
         """The other side stopped answering: it may still count the session."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """End it, politely where that can be."""
-        raise NotImplementedError
 
     def fit(self, now_s: float, *, waited_for: bool = False) -> bool:
         """Tell whether another transaction may begin: alive, young, not worn out, not idle too long."""

@@ -17,11 +17,12 @@ from node.delivery.second import Second
 from node.delivery.tracing import Tracer
 from node.errors import RelayError
 from node.policy import dsn
-from node.policy.bounce_target import bounce_target, report_envelope, wanted
+from node.policy.bounce_target import bounce_target, wanted
 from node.policy.dsn import Reported
 from node.policy.dsn import Reporter as Author
 from node.policy.dsn_text import Action
-from node.policy.envelope import NewMessage, Recipient, RecipientState, lane_of
+from node.policy.envelope import NewMessage, RecipientState, lane_of
+from node.policy.report import written
 from node.settings.mail import Plan
 from node.spool.contract import Accepted, Due, Queued, Spool
 
@@ -120,7 +121,7 @@ class Reporter:
         plan = reporting.plans.get(message.plan)
         target = bounce_target(
             message,
-            [_recipient(recipient) for recipient in recipients],
+            recipients,
             domains,
             message.owner,
             plan.bounces if plan is not None else "sender",
@@ -152,29 +153,17 @@ class Reporter:
         domains: frozenset[str],
         now_ms: int,
     ) -> Accepted:
-        report_id = str(uuid_utils.uuid7())
-        report = dsn.build_report(
+        envelope, body = written(
             message,
             told,
             await self._original(message),
             reporter=Author(hostname=self.reporting.hostname, sender=sender),
             target=target,
-            report_id=report_id,
-            now_ms=now_ms,
-        )
-        envelope = report_envelope(
-            message,
-            target=target,
-            sender=sender,
-            report_id=report_id,
-            message_id=report.message_id,
-            size_bytes=len(report.data),
-            eight_bit=report.eight_bit,
-            smtputf8=report.smtputf8,
+            report_id=str(uuid_utils.uuid7()),
             tenant_domains=domains,
             now_ms=now_ms,
         )
-        return Accepted(message=envelope, body=report.data)
+        return Accepted(message=envelope, body=body)
 
     async def _original(self, message: NewMessage) -> bytes:
         """Read the original, or as much of it as a report can hold."""
@@ -185,13 +174,3 @@ class Reporter:
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(dsn.MAX_FULL_BYTES + 1)
-
-
-def _recipient(recipient: Queued) -> Recipient:
-    return Recipient(
-        address=recipient.address,
-        direction=recipient.direction,
-        original=recipient.original,
-        orcpt=recipient.orcpt,
-        notify=recipient.notify,
-    )

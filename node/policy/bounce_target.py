@@ -5,7 +5,7 @@ ever get one, and a report about a report goes to nobody.
 """
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -43,9 +43,18 @@ def wanted(notify: int, action: Action) -> bool:
     return bool(notify & _WANTED[action])
 
 
+class Asking(Protocol):
+    """A recipient, of whichever kind, with what the sender asked for about it (RFC 3461 NOTIFY)."""
+
+    @property
+    def notify(self) -> int:
+        """See ``Recipient.notify``."""
+        ...
+
+
 def bounce_target(
     message: NewMessage,
-    recipients: Iterable[Recipient],
+    recipients: Iterable[Asking],
     tenant_domains: Collection[str],
     owner: str,
     bounces: str,
@@ -112,7 +121,7 @@ def report_envelope(
     )
 
 
-def _no_report(message: NewMessage, recipients: Iterable[Recipient], action: Action) -> str:
+def _no_report(message: NewMessage, recipients: Iterable[Asking], action: Action) -> str:
     """Say why nobody may be told, or give an empty string."""
     if message.client == BOUNCE_CLIENT:
         return "the message is a report itself"

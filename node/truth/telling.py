@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 import uuid_utils
 
 from node.errors import RelayError
-from node.policy import dsn
-from node.policy.bounce_target import BOUNCE_CLIENT, bounce_target, report_envelope, wanted
+from node.policy.bounce_target import BOUNCE_CLIENT, bounce_target, wanted
 from node.policy.dsn import Reported
 from node.policy.dsn import Reporter as Author
 from node.policy.dsn_text import Action
-from node.policy.envelope import NewMessage, Recipient
+from node.policy.envelope import NewMessage
+from node.policy.report import written
 from node.policy.return_path import PATHS
 from node.policy.suppression import Rules, counts
 from node.settings.mail import Plan
-from node.spool.contract import Accepted, MessageView, Queued, RecipientResult
+from node.spool.contract import Accepted, MessageView, RecipientResult
 from node.telemetry.contract import Telemetry
 from node.truth.contract import Append, Claim
 from node.truth.match import Match
@@ -94,8 +94,7 @@ class Teller:
         domains = telling.domains.get(message.tenant, frozenset())
         plan = telling.plans.get(message.plan)
         bounces = plan.bounces if plan is not None else "sender"
-        recipients = [_recipient(one.queued) for one in found]
-        target = bounce_target(message, recipients, domains, "", bounces, None).address
+        target = bounce_target(message, [one.queued for one in found], domains, "", bounces, None).address
         sender = telling.senders.get(message.tenant, "")
         # The owner gets a digest; a report goes to nobody but the sender.
         if bounces != "sender" or target != message.mail_from or not target or not sender:
@@ -116,7 +115,6 @@ class Teller:
         header: bytes,
         now_ms: int,
     ) -> None:
-        report_id = str(uuid_utils.uuid7())
         reported = [
             Reported(
                 address=one.queued.original or one.queued.address,
@@ -128,28 +126,17 @@ class Teller:
             )
             for one, result in told
         ]
-        report = dsn.build_report(
+        envelope, body = written(
             message,
             reported,
             header,
             reporter=Author(hostname=self.telling.hostname, sender=sender),
             target=target,
-            report_id=report_id,
-            now_ms=now_ms,
-        )
-        envelope = report_envelope(
-            message,
-            target=target,
-            sender=sender,
-            report_id=report_id,
-            message_id=report.message_id,
-            size_bytes=len(report.data),
-            eight_bit=report.eight_bit,
-            smtputf8=report.smtputf8,
+            report_id=str(uuid_utils.uuid7()),
             tenant_domains=self.telling.domains.get(message.tenant, frozenset()),
             now_ms=now_ms,
         )
-        await self._append(Accepted(message=envelope, body=report.data))
+        await self._append(Accepted(message=envelope, body=body))
         self._telemetry.count("relay_bounces_written")
         self._woken(envelope)
 
@@ -157,13 +144,3 @@ class Teller:
 def _ours(found: Sequence[Match]) -> bool:
     """Tell whether the return path was ours, so that no report but this one reaches the sender."""
     return any(one.queued.last_way.partition(":")[0] in PATHS for one in found)
-
-
-def _recipient(queued: Queued) -> Recipient:
-    return Recipient(
-        address=queued.address,
-        direction=queued.direction,
-        original=queued.original,
-        orcpt=queued.orcpt,
-        notify=queued.notify,
-    )
