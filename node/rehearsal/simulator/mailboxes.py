@@ -18,15 +18,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote
 
+from node.rehearsal.simulator.graph.access import DeniedError, bearer, error
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.ndr_text import Failure, exchange_ndr
 from node.rehearsal.simulator.receipts import Receipt
-from node.rehearsal.simulator.tokens import TokenRefusedError
 from node.rehearsal.web import Answer, Handler, Request
 
 PENDING_MAX = 100_000
 PAGE = 10
-GRAPH = "https://graph.microsoft.com"
 DOMAINS_ROLE = "Domain.Read.All"
 SMTP_S = 30.0
 AGAIN_S = 5.0
@@ -203,7 +202,7 @@ class _Mailboxes:
         if token is not None:
             generation, _, number = token.partition("-")
             if not generation.isdigit() or int(generation) != box.generation or not number.isdigit():
-                return _error(410, "syncStateNotFound", "The sync state is not found, begin anew")
+                return error(410, "syncStateNotFound", "The sync state is not found, begin anew")
             after, since_ms = int(number), 0
         return self._page(request, mailbox, box, after, since_ms)
 
@@ -229,39 +228,36 @@ class _Mailboxes:
         box, wanted = self._post.boxes.get(mailbox), unquote(request.path["id"])
         found = None if box is None else next((one for one in box.messages if one.id == wanted), None)
         if found is None:
-            return _error(404, "ErrorItemNotFound", "The specified object was not found in the store.")
+            return error(404, "ErrorItemNotFound", "The specified object was not found in the store.")
         return Answer(text=found.data.decode("latin-1"), headers={"Content-Type": "text/plain; charset=iso-8859-1"})
 
     async def domains(self, request: Request) -> Answer:
         """List the accepted domains to an application that was consented to see them."""
-        claims = self._claims(request)
-        tenant = self._post.hub.directory.tenants.get(str(claims.get("tid")))
-        if claims.get("aud") != GRAPH or tenant is None:
-            return _error(401, "InvalidAuthenticationToken", "Access token validation failure. Invalid audience.")
-        if DOMAINS_ROLE not in claims.get("roles", ()):
-            return _error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-        return Answer(value={"value": [{"id": domain, "isVerified": True} for domain in tenant.domains]})
-
-    def _claims(self, request: Request) -> dict[str, Any]:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
-            return self._post.hub.signer.verify(token) if scheme.lower() == "bearer" else {}
-        except TokenRefusedError:
-            return {}
+            claims = bearer(self._post.hub, request)
+        except DeniedError as no:
+            return no.answer
+        tenant = self._post.hub.directory.tenants.get(str(claims.get("tid")))
+        if tenant is None:
+            return error(401, "InvalidAuthenticationToken", "The token's application or tenant is not known.")
+        if DOMAINS_ROLE not in claims.get("roles", ()):
+            return error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+        return Answer(value={"value": [{"id": domain, "isVerified": True} for domain in tenant.domains]})
 
     def _refused(self, request: Request, mailbox: str) -> Answer | None:
         """Say why this application may not read this mailbox."""
         hub = self._post.hub
         hub.counts["mailbox_requests"] += 1
-        claims = self._claims(request)
-        if claims.get("aud") != GRAPH or float(claims.get("exp", 0)) <= hub.now_ms() / 1000:
-            return _error(401, "InvalidAuthenticationToken", "Access token validation failure. Invalid audience.")
+        try:
+            bearer(hub, request)
+        except DeniedError as no:
+            return no.answer
         found = hub.mailbox(mailbox)
         if found is None:
-            return _error(404, "ErrorInvalidUser", f"The requested user '{mailbox}' is invalid.")
+            return error(404, "ErrorInvalidUser", f"The requested user '{mailbox}' is invalid.")
         readable = hub.directory.reports.readable
         if readable is not None and mailbox not in (one.lower() for one in readable):
-            return _error(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+            return error(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
         return None
 
 
@@ -276,7 +272,3 @@ def _since_ms(text: str) -> int:
         return int(dt.datetime.fromisoformat(date.strip()).timestamp() * 1000)
     except ValueError:
         return 0
-
-
-def _error(status: int, code: str, message: str) -> Answer:
-    return Answer(status=status, value={"error": {"code": code, "message": message}})

@@ -53,7 +53,7 @@ def error(status: int, code: str, message: str, *, retry_after_s: float | None =
 
 def caller(hub: "Hub", request: Request, role: str) -> Caller:
     """Admit a request of a mailbox, or of the tenant where the path names none. Raises DeniedError."""
-    claims = _claims(hub, request)
+    claims = bearer(hub, request)
     tenant_id, client = str(claims.get("tid", "")), str(claims.get("appid", ""))
     tenant = hub.directory.tenants.get(tenant_id)
     app = tenant.apps.get(client) if tenant is not None else None
@@ -68,7 +68,8 @@ def caller(hub: "Hub", request: Request, role: str) -> Caller:
     return Caller(tenant_id=tenant_id, tenant=tenant, client=client, mailbox=mailbox, box=box)
 
 
-def _claims(hub: "Hub", request: Request) -> dict[str, Any]:
+def bearer(hub: "Hub", request: Request) -> dict[str, Any]:
+    """Give the claims of a request's token, if it is one for Graph that is still good. Raises DeniedError."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise _denied(hub, 401, "InvalidAuthenticationToken", "Access token is empty.")

@@ -89,12 +89,6 @@ class Submission(LoggedIn):
             return texts.MAY_NOT_SEND_AS
         return None
 
-    def open(self, session: "Session", sender: str, *, smtputf8: bool) -> Transaction:
-        """See Service."""
-        meter = self.meter(session)
-        submission = meter.begin(self.hub.now_s()) if meter is not None else None
-        return Transaction(sender=sender, smtputf8=smtputf8, meter=meter, submission=submission)
-
     async def recipient(self, session: "Session", transaction: Transaction, recipient: str) -> str | None:
         """See Service; unknown ones are accepted, as the mailbox store does (facts m365 §1.4)."""
         refusal = await super().recipient(session, transaction, recipient)

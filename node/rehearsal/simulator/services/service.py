@@ -63,9 +63,11 @@ class Service:
         """Say what refuses this envelope sender."""
         return None
 
-    def open(self, session: "Session", sender: str, *, smtputf8: bool) -> Transaction:  # noqa: ARG002
+    def open(self, session: "Session", sender: str, *, smtputf8: bool) -> Transaction:
         """Begin a transaction: from now on the message may be counted."""
-        return Transaction(sender=sender, smtputf8=smtputf8)
+        meter = self.meter(session)
+        submission = meter.begin(self.hub.now_s()) if meter is not None else None
+        return Transaction(sender=sender, smtputf8=smtputf8, meter=meter, submission=submission)
 
     async def recipient(
         self,
