@@ -14,7 +14,12 @@ class Heard(RelayTelemetry):
 
     def __init__(self) -> None:
         self.spans: list[FinishedSpan] = _Kept()
+        self._values: list[tuple[str, float]] = []
         super().__init__(Numbers(), self.spans)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        self._values.append((name, value))
+        super().observe(name, value, **labels)
 
     def counted(self, name: str, **labels: str) -> int:
         return self.numbers.counts.get((name, tuple(sorted(labels.items()))), 0)
@@ -23,7 +28,7 @@ class Heard(RelayTelemetry):
         return self.numbers.gauges.get((name, tuple(sorted(labels.items()))))
 
     def values(self, name: str) -> list[float]:
-        return [value for (found, _), value in self.numbers.values if found == name]
+        return [value for found, value in self._values if found == name]
 
     def named(self, name: str) -> list[FinishedSpan]:
         return [span for span in self.spans if span.name == name]
