@@ -234,7 +234,7 @@ class EarlyKeeper(AddressKeeper):
         guards, writes = to_seize(self._keys, self.place.name, self.early, key, me=me, lease=lease)
         self.early = bids.on_seize_sent(self.early, self.around(facts))
         self.address = addresses.on_take_sent(self.address)
-        outcome = await self._guarded(guards, writes, within_s=SEIZE_S)
+        outcome = await self._guarded(guards, writes, most_s=SEIZE_S)
         if outcome is None:
             return
         if outcome.succeeded:

@@ -258,11 +258,9 @@ class AddressKeeper:
             self.place.event(f"list {', '.join(wanted)}")
         self.address = addresses.on_list(self.address, names_of(self._list))
 
-    async def _guarded(
-        self, compares: Sequence[Compare], writes: Sequence[Write], *, within_s: float | None = None
-    ) -> Outcome | None:
+    async def _guarded(self, compares: Sequence[Compare], writes: Sequence[Write], most_s: float = 0) -> Outcome | None:
         """Make one transaction, never repeat it; without an answer (None) or success the keys are read back."""
-        timeout_s = within_s or self._session.session.timing.timeout_ms / 1_000
+        timeout_s = most_s or self._session.session.timing.timeout_ms / 1_000
         outcome = None
         with suppress(StoreError):
             outcome = await self._session.guarded(compares, writes, timeout_s=timeout_s)

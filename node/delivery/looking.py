@@ -3,16 +3,15 @@
 A copy is known by the line of ours in its header (``policy/marker.py``), never by its Message-ID alone.
 """
 
-import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from node.delivery.endpoint import TokenSource
 from node.delivery.errors import DeliveryError
 from node.errors import RelayError
-from node.m365.graph import Graph, GraphAnswer, mailbox_url, quoted, tenant_url
+from node.m365.graph import Graph, GraphAnswer, asked, mailbox_url, moment, quoted, tenant_url
 from node.policy.envelope import NewMessage
 from node.policy.marker import MARKER_PROPERTY, marked_in
 
@@ -92,9 +91,9 @@ class Looker:
             address = message.recipients[index].address
             wanted = (
                 f"messageId eq {quoted(message.message_id)} and recipientAddress eq {quoted(address)}"
-                f" and receivedDateTime ge {_date(since_ms)}"
+                f" and receivedDateTime ge {moment(since_ms)}"
             )
-            answer = await self._ask(archive, _with(tenant_url(archive.graph, TRACES), {"$filter": wanted}))
+            answer = await self._ask(archive, asked(tenant_url(archive.graph, TRACES), {"$filter": wanted}))
             if _rows(answer)[0]:
                 found.add(index)
         return found
@@ -103,7 +102,7 @@ class Looker:
         """List the copies a condition fits, and read the header of each."""
         wanted = {"$filter": condition, "$select": "id", "$top": str(COPIES)}
         listing = mailbox_url(archive.graph, archive.mailbox, SENT)
-        rows, whole = _rows(await self._ask(archive, _with(listing, wanted)))
+        rows, whole = _rows(await self._ask(archive, asked(listing, wanted)))
         found: frozenset[int] = frozenset()
         for row in rows:
             copy = f"{listing}/{quote(str(row.get('id')), safe='')}/$value"
@@ -136,11 +135,3 @@ def _rows(answer: GraphAnswer) -> tuple[list[dict[str, Any]], bool]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise LookFailed("the answer is no list")
     return rows, "@odata.nextLink" not in value
-
-
-def _with(url: str, query: dict[str, str]) -> str:
-    return f"{url}?{urlencode(query, quote_via=quote)}"
-
-
-def _date(at_ms: int) -> str:
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

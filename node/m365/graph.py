@@ -5,9 +5,10 @@ Answers are JSON or they are somebody else's: a proxy's, a portal's, a front end
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -117,6 +118,16 @@ def mailbox_url(root: str, mailbox: str, what: str) -> str:
 def tenant_url(root: str, what: str) -> str:
     """Give the address of something of the whole tenant."""
     return f"{root.rstrip('/')}/{VERSION}/{what}"
+
+
+def asked(url: str, query: Mapping[str, str]) -> str:
+    """Give an address with its query; spaces as ``%20``, which OData wants."""
+    return f"{url}?{urlencode(query, quote_via=quote)}"
+
+
+def moment(at_ms: int) -> str:
+    """Give a moment of the wall clock as OData writes it, to the second (RFC 3339, ``Z``)."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def quoted(text: str) -> str:

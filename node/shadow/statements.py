@@ -3,12 +3,10 @@
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from typing import Final
 
 from node.spool import queries
 from node.spool.database import Database, Params, Row
-from node.spool.queries import parse
 from node.spool.rows import Cell
 from node.spool.schema import Migration
 
@@ -20,13 +18,8 @@ BULK_ROWS: Final = (64, 16, 4, 1)
 @cache
 def statement(name: str, rows: int = 0) -> str:
     """One query by name; a bulk one with its row repeated."""
-    text = _queries()[name]
+    text = queries.named(__package__)[name]
     return _ROWS.sub(lambda match: ", ".join([match[1]] * rows), text) if rows else text
-
-
-@cache
-def _queries() -> dict[str, str]:
-    return parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
 
 
 def migrations() -> tuple[Migration, ...]:

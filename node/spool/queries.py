@@ -43,6 +43,12 @@ def _include(body: str, fragments: dict[str, str]) -> str:
 
 
 @cache
+def named(package: str) -> dict[str, str]:
+    """Every named query of another room, from its ``queries.sql``."""
+    return parse(resources.files(package).joinpath("queries.sql").read_text(encoding="utf-8"))
+
+
+@cache
 def queries() -> dict[str, str]:
     """Every named query of the room."""
     folder = resources.files(__package__)

@@ -6,13 +6,13 @@ in a mailbox with its ``message/delivery-status`` part (facts m365 §8 lists wha
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 from node.errors import RelayError
 from node.m365.errors import HttpFailed
-from node.m365.graph import Graph, GraphAnswer, mailbox_url
+from node.m365.graph import Graph, GraphAnswer, asked, mailbox_url, moment
 from node.m365.https import Https
 from node.m365.token import AccessToken
 from node.truth.contract import Item, Page
@@ -107,18 +107,17 @@ class GraphMailboxes:
 
 def _first(root: str, mailbox: str, since_ms: int) -> str:
     """Give where reading begins: what came into the inbox since a moment."""
-    since = datetime.fromtimestamp(since_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    asked = {
+    query = {
         "changeType": "created",
         "$select": "id,receivedDateTime,from",
-        "$filter": f"receivedDateTime ge {since}",
+        "$filter": f"receivedDateTime ge {moment(since_ms)}",
     }
-    return f"{mailbox_url(root, mailbox, 'mailFolders/inbox/messages/delta')}?{urlencode(asked, quote_via=quote)}"
+    return asked(mailbox_url(root, mailbox, "mailFolders/inbox/messages/delta"), query)
 
 
 def _same_host(url: str, root: str) -> bool:
-    asked, ours = urlsplit(url), urlsplit(root)
-    return (asked.scheme, asked.netloc) == (ours.scheme, ours.netloc) and len(url) <= CURSOR_CHARS
+    wanted, ours = urlsplit(url), urlsplit(root)
+    return (wanted.scheme, wanted.netloc) == (ours.scheme, ours.netloc) and len(url) <= CURSOR_CHARS
 
 
 def _page(answer: GraphAnswer, root: str) -> Page:

@@ -1,18 +1,9 @@
 """The room's named queries, run on the spool's kind of connection; the SQL stands in ``queries.sql``."""
 
-from functools import cache
-from importlib import resources
-
 from node.spool import queries
 from node.spool.database import Database, Params, Row
-from node.spool.queries import parse
 from node.spool.rows import Cell
 from node.spool.schema import Migration
-
-
-@cache
-def _queries() -> dict[str, str]:
-    return parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
 
 
 def migrations() -> tuple[Migration, ...]:
@@ -22,7 +13,7 @@ def migrations() -> tuple[Migration, ...]:
 
 def run(database: Database, name: str, params: Params = ()) -> list[Row]:
     """Run a query; its rows. Raises SpoolBroken, SpoolFull."""
-    return database.run_text(_queries()[name], params)
+    return database.run_text(queries.named(__package__)[name], params)
 
 
 def cell(database: Database, name: str, params: Params = ()) -> Cell:
