@@ -69,7 +69,7 @@ def test_verdict_row_source_cool_down_and_recipient():
     for piece in ("connector_not_matched", "m365 §4.7 row 1", "15m, 1h", "deferred; another account or path"):
         assert piece in shown
     facts = json.loads(run("--reply", "550 5.7.64 x", "--json").stdout)
-    assert (facts["scope"], facts["outcome"], facts["configured"]) == ("path", "switch", False)
+    assert (facts["scope"], facts["outcome"], facts["configured"]) == ("path_site", "switch", False)
 
 
 def test_stage_path_and_history_count():
