@@ -1,7 +1,7 @@
 """Between the door and the spool: once a message is durable, wakes the lanes it waits in."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +9,8 @@ from typing import Protocol
 from node.intake.local import Store
 from node.policy.envelope import NewMessage, lane_of
 from node.spool.contract import Accepted
+from node.spool.inlets import Inlet
+from node.spool.sqlite import SqliteSpool
 
 
 class Returned(Protocol):
@@ -47,6 +49,13 @@ class Inflow:
             return
         if not message.held:
             self._wake({lane_of(message, recipient.direction) for recipient in message.recipients})
+
+    def feed(self, inlet: Inlet) -> bool:
+        """Let a worker's mail go straight to the spool, if it stands alone; delivery hears of it all the same."""
+        return isinstance(self.store, SqliteSpool) and self.store.feed(inlet, self._heard)
+
+    def _heard(self, messages: Sequence[NewMessage]) -> None:
+        self._wake({lane_of(one, to.direction) for one in messages if not one.held for to in one.recipients})
 
     def new_body_path(self, message_id: str) -> Path:
         """Ask the store."""

@@ -6,6 +6,7 @@ are given back.
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -39,8 +40,9 @@ from node.intake.frames import (
     Welcome,
     add_frame,
 )
+from node.intake.lane import CoreLane, accepted
 from node.intake.local import LocalDoor
-from node.spool.contract import Accepted, BodyFile
+from node.spool.contract import Accepted
 from node.telemetry.contract import Telemetry
 
 log = logging.getLogger(__name__)
@@ -52,9 +54,16 @@ class CoreChannel(asyncio.Protocol):
     """One worker as the core sees it."""
 
     def __init__(
-        self, door: LocalDoor, telemetry: Telemetry, settings: bytes, hostname: str, on_lost: Callable[[], None]
+        self,
+        door: LocalDoor,
+        telemetry: Telemetry,
+        settings: bytes,
+        hostname: str,
+        on_lost: Callable[[], None],
+        lane: socket.socket | None = None,
     ) -> None:
-        """``settings`` as JSON; ``on_lost`` is called when the worker hung up or was cut off."""
+        """``settings`` as JSON; ``on_lost`` is called when the worker hung up or was cut off; ``lane``: see lane.py."""
+        self._lane = lane
         self._door = door
         self._telemetry = telemetry
         self._settings = settings
@@ -80,10 +89,25 @@ class CoreChannel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         directory = str(self._door.new_body_path(SAMPLE_ID).parent)
         welcome = Welcome(
-            settings=self._settings, hostname=self._hostname, body_directory=directory, state=self._door.state()
+            settings=self._settings,
+            hostname=self._hostname,
+            body_directory=directory,
+            state=self._door.state(),
+            lane=self._open_lane(),
         )
         self._send(welcome)
         self._unwatch = self._door.watch_state(self._state_changed)
+
+    def _open_lane(self) -> bool:
+        """Have the worker's mail read past this; False if it must come here."""
+        opened, self._lane = self._lane, None
+        if opened is None:
+            return False
+        lane = CoreLane(opened, self._append, self._answer)
+        fed = self._door.feed(lane)
+        if not fed:
+            lane.close()
+        return fed
 
     def _state_changed(self, state: DoorState) -> None:
         self._send(State(state=state))
@@ -116,7 +140,7 @@ class CoreChannel(asyncio.Protocol):
     def _take(self, frame: FromWorker) -> None:
         match frame:
             case Append():
-                self._append(frame)
+                self._append(frame.seq, accepted(frame))
             case Admit():
                 self._spawn(self._admit(frame))
             case Verify():
@@ -149,11 +173,10 @@ class CoreChannel(asyncio.Protocol):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _append(self, frame: Append) -> None:
-        """Futures instead of a task for each message: this is the path every message takes."""
-        body = BodyFile(path=frame.path, size_bytes=frame.size_bytes) if frame.path else frame.body
-        stored = self._door.append(Accepted(message=frame.message, body=body))
-        stored.add_done_callback(partial(self._appended, frame.seq, frame.message.id))
+    def _append(self, seq: int, item: Accepted) -> None:
+        """Futures instead of a task for each message: without a lane every message takes this path."""
+        stored = self._door.append(item)
+        stored.add_done_callback(partial(self._appended, seq, item.message.id))
 
     def _appended(self, seq: int, message_id: str, stored: "asyncio.Future[None]") -> None:
         """Tell the worker; several messages of one batch share a frame."""
@@ -163,9 +186,12 @@ class CoreChannel(asyncio.Protocol):
             log.warning("message %s not stored", message_id, exc_info=None if known else error)
             self._send(Failed(seq=seq))
             return
+        self._answer([seq])
+
+    def _answer(self, seqs: list[int]) -> None:
         if not self._durable and not self._out:
             self._loop.call_soon(self._flush)
-        self._durable.append(seq)
+        self._durable += seqs
 
     async def _admit(self, frame: Admit) -> None:
         try:

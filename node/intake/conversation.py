@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from node.intake import commands, sasl, transaction
 from node.intake.door import Sight
-from node.intake.house import Gate, House, address_of, reason_of
+from node.intake.house import Gate, House, reason_of
 from node.intake.replies import Say, wire
 from node.intake.sequence import Event, Mode, Phase, step
 from node.intake.transfer import Storing
@@ -209,7 +209,7 @@ class Conversation:
         if not self._rule_known:
             self._rule_known = True
             self._rule = self.house.rules.clients.match(
-                address_of(self.ip), self.user, self._names, auth_required=self.gate.auth_required
+                self.ip, self.user, self._names, auth_required=self.gate.auth_required
             )
         return self._rule
 

@@ -36,6 +36,16 @@ class Append(_Frame, tag=1, frozen=True):
     size_bytes: int = 0
 
 
+class RawAppend(_Frame, tag=1, frozen=True):
+    """``Append`` as the lane reads it: the message's facts stay as they are encoded."""
+
+    seq: int
+    message: msgspec.Raw
+    body: bytes
+    path: str = ""
+    size_bytes: int = 0
+
+
 class Admit(_Frame, tag=2, frozen=True):
     """Worker: reserve for a client."""
 
@@ -99,6 +109,8 @@ class Welcome(_Frame, tag=16, frozen=True):
     """The host's own name, for settings that name none."""
     body_directory: str
     state: DoorState
+    lane: bool = False
+    """Whether mail may come by the lane (lane.py)."""
 
 
 class Appended(_Frame, tag=17, frozen=True):
@@ -205,7 +217,7 @@ class FrameReader:
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self._buffer = b""
 
-    def feed(self, data: bytes) -> list[object]:
+    def feed(self, data: bytes | memoryview) -> list[object]:
         """Every frame completed by ``data``. Raises ChannelBrokenError."""
         data = self._buffer + data if self._buffer else data
         frames: list[object] = []
@@ -223,5 +235,5 @@ class FrameReader:
             except msgspec.MsgspecError:
                 raise ChannelBrokenError("not a frame") from None  # its text could quote what the frame held
             at += length
-        self._buffer = data[at:]
+        self._buffer = bytes(data[at:])
         return frames

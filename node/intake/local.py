@@ -15,6 +15,7 @@ from node.intake.authentication import Authenticated, Refused
 from node.intake.door import DoorState, Sight, SignIn
 from node.intake.sightings import SightingBook
 from node.spool.contract import Accepted
+from node.spool.inlets import Inlet
 
 
 class Verifier(Protocol):
@@ -37,11 +38,19 @@ class Store(Protocol):
         ...
 
 
+class FedStore(Store, Protocol):
+    """A store that may also take mail past the event loop."""
+
+    def feed(self, inlet: Inlet) -> bool:
+        """Take mail from an inlet until its end; False: it must all come by ``append_soon``."""
+        ...
+
+
 class LocalDoor:
     """Door of the core process, also behind the channel that serves the workers."""
 
     def __init__(
-        self, store: Store, budgets: Budgets, *, verifier: Verifier | None = None, book: SightingBook | None = None
+        self, store: FedStore, budgets: Budgets, *, verifier: Verifier | None = None, book: SightingBook | None = None
     ) -> None:
         self._store = store
         self._budgets = budgets
@@ -53,6 +62,10 @@ class LocalDoor:
     def append(self, item: Accepted) -> "Future[None]":
         """Hand one message to the store."""
         return self._store.append_soon(item)
+
+    def feed(self, inlet: Inlet) -> bool:
+        """Let a worker's mail go straight to the store, if that takes it so."""
+        return self._store.feed(inlet)
 
     def admit(self, client: str, recipients: int, held: int) -> "Future[Refusal | None]":
         """Swap one reservation for another; both steps happen without a wait between."""

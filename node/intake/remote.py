@@ -34,6 +34,7 @@ from node.intake.frames import (
     Welcome,
     add_frame,
 )
+from node.intake.lane import WorkerLane
 from node.spool.contract import Accepted, BodyFile
 from node.telemetry.spread import Spread
 
@@ -61,6 +62,8 @@ class RemoteDoor(asyncio.Protocol):
         self._seq = 0
         self._state = AWAY
         self._bodies = Path()
+        self.lane: WorkerLane | None = None
+        """Where mail goes past the core's event loop; closed if the core does not want it so."""
         self._seen: Counter[tuple[str, Sight, str]] = Counter()
         self._seen_timer: asyncio.TimerHandle | None = None
         self.ready: Future[Welcome] = self._loop.create_future()
@@ -85,6 +88,7 @@ class RemoteDoor(asyncio.Protocol):
         """The core is gone: nothing asked is promised."""
         self._transport = None
         self._state = AWAY
+        self._drop_lane()
         if self._seen_timer is not None:
             self._seen_timer.cancel()
         for future in self._open.values():
@@ -98,8 +102,7 @@ class RemoteDoor(asyncio.Protocol):
     def _take(self, frame: FromCore) -> None:
         match frame:
             case Appended(seqs=seqs):
-                for seq in seqs:
-                    self._answer(seq, None)
+                self.appended(seqs)
             case Admitted(seq=seq, refusal=refusal):
                 self._answer(seq, refusal)
             case Verified(seq=seq, outcome=outcome):
@@ -110,12 +113,29 @@ class RemoteDoor(asyncio.Protocol):
                     future.set_exception(CoreAwayError("the core could not do it"))
             case State(state=state):
                 self._state = state
-            case Welcome(body_directory=directory, state=state):
+            case Welcome(body_directory=directory, state=state, lane=lane):
                 self._bodies, self._state = Path(directory), state
+                if not lane:
+                    self._drop_lane()
                 if not self.ready.done():
                     self.ready.set_result(frame)
             case _:
                 self._on_order(frame)
+
+    def appended(self, seqs: list[int]) -> None:
+        """These are durable, as channel or lane say."""
+        for seq in seqs:
+            self._answer(seq, None)
+
+    def lane_lost(self) -> None:
+        """Without answers to what went by the lane there is no going on."""
+        if self.lane is not None and self._transport is not None:
+            self._transport.abort()
+
+    def _drop_lane(self) -> None:
+        lane, self.lane = self.lane, None
+        if lane is not None:
+            lane.close()
 
     def _answer(self, seq: int, value: object) -> None:
         future = self._open.pop(seq, None)
@@ -151,9 +171,10 @@ class RemoteDoor(asyncio.Protocol):
             body = item.body
             if isinstance(body, BodyFile):
                 frame = Append(seq=seq, message=item.message, body=b"", path=body.path, size_bytes=body.size_bytes)
+                self._send(frame)
             else:
                 frame = Append(seq=seq, message=item.message, body=body)
-            self._send(frame)
+                self._send(frame) if self.lane is None else self.lane.send(frame)
         return future
 
     def admit(self, client: str, recipients: int, held: int) -> "Future[Refusal | None]":
@@ -223,5 +244,6 @@ class RemoteDoor(asyncio.Protocol):
             self.send_sightings()
         if self._out:
             self._flush()
+        self._drop_lane()
         if self._transport is not None:
             self._transport.close()

@@ -97,23 +97,26 @@ class Supervisor:
 
     async def _run(self, number: int, ready: asyncio.Event) -> int:
         """Spawn one worker and see it to its end; its exit status."""
-        ours, theirs = socket.socketpair()
+        (ours, theirs), (our_lane, their_lane) = socket.socketpair(), socket.socketpair()
         descriptors = {name: several[number].fileno() for name, several in self._sockets.items()}
-        arguments = ["--channel", str(theirs.fileno()), "--listeners", json.dumps(descriptors)]
+        ends = ["--channel", str(theirs.fileno()), "--lane", str(their_lane.fileno())]
+        arguments = [*ends, "--listeners", json.dumps(descriptors)]
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "node.intake.worker", *arguments, "--processes", str(self._processes)),
-                pass_fds=[theirs.fileno(), *descriptors.values()],
+                pass_fds=[theirs.fileno(), their_lane.fileno(), *descriptors.values()],
                 env={**MEMORY, **os.environ},
                 stdin=asyncio.subprocess.DEVNULL,
             )
         except BaseException:
             ours.close()
+            our_lane.close()
             raise
         finally:
             theirs.close()
+            their_lane.close()
         self.pids[number] = process.pid
-        channel = await self._connect(ours)
+        channel = await self._connect(ours, our_lane)
         self._channels[number] = channel
         if self._drain_by_s:  # a successor: its predecessor left clients queued
             self._drain(number, channel)
@@ -128,11 +131,11 @@ class Supervisor:
             self.pids.pop(number, None)
             await self._end(process, channel)
 
-    async def _connect(self, ours: socket.socket) -> CoreChannel:
+    async def _connect(self, ours: socket.socket, lane: socket.socket) -> CoreChannel:
         loop = asyncio.get_running_loop()
         settings = self._settings.model_dump_json().encode()
         _, channel = await loop.create_connection(
-            lambda: CoreChannel(self._door, self._telemetry, settings, self._hostname, lambda: None), sock=ours
+            lambda: CoreChannel(self._door, self._telemetry, settings, self._hostname, lambda: None, lane), sock=ours
         )
         return channel
 

@@ -18,6 +18,7 @@ import uvloop
 
 from node.errors import RelayError
 from node.intake.frames import Drain, Hold, Order, Reload, Unhold, Welcome
+from node.intake.lane import WorkerLane
 from node.intake.leaving import shut
 from node.intake.meters import WorkerTelemetry
 from node.intake.remote import RemoteDoor
@@ -42,8 +43,11 @@ class _Over:
 class Worker:
     """One worker process's life."""
 
-    def __init__(self, channel: socket.socket, listeners: dict[str, socket.socket], processes: int) -> None:
+    def __init__(
+        self, channel: socket.socket, lane: socket.socket, listeners: dict[str, socket.socket], processes: int
+    ) -> None:
         self._channel = channel
+        self._lane = lane
         self._listeners = listeners
         self._processes = processes
         self._orders: asyncio.Queue[Order | _Over | None] = asyncio.Queue()
@@ -56,6 +60,7 @@ class Worker:
         _, door = await loop.create_connection(
             lambda: RemoteDoor(self._orders.put_nowait, lambda: self._orders.put_nowait(None)), sock=self._channel
         )
+        _, door.lane = await loop.create_connection(lambda: WorkerLane(door.appended, door.lane_lost), sock=self._lane)
         welcome = await asyncio.wait_for(door.ready, WELCOME_S)
         settings = self._read(welcome)
         spans = build(settings, role="intake")
@@ -126,13 +131,15 @@ def main() -> None:
     """Read the arguments the supervisor gives and run."""
     parser = argparse.ArgumentParser(prog="node.intake.worker", description="Intake process; started by relay-node.")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the core")
+    parser.add_argument("--lane", type=int, required=True, help="descriptor of the socket for mail alone")
     parser.add_argument("--listeners", type=json.loads, required=True, help="descriptors by listener, as JSON")
     parser.add_argument("--processes", type=int, required=True, help="how many share the ports")
     given = parser.parse_args()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)  # the core gets it too, and tells us to drain
     listeners = {name: socket.socket(fileno=fd) for name, fd in given.listeners.items()}
-    worker = Worker(socket.socket(fileno=given.channel), listeners, given.processes)
+    channel, lane = socket.socket(fileno=given.channel), socket.socket(fileno=given.lane)
+    worker = Worker(channel, lane, listeners, given.processes)
     gc.freeze()  # modules and settings never go away; a full collection need not walk them
     gc.set_threshold(*GC_THRESHOLDS)
     uvloop.run(worker.run())

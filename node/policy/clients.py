@@ -133,6 +133,10 @@ class _Prefixes:
         return self.anywhere
 
 
+KNOWN_ADDRESSES = 4096
+"""When so many are remembered, all are forgotten."""
+
+
 class ClientIndex:
     """All client rules, ready to be asked per session."""
 
@@ -141,6 +145,8 @@ class ClientIndex:
         self.rules = tuple(rules)
         self.by_name = {rule.name: rule for rule in self.rules}
         self._tables: dict[tuple[str, str], _Prefixes] = {}
+        self._known: dict[tuple[str, bool], ClientRule | None] = {}
+        """Found before for an address alone: clients come back from the same few thousand."""
         for rule in self.rules:
             if not (rule.networks or rule.user or rule.certificate):
                 raise ClientConflictError(f"client {rule.name!r} names neither networks nor user nor certificate")
@@ -160,6 +166,18 @@ class ClientIndex:
         ``auth_required``: the listener demands AUTH, so without a user only a certificate rule can match (A7).
         ``certificate_names`` in the certificate's order: the first that has a rule wins.
         """
+        if certificate_names or user or not isinstance(ip, str):
+            return self._match(ip, user, certificate_names, auth_required=auth_required)
+        key = ip, auth_required
+        if key not in self._known:
+            if len(self._known) >= KNOWN_ADDRESSES:
+                self._known.clear()
+            self._known[key] = self._match(ip, "", (), auth_required=auth_required)
+        return self._known[key]
+
+    def _match(
+        self, ip: str | Address, user: str, certificate_names: Iterable[str], *, auth_required: bool
+    ) -> ClientRule | None:
         address = plain_address(ip)
         folded = fold_user(user)
         for certificate in (*(name.casefold() for name in certificate_names), ""):

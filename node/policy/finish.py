@@ -14,7 +14,7 @@ from node.policy.headers import Field, Header, HeaderFault, parse_header, unfold
 from node.policy.originators import ORIGINATORS, judge_originators
 from node.policy.returned import is_returned
 from node.policy.stamp import is_own, mail_date, received_field
-from node.policy.survey import DROPPED, DROPPED_PREFIXES, RARE, Survey, shape_of, survey_of
+from node.policy.survey import DROPPED, DROPPED_PREFIXES, RARE, Plain, Survey, glance, plain_of, survey_of
 
 TRACESTATE_CHARS = 512
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -55,10 +55,15 @@ def finish_headers(raw: bytes, facts: Facts) -> Finished | Denial:
     """Judge and finish the header of ``raw``: the whole message, or its first HEADER_BYTES octets and more."""
     if is_returned(facts.rules.returns, facts.client.name, facts.recipients):
         return _as_it_is(raw, facts)
+    seen = None if facts.lenient else glance(raw)
+    finished = _finish_plain(raw, seen, facts) if seen is not None else None
+    if finished is not None:
+        return finished
     header = parse_header(raw, lenient=facts.lenient)
     if isinstance(header, HeaderFault):
         return _fault(header)
-    return _finish_plain(raw, header, facts) or _finish(header, facts)
+    plain = None if facts.lenient or seen is not None else plain_of(header)
+    return (_finish_plain(raw, plain, facts) if plain is not None else None) or _finish(header, facts)
 
 
 def _as_it_is(raw: bytes, facts: Facts) -> Finished | Denial:
@@ -80,31 +85,28 @@ def _as_it_is(raw: bytes, facts: Facts) -> Finished | Denial:
     )
 
 
-def _finish_plain(raw: bytes, header: Header, facts: Facts) -> Finished | Denial | None:
+def _finish_plain(raw: bytes, plain: Plain, facts: Facts) -> Finished | Denial | None:
     """Finish what nearly all mail is: every field stays as it is, and From was judged before. None: go the long way."""
-    names = tuple([row[1] for row in header.rows])
-    shape = shape_of(names)
     client, mail = facts.client, facts.mail
-    if not shape.plain or facts.lenient or client.redirect or not mail.address:
+    if client.redirect or not mail.address:
         return None
-    known = facts.rules.authors.recall(client, header.rows[shape.author][3], utf8=mail.smtputf8)
-    message_id = _PLAIN_ID.fullmatch(header.rows[shape.message_id][3])
-    if known is None or message_id is None or not raw.endswith(b"\r\n\r\n", 0, header.body_at):
+    known = facts.rules.authors.recall(client, plain.author, utf8=mail.smtputf8)
+    message_id = _PLAIN_ID.fullmatch(plain.message_id)
+    if known is None or message_id is None or not raw.endswith(b"\r\n\r\n", 0, plain.body_at):
         return None
     envelope = _envelope(facts, known.header_from)
     if isinstance(envelope, Denial):
         return envelope
-    kind = shape.content_type
-    block = received_field(facts) + raw[: header.body_at]
+    block = received_field(facts) + raw[: plain.body_at]
     return Finished(
         header=block,
-        body_at=header.body_at,
+        body_at=plain.body_at,
         header_from=known.header_from,
         message_id=message_id[1].decode("ascii"),
         tenant=envelope[0],
         recipients=envelope[1],
         no_bounce=False,
-        signed=kind >= 0 and _SIGNED.match(unfold(header.rows[kind][3])) is not None,
+        signed=bool(plain.content_type) and _SIGNED.match(unfold(plain.content_type)) is not None,
         eight_bit=not block.isascii(),
         traceparent="",
         tracestate="",
@@ -218,10 +220,12 @@ def _loop(received: list[tuple[int, Field]], facts: Facts) -> Denial | None:
 def _envelope(facts: Facts, header_from: str) -> tuple[str, tuple[Recipient, ...]] | Denial:
     """Settle the tenant (From decides, then the envelope sender), and each address once."""
     tenant = facts.rules.domains.tenant_of(header_from, facts.mail.address)
-    unique: dict[str, Recipient] = {}
-    for recipient in facts.recipients:
-        unique.setdefault(recipient.address.lower(), recipient)
-    recipients = tuple(unique.values())
+    recipients = facts.recipients
+    if len(recipients) > 1:
+        unique: dict[str, Recipient] = {}
+        for recipient in recipients:
+            unique.setdefault(recipient.address.lower(), recipient)
+        recipients = tuple(unique.values())
     if tenant == facts.mail.tenant:
         return tenant, recipients
     domains = facts.rules.domains

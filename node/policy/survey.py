@@ -4,10 +4,11 @@ Pure. Knows nothing of what the judged fields say.
 """
 
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 
-from node.policy.headers import Field, Header
+from node.policy.headers import HEADER_BYTES, LINE_BYTES, Field, Header
 from node.policy.originators import ORIGINATORS
 
 DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path", b"traceparent", b"tracestate"})
@@ -121,6 +122,50 @@ def survey_of(header: Header) -> Survey:
         # "Name :" came through on a legacy listener; it leaves in the one form every reader understands.
         pieces.append(written + b":" + value if space else raw)
     return Survey(pieces, noted, dropped, listed)
+
+
+class Plain(NamedTuple):
+    """What of a plain header has to be looked at."""
+
+    author: bytes
+    message_id: bytes
+    """Values with their final CRLF."""
+    content_type: bytes
+    """Empty if there is none; perhaps without its CRLF."""
+    body_at: int
+
+
+def glance(raw: bytes) -> Plain | None:
+    """Look at a header whose row of names was seen before, at a third of what taking it apart costs.
+
+    None if that cannot be, and it has to be taken apart. Each line then begins with a name that was taken for one, so
+    that no line goes on the one before it; octets that may not be and lines too long are looked for here.
+    """
+    end = raw.find(b"\r\n\r\n", 0, HEADER_BYTES)
+    block = raw[: max(end, 0)]
+    lines = block.split(b"\r\n")
+    parts = [line.partition(b":") for line in lines]
+    shape = _shapes.get(tuple([part[0] for part in parts]))
+    if shape is None or not shape.plain or not all([part[1] for part in parts]):  # noqa: C419 - a list is faster
+        return None
+    breaks = len(lines) - 1
+    if block.count(b"\n") != breaks or block.count(b"\r") != breaks or b"\0" in block:
+        return None
+    if end > LINE_BYTES and max(map(len, lines)) > LINE_BYTES:
+        return None
+    kind = shape.content_type
+    values = parts[shape.author][2], parts[shape.message_id][2], parts[kind][2] if kind >= 0 else b""
+    return Plain(values[0] + b"\r\n", values[1] + b"\r\n", values[2], end + 4)
+
+
+def plain_of(header: Header) -> Plain | None:
+    """The same of a header taken apart, and the row of its names is remembered; None if it is not plain."""
+    rows = header.rows
+    shape = shape_of(tuple([row[1] for row in rows]))
+    if not shape.plain:
+        return None
+    kind = shape.content_type
+    return Plain(rows[shape.author][3], rows[shape.message_id][3], rows[kind][3] if kind >= 0 else b"", header.body_at)
 
 
 def shape_of(names: tuple[bytes, ...]) -> Shape:

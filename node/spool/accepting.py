@@ -1,20 +1,23 @@
 """The thread that takes mail in: everything waiting becomes one batch of the journal, one write and one sync.
 
-What it cannot take it hands to the writer, which puts it into the database before it answers: ids that may be known
-already, mail beyond the bounds, and everything while the journal or the database has a fault.
+Mail comes from the event loop or, past it, through inlets. What the thread cannot take it hands on: what came from the
+loop to the writer, which puts it into the database before it answers, what came through an inlet to the loop. That are
+ids that may be known already, mail beyond the bounds, and everything while the journal or the database has a fault.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
+from node.policy.envelope import NewMessage
+from node.spool.bodies import INLINE_BYTES
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.handover import Desk
+from node.spool.inlets import Heard, Inlet, Inlets, Load
 from node.spool.journal import payload_of
 from node.spool.operations import Ticket
 from node.spool.pending import Pending, Unapplied
@@ -31,6 +34,9 @@ IDLE_S = 0.5
 
 REST_S = 1.0
 """After a fault of the journal mail goes straight into the database for so long."""
+
+TELL_EVERY_S = 0.002
+"""Least time between two times the event loop hears of what came past it: under load each is a wake of its own."""
 
 RECENT_IDS: Final = 20_000
 
@@ -87,9 +93,11 @@ class Acceptor:
         self._nudge = nudge
         self._healthy = healthy
         self._inbox: deque[Ticket] = deque()
-        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        """Rung after something was put into the inbox; True asks the thread to end after what came before."""
+        self._inlets = Inlets()
+        self._untold: list[Load] = []
+        self._told_s = 0.0
         self._ringing = False
+        self._stopping = False
         self._fresh = Fresh("")
         self._rest_until_s = 0.0
         self._thread: threading.Thread | None = None
@@ -98,7 +106,8 @@ class Acceptor:
         """Begin, on segments that were started."""
         self._fresh = fresh
         self._rest_until_s = 0.0
-        self._ringing = False
+        self._ringing = self._stopping = False
+        self._inlets.start()
         # A daemon: a process that forgets to close must still end, and what was not answered was not promised.
         self._thread = threading.Thread(target=self._run, name="spool-journal", daemon=True)
         self._thread.start()
@@ -107,8 +116,10 @@ class Acceptor:
         """Finish what was handed over; idempotent. Blocks."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._bell.put(True)
+            self._stopping = True
+            self._inlets.ring()
             thread.join()
+            self._inlets.close()
 
     def take(self, ticket: Ticket) -> None:
         """Take over a ticket for an arrival; its future is done when the message is durable.
@@ -123,29 +134,37 @@ class Acceptor:
 
     def _ring(self) -> None:
         self._ringing = False
-        self._bell.put(False)
+        self._inlets.ring()
+
+    def feed(self, inlet: Inlet, heard: Heard) -> bool:
+        """Take mail from an inlet from now on; False if this is not at work. Called in the event loop."""
+        if self._thread is None:
+            return False
+        self._inlets.add(inlet, heard)
+        return True
 
     # ---- in the thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        stopping = tidy = False
-        while not (stopping and not self._inbox):
-            if not self._inbox:
-                stopping = self._wait(None if tidy else IDLE_S)
-            batch = self._gather()
-            if batch:
-                self._serve(batch)
+        tidy = False
+        while not (self._stopping and not self._inbox):
+            woken = self._inlets.wait(self._patience_s(tidy=tidy))
+            tickets, loads = self._gather(), self._inlets.read()
+            if tickets or loads:
+                self._serve(tickets, loads)
                 tidy = False
-            elif not stopping:
+            elif self._untold:
+                self._tell()
+            elif not woken:
                 tidy = not self._pending.waiting and not self._segments.tidy()
+        self._tell()
 
-    def _wait(self, timeout_s: float | None) -> bool:
-        """Wait for mail, for at most so long. True if asked to stop."""
-        with suppress(queue.Empty):
-            while not self._inbox:
-                if self._bell.get(timeout=timeout_s):
-                    return True
-        return False
+    def _patience_s(self, *, tidy: bool) -> float | None:
+        if self._inbox:
+            return 0.0
+        if self._untold:
+            return TELL_EVERY_S
+        return None if tidy else IDLE_S
 
     def _gather(self) -> list[Ticket]:
         """Everything waiting, up to the bounds."""
@@ -157,22 +176,44 @@ class Acceptor:
             size_bytes += _size_of(found)
         return batch
 
-    def _serve(self, tickets: list[Ticket]) -> None:
+    def _serve(self, tickets: list[Ticket], loads: list[Load]) -> None:
+        now_s = time.monotonic()
+        usable = now_s >= self._rest_until_s and self._healthy()
         fresh: list[Ticket] = []
         others: list[Ticket] = []
-        usable = time.monotonic() >= self._rest_until_s and self._healthy()
         for ticket in tickets:
-            message = _arrival(ticket).item.message
-            new = self._fresh.take(message.id) and countable(message)
+            new = self._new(_arrival(ticket))
             (fresh if new and usable else others).append(ticket)
         if others:
             self._forward(others)
-        if fresh and not self._journal(fresh):
-            self._forward(fresh)
+        loads = [fit for load in loads if (fit := self._fitting(load, usable=usable)).numbers]
+        if (fresh or loads) and not self._journal(fresh, loads):
+            if fresh:
+                self._forward(fresh)
+            for load in loads:
+                _detour(load, range(len(load.numbers)))
+        elif self._untold and now_s - self._told_s >= TELL_EVERY_S:
+            self._tell()
 
-    def _journal(self, tickets: list[Ticket]) -> bool:
+    def _new(self, arrival: Arrival) -> bool:
+        message = arrival.item.message
+        return self._fresh.take(message.id) and countable(message)
+
+    def _fitting(self, load: Load, *, usable: bool) -> Load:
+        """What of a load may go into the journal. The rest takes the detour and is judged there."""
+        arrivals = load.arrivals
+        fits = [usable and one.size_bytes <= INLINE_BYTES and self._new(one) for one in arrivals]
+        if all(fits):
+            return load
+        _detour(load, (at for at, fit in enumerate(fits) if not fit))
+        kept = [at for at, fit in enumerate(fits) if fit]
+        return load._replace(numbers=[load.numbers[at] for at in kept], arrivals=[arrivals[at] for at in kept])
+
+    def _journal(self, tickets: list[Ticket], loads: list[Load]) -> bool:
         """Make a batch durable and answer it; False if it must go into the database instead."""
         arrivals = [_arrival(ticket) for ticket in tickets]
+        for load in loads:
+            arrivals += load.arrivals
         try:
             payload = payload_of(arrivals)
         except Exception:  # noqa: BLE001 - whatever is wrong with one of them, the writer tells its caller
@@ -184,16 +225,37 @@ class Acceptor:
         except (SpoolFull, SpoolBroken) as error:
             _log.warning("journal failed, mail goes straight into the database for %.0f s: %s", REST_S, error)
             self._rest_until_s = time.monotonic() + REST_S
-            self._keep(self._segments.failed, (), 0)
+            if self._keep(self._segments.failed, (), 0):
+                self._nudge()
             return False
-        self._keep(number, arrivals, len(payload))
-        self._desk.answer(tickets)
+        due = self._keep(number, arrivals, len(payload))
+        for load in loads:
+            load.inlet.stored(load.numbers)
+        self._untold += loads
+        if tickets:
+            self._desk.answer(tickets)
+        if due:  # said last: whoever waits for an answer waits for the interpreter too
+            self._nudge()
         return True
 
-    def _keep(self, number: int, arrivals: "list[Arrival] | tuple[()]", size_bytes: int) -> None:
+    def _keep(self, number: int, arrivals: Sequence[Arrival], size_bytes: int) -> bool:
         batch = Unapplied(number=number, arrivals=arrivals, size_bytes=size_bytes)
-        if self._pending.add(batch, time.monotonic()):
-            self._nudge()
+        return self._pending.add(batch, time.monotonic())
+
+    def _tell(self) -> None:
+        """Let the loop know what came past it."""
+        self._told_s = time.monotonic()
+        loads, self._untold = self._untold, []
+        news: dict[Heard, list[NewMessage]] = {}
+        for load in loads:
+            news.setdefault(load.heard, []).extend([one.item.message for one in load.arrivals])
+        for heard, messages in news.items():
+            self._desk.tell(partial(heard, messages))
+
+
+def _detour(load: Load, places: Iterable[int]) -> None:
+    for at in places:
+        load.inlet.detour(load.numbers[at], load.arrivals[at].item)
 
 
 def _arrival(ticket: Ticket) -> Arrival:

@@ -17,6 +17,7 @@ from node.spool.committing import Committer
 from node.spool.database import Database
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.handover import Desk
+from node.spool.inlets import Heard, Inlet
 from node.spool.operations import FLUSH, Alone, Step
 from node.spool.paired import Changed
 from node.spool.pending import Pending, Unapplied
@@ -117,6 +118,10 @@ class Engine:
         ticket = self._desk.ticket(arrival)
         self._acceptor.take(ticket)
         return ticket.future
+
+    def feed(self, inlet: Inlet, heard: Heard) -> bool:
+        """Take mail from an inlet until its end, past the event loop; False if all of it must come through there."""
+        return self._journal and self._acceptor.feed(inlet, heard)
 
     # ---- questions ---------------------------------------------------------------------------------------------
 

@@ -113,6 +113,12 @@ def arrival_of(item: Accepted, size_bytes: int, file: str = "") -> Arrival:
     return Arrival(item=item, size_bytes=size_bytes, file=file, facts=facts_of(item.message))
 
 
+def arrival_from(facts: bytes, body: bytes) -> Arrival:
+    """A message whose facts are encoded already, with an inline body; raises Unreadable."""
+    item = Accepted(message=message_of(facts), body=body)
+    return Arrival(item=item, size_bytes=len(body), file="", facts=facts)
+
+
 def payload_of(arrivals: Iterable[Arrival]) -> bytes:
     """What a batch carries."""
     return _encoder.encode(

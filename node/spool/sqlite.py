@@ -3,16 +3,15 @@
 It decides nothing about mail (``steps`` does) and holds no SQL (``queries.sql`` does).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from node.spool import housekeeping, reading, steps
+from node.spool.appending import AppendingVerbs
 from node.spool.bodies import Bodies, chunks
 from node.spool.contract import (
-    Accepted,
     AttemptStart,
     Counts,
     Due,
@@ -26,7 +25,7 @@ from node.spool.contract import (
 from node.spool.database import Database
 from node.spool.engine import Engine
 from node.spool.errors import SpoolUnusable
-from node.spool.filing import append_file, check_files, inline
+from node.spool.filing import check_files
 from node.spool.opening import DATABASE, all_known, make_ready, open_checked
 from node.spool.operations import Alone, Step
 from node.spool.pairing import PairedVerbs
@@ -46,7 +45,7 @@ RECOVER_CHUNK = 500
 """Messages judged in one transaction after a crash."""
 
 
-class SqliteSpool(PairedVerbs):
+class SqliteSpool(AppendingVerbs, PairedVerbs):
     """Mail at rest in one directory of a local disk; implements ``paired.PairedSpool``."""
 
     def __init__(
@@ -154,27 +153,7 @@ class SqliteSpool(PairedVerbs):
         await self._engine.stop()
         self._place.leave()
 
-    # ---- taking in ---------------------------------------------------------------------------------------------
-
-    def new_body_path(self, message_id: str) -> Path:
-        """See the contract; raises WrongRequest for an id that is no file name."""
-        return self._bodies.path_for(message_id)
-
-    async def append(self, item: Accepted) -> None:
-        """See the contract; raises WrongRequest for an id already here or a body file that is not as described.
-
-        Bytes above 256 KiB are taken too, and put into a file.
-        """
-        arrival = inline(item)
-        if arrival is None:
-            await append_file(item, self._engine, self._bodies)
-        else:
-            await self._engine.append(arrival)
-
-    def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
-        """See the contract."""
-        arrival = None if self._engine.full else inline(item)
-        return asyncio.ensure_future(self.append(item)) if arrival is None else self._engine.append_soon(arrival)
+    # ---- dispatch ----------------------------------------------------------------------------------------------
 
     async def lanes(self) -> list[LaneState]:
         """See the contract."""
