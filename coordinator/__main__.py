@@ -70,7 +70,7 @@ def shape_of(settings: CoordinatorSettings) -> Shape:
         addresses=dict(settings.virtual_addresses),
         hash=settings.config_hash,
         runtime=settings.runtime,
-        state=settings.state,
+        own=settings.own,
     )
 
 

@@ -13,6 +13,7 @@ from node.cli.config import config_app
 from node.cli.disaster import disaster_app
 from node.cli.init import init
 from node.cli.m365 import m365_app
+from node.cli.monitoring import monitoring_app
 from node.cli.output import SYSTEM_FILE, ConfigOption, read_config
 from node.cli.passwords import hash_password
 from node.cli.pki import pki_app
@@ -118,6 +119,7 @@ app.add_typer(status.account_app, name="account")
 app.add_typer(route_app, name="route")
 app.add_typer(rehearse_app, name="rehearse")
 app.add_typer(m365_app, name="m365")
+app.add_typer(monitoring_app, name="monitoring")
 client_app.command("seen")(status.clients_seen)
 client_app.command("resume")(status.client_resume)
 

@@ -68,7 +68,7 @@ class Daemon:
             node=shape.node,
             role=Role.COORDINATOR,
             runtime=runtime,
-            state=shape.state,
+            state=shape.own.state,
             config_hash=shape.hash,
             release=release,
             progress_ms=self.progress_ms,
@@ -77,7 +77,7 @@ class Daemon:
         self.memory = PromiseMemory(runtime / MEMORY, self.joined.record.boot_id)
         joined, pki = self.joined, Pki(cluster.pki)
         verifier = CurrentVerifier(cluster.name, pki, self.nodes)
-        self.everybody = Everybody(joined.feed, joined.keys, verifier.verify, shape.state / "wishes.json")
+        self.everybody = Everybody(joined.feed, joined.keys, verifier.verify, shape.own.state / "wishes.json")
         self.watch = NodeWatch(runtime / NODE_SOCKET, self._readiness_changed)
         ask_in, alarm = joined.versions.protocol, self.alarms.raise_
         client = PeerClient(pki, cluster.name, self.targets, protocol=ask_in, alarm=alarm)
@@ -186,6 +186,8 @@ class Daemon:
         self.shape.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.holdings.extend(holding(name, self.around) for name in self.shape.addresses)
         await self._local.start(self.shape.runtime / SOCKET)
+        if self.shape.own.prometheus is not None:
+            await self._local.start_port(str(self.shape.own.prometheus_address), self.shape.own.prometheus)
         while not await clean(self.holdings, self.around) and not stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLEAN_AGAIN_S):

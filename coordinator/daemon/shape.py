@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coordinator.inforce import InForce
-from coordinator.settings.cluster import Cluster, VirtualAddress
+from coordinator.settings.cluster import Cluster, CoordinatorPart, VirtualAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Shape:
     hash: str
     """Of the cluster-wide configuration; published with the session."""
     runtime: Path
-    state: Path
+    own: CoordinatorPart
 
     @property
     def site(self) -> str:
@@ -44,7 +44,7 @@ def reloaded(old: Shape, new: Shape) -> tuple[Shape, tuple[str, ...]]:
         for key in type(old.cluster).model_fields
         if key != "nodes" and getattr(old.cluster, key) != getattr(new.cluster, key)
     ]
-    later += [key for key in ("runtime", "state") if getattr(old, key) != getattr(new, key)]
+    later += [key for key in ("runtime", "own") if getattr(old, key) != getattr(new, key)]
     later += [f"virtual_addresses.{name}" for name in sorted(old.addresses.keys() ^ new.addresses.keys())]
     addresses = dict(old.addresses)
     for name in sorted(old.addresses.keys() & new.addresses.keys()):

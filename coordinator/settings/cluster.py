@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -144,6 +145,10 @@ class CoordinatorPart(Part):
 
     state: FilePath = STATE
     """Directory of what it remembers over a restart, such as which etcd it knows."""
+    prometheus: Port | None = None
+    """Port of /metrics and /live. Without one they stand on the socket in `runtime` alone."""
+    prometheus_address: Address = IPv4Address("127.0.0.1")
+    """Bound address of that port."""
 
 
 def timing_of(cluster: Cluster, address: VirtualAddress | None = None) -> Timing:

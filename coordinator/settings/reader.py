@@ -55,7 +55,8 @@ class CoordinatorSettings:
     cluster: Cluster
     virtual_addresses: Mapping[str, VirtualAddress]
     runtime: Path
-    state: Path
+    own: CoordinatorPart
+    """What only this process reads: where it keeps its state, where its metrics are asked for."""
     hostname: str | None
     log_level: str
     config_hash: str
@@ -118,7 +119,7 @@ def read(source: Source, *, base: Path, machine: Machine) -> CoordinatorSettings
         cluster=own.cluster,
         virtual_addresses=own.virtual_addresses,
         runtime=own.runtime,
-        state=own.coordinator.state,
+        own=own.coordinator,
         hostname=own.hostname,
         log_level=own.telemetry.log_level,
         config_hash=coordination_hash(own.cluster, own.virtual_addresses),

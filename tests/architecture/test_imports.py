@@ -27,7 +27,7 @@ LEVELS = {
         3,
     ),
     **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings"), 2),
-    **dict.fromkeys(("node.setup", "node.check"), 2),
+    **dict.fromkeys(("node.setup", "node.check", "node.monitoring"), 2),
     "node.policy": 1,
     "node.errors": 1,
     "node": 0,

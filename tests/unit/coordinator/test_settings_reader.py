@@ -59,12 +59,12 @@ def test_production_sample(tmp_path):
     assert found.node == "relay-b"
     assert list(found.virtual_addresses) == ["smtp-dc1", "smtp-dc2"]
     assert str(found.runtime) == "/run/m365-relay"
-    assert str(found.state) == "/var/lib/m365-relay-coordinator"
+    assert str(found.own.state) == "/var/lib/m365-relay-coordinator"
     assert (found.log_level, found.hostname, found.warnings) == ("info", None, ())
     node = node_load(write(tmp_path, text), host="relay-b", here=False)
     assert node.coordination_hash == found.config_hash
     assert node.settings.cluster == found.cluster
-    assert (node.settings.runtime, node.settings.coordinator.state) == (found.runtime, found.state)
+    assert (node.settings.runtime, node.settings.coordinator.state) == (found.runtime, found.own.state)
 
 
 def test_every_key_of_its_own(place):
@@ -98,7 +98,7 @@ telemetry: {log_level: debug, anything: else}
     assert (addresses["a"].interface, addresses["a"].hold) == ("ens192", 300)
     assert addresses["b"].probe.port == 8026
     assert str(addresses["c"].hook) == "/bin/true"
-    assert (found.runtime, found.state) == (place / "run", place / "state")
+    assert (found.runtime, found.own.state) == (place / "run", place / "state")
     assert (found.hostname, found.log_level) == ("relay-a.corp", "debug")
 
 

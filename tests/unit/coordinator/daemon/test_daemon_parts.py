@@ -19,11 +19,12 @@ from coordinator.daemon.wishing import CurrentVerifier
 from coordinator.inforce import InForce
 from coordinator.keys import Keys
 from coordinator.pki import Pki
-from coordinator.settings.cluster import Cluster, VirtualAddress
+from coordinator.settings.cluster import Cluster, CoordinatorPart, VirtualAddress
 from coordinator.store.contract import Indefinite, Put
 from coordinator.store.memory import MemoryStore
 from coordinator.wishes import BadWish, Kind
 from tests.support.pki import ClusterAuthority
+from tests.support.status_page import status_page
 
 KEYS = Keys(cluster="c")
 NODES = {"a": {"site": "dc1", "address": "10.1.0.1"}, "b": {"site": "dc1", "address": "10.1.0.2"},
@@ -38,7 +39,7 @@ def shape(nodes=NODES, **changes):
     }
     cluster = Cluster.model_validate({"name": "c", "nodes": nodes, "etcd": ["e"], "pki": "/pki"})
     told = {"node": "a", "cluster": cluster, "addresses": addresses, "hash": "h", "runtime": Path("/r"),
-            "state": Path("/s")}  # fmt: skip
+            "own": CoordinatorPart(state=Path("/s"))}  # fmt: skip
     return Shape(**told | changes)
 
 
@@ -139,29 +140,10 @@ def test_a_log_line_stays_one_line_whatever_is_in_it():
     assert "ZeroDivisionError" in json.loads(logs.JsonLines().format(record))["exception"]
 
 
-def page():
-    address = view.AddressView(
-        name='x"\n\\', address="10.1.0.10", site="dc1", driver="netlink", interface="eth0", holder=None, mine=False,
-        bound=True, lifetime_ms=1500, authority_ms=0, held_ms=None, kept_ms=0, promised_to="", promised_ms=0,
-        conflict_ms=0, nodes=(), eligible=True, candidates=(),
-    )  # fmt: skip
-    session = view.SessionView(phase="live", margin_ms=3_500, ttl_ms=5_000, lease="7", inc=3, age_ms=1, heard_ms=1,
-                               silent=False)  # fmt: skip
-    return view.Status(
-        node="a", site="dc1", cluster="c", version="1", level=1, levels=(1, 2), uptime_ms=5, leader="a", leading=True,
-        session=session, node_ready=view.ReadyView(ready=True), pause=view.PauseView(paused=False), draining=(),
-        addresses=(address,),
-        members=(), peers=(view.PeerView(node="b", heard_ms=200), view.PeerView(node="c", heard_ms=None)),
-        etcd=(view.EtcdView(endpoint="e:2379", healthy=True, alarms=("NOSPACE",)),),
-        config=view.ConfigView(hash="h", revision=0, in_force="", nodes=(), wanted={}, drift=("node b",)),
-        early=view.EarlyView(enabled=True, takeovers=2), revision=9,
-    )  # fmt: skip
-
-
 def test_metrics_are_prometheus_text():
     from prometheus_client.parser import text_string_to_metric_families
 
-    text = metrics.exposition(page(), alarms=4)
+    text = metrics.exposition(status_page(), alarms=4)
     found = {
         sample.name.removeprefix("relay_coordinator_"): (sample.labels, sample.value)
         for family in text_string_to_metric_families(text)
@@ -178,7 +160,7 @@ def test_metrics_are_prometheus_text():
 
 
 def test_the_page_survives_its_own_encoding():
-    assert msgspec.json.decode(msgspec.json.encode(page()), type=view.Status) == page()
+    assert msgspec.json.decode(msgspec.json.encode(status_page()), type=view.Status) == status_page()
 
 
 def test_a_wish_is_checked_by_the_authorities_of_now(tmp_path):

@@ -1,0 +1,1 @@
+"""What watches the relay from outside: Prometheus rules, Grafana dashboards, a collector's configuration."""
