@@ -127,6 +127,12 @@ def test_a_disk_put_back_to_an_older_copy_is_quarantined_and_its_mail_taken_over
         sent(send(cluster, tmp_path / "first", NAMES[0], 20))
         until(lambda: cloud.stats()["messages"]["accepted"] >= 20, 30)
         until(lambda: node.waiting() == 0)
+        # Else the end of one of them may be known to the dead node alone, and its shadow rightly sends it again.
+        until(
+            lambda: not any(cluster.nodes[name].metric("relay_copies_kept", node=NAMES[0]) for name in NAMES[1:]),
+            30,
+            0.1,
+        )
         node.kill()
         shutil.copytree(node.home / "spool", tmp_path / "older")
         node.start()
