@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from node.app import alarming
 from node.app.gauges import CopiesGauges, refresh
 from node.app.probing import LOOK_EVERY_S, Probing
 from node.delivery.clock import steady_ms, wall_ms
@@ -33,7 +34,7 @@ class Chores:
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin all of them."""
         self._node.credentials.look()
-        chores = {
+        chores: dict[str, tuple[float, Callable[[], object]]] = {
             "keep": (KEEP_EVERY_S, self.keep),
             "housekeeping": (HOUSEKEEPING_EVERY_S, self._prune),
             "gauges": (GAUGES_EVERY_S, self._gauges),
@@ -41,6 +42,8 @@ class Chores:
             "secrets": (SECRETS_EVERY_S, self._secrets),
             "connectors": (LOOK_EVERY_S, self._probing.look),
         }
+        if self._node.alarming is not None:
+            chores["alarms"] = (alarming.LOOK_EVERY_S, self._node.alarming.look)
         return [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
 
     async def keep(self) -> None:

@@ -28,6 +28,8 @@ class Credentials:
         """Keep the node."""
         self._node = node
         self._told = Told()
+        self._endings: list[Ending] = []
+        """As last read."""
 
     def look(self) -> None:
         """Set the gauges, and tell what ends soon; reads files."""
@@ -35,7 +37,7 @@ class Credentials:
         certificates = expiries(node.settings)
         for name, end_ms in certificates.items():
             node.telemetry.gauge("relay_certificate_expiry_seconds", (end_ms - now_ms) / 1000, certificate=name)
-        endings = endings_of(node.settings, certificates)
+        endings = self._endings = endings_of(node.settings, certificates)
         for ending in endings:
             left_s = (ending.ends_ms - now_ms) / 1000
             node.telemetry.gauge("relay_credential_expiry_seconds", left_s, credential=ending.credential)
@@ -44,9 +46,15 @@ class Credentials:
             _log.log(logging.ERROR if soon else logging.WARNING, "%s", said(ending, now_ms))
 
     def troubles(self) -> list[str]:
-        """Say what ends soon, and what Entra refuses."""
+        """Say what ends soon, and what Entra refuses; reads files."""
+        return self._troubles(endings_of(self._node.settings, expiries(self._node.settings)))
+
+    def known_troubles(self) -> list[str]:
+        """Say the same of the files as last read."""
+        return self._troubles(self._endings)
+
+    def _troubles(self, endings: list[Ending]) -> list[str]:
         now_ms = wall_ms()
-        endings = endings_of(self._node.settings, expiries(self._node.settings))
         lines = [said(one, now_ms) for one in endings if threshold(one.ends_ms, now_ms) is not None]
         for token in self._node.tokens.states():
             if token.reason is not None:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
+from node.app.alarming import Alarming
 from node.app.chores import Chores
 from node.app.control import NodeControl
 from node.app.credentials import Credentials
@@ -91,6 +92,7 @@ class Node:
         self.control = NodeControl(self)
         self.admin = AdminServer(self.control)
         self.chores = Chores(self)
+        self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
         self.stopping = False
         self.shut_by = Shut.NO
@@ -118,6 +120,8 @@ class Node:
         stack.push_async_callback(self.spool.close)
         stack.push_async_callback(self.tokens.close)
         stack.push_async_callback(self.graph.close)
+        if self.alarming is not None:
+            stack.push_async_callback(self.alarming.close)
         host_since_ms = self.keeping.prepare()
         attempts = await self.spool.recover(wall_ms())
         kept = self.keeping.counters()

@@ -227,6 +227,11 @@ class Delivery:
         )
 
     @property
+    def delivered_ms(self) -> int:
+        """When something was delivered last (wall clock); 0: nothing yet."""
+        return self._settler.delivered_ms
+
+    @property
     def looked_for(self) -> int:
         """Messages of unknown outcome that are looked for."""
         return self._verifier.waiting

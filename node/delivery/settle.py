@@ -79,6 +79,8 @@ class Settler:
         self._telemetry = tracer.telemetry
         self._verify = verify
         self.lanes: Lanes | None = None
+        self.delivered_ms = 0
+        """When something was delivered last; 0: nothing yet."""
 
     # -- an attempt that got as far as MAIL
 
@@ -90,6 +92,8 @@ class Settler:
         if not await self._reporter.undeliverable(job.due, judgement.fates, now_ms):
             self._judge.wait_for_report(judgement, now_ms)
         delivered = [one for one in judgement.fates if one.result.state is RecipientState.DELIVERED]
+        if delivered:
+            self.delivered_ms = now_ms
         if course.relayed:
             # Before the settlement: afterwards the body, and with it the header to return, is gone.
             await self._reporter.relayed(job.due, [(one.recipient, one.result.reply) for one in delivered], now_ms)

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from coordinator.settings.cluster import RUNTIME
+from node.settings.alarms import Alarms
 from node.settings.base import Domain, FilePath, Name, Part
 from node.settings.bounces import Bounces, Suppression
 from node.settings.host import (
@@ -80,6 +81,8 @@ class Settings(Part):
     """How connections leave the site."""
     telemetry: TelemetrySettings = TelemetrySettings()
     """Traces, metrics and logs."""
+    alarms: Alarms | None = None
+    """Alarms that do not need mail."""
     admin: Admin = Admin()
     """Console and API."""
     verify: Verify = Verify()

@@ -25,6 +25,7 @@ RESTART: dict[KeyPath, str] = {
     ("telemetry", "sample"): "the sampler is built at start",
     ("telemetry", "log_level"): "the log is set up at start",
     ("egress",): "outgoing connections are set up at start",
+    ("alarms",): "the webhook is set up at start",
     ("admin",): "the port is opened at start",
 }
 """Keys that cannot change while running; everything else is swapped whole on SIGHUP. ``*``: any name."""

@@ -3,9 +3,8 @@
 import socket
 
 from node import __version__
-from node.errors import ConfigurationError
+from node.settings.headers import headers_in
 from node.settings.model import Settings
-from node.settings.secrets import read_secret
 from node.telemetry.numbers import Numbers
 from node.telemetry.relay import RelayTelemetry
 from node.telemetry.sdk import Meters, resource_of, span_exporter
@@ -42,19 +41,6 @@ class BuiltTelemetry(RelayTelemetry):
             self._meters.close()
 
 
-def headers_of(settings: Settings) -> dict[str, str]:
-    """Read the exporter's headers, ``name=value`` lines. Raises ConfigurationError naming the line's number only."""
-    if settings.telemetry.headers is None:
-        return {}
-    headers = {}
-    for number, line in enumerate(read_secret(settings.telemetry.headers).reveal().splitlines(), 1):
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip():
-            raise ConfigurationError([f"telemetry.headers: line {number} is not name=value"])
-        headers[name.strip().lower()] = value.strip()
-    return headers
-
-
 def build(settings: Settings, *, role: str, node: str = "") -> BuiltTelemetry:
     """Make the telemetry of a process; ``role`` is ``node`` (with meters) or ``intake`` (a worker, without).
 
@@ -70,4 +56,5 @@ def build(settings: Settings, *, role: str, node: str = "") -> BuiltTelemetry:
     }
     if settings.cluster is not None:
         resource["relay.cluster"] = settings.cluster.name
-    return BuiltTelemetry(settings, resource, headers_of(settings), meters=role == "node")
+    headers = headers_in(settings.telemetry.headers, "telemetry.headers")
+    return BuiltTelemetry(settings, resource, headers, meters=role == "node")

@@ -103,6 +103,8 @@ def outward(scene: Scene) -> None:
     settings = scene.settings
     if settings.telemetry.otlp is not None:
         url_fault(scene, ("telemetry", "otlp"), settings.telemetry.otlp)
+    if settings.alarms is not None:
+        url_fault(scene, ("alarms", "webhook"), settings.alarms.webhook)
     if settings.admin.oidc is not None:
         url_fault(scene, ("admin", "oidc", "issuer"), settings.admin.oidc.issuer)
     proxy = settings.egress.https_proxy

@@ -51,6 +51,7 @@ ROWS = {
     "flapping disk": ("limits: {disk_free_low: 2GiB}", "limits.disk_free_high: must be above disk_free_low"),
     "no time left for sessions": ("stop_notice: 11s", "stop_notice: must be at most a third of stop_timeout"),
     "virtual address alone": ("virtual_addresses: {v: {address: 10.0.0.1}}", "a virtual address needs a cluster"),
+    "alarms in clear": ('alarms: {webhook: "http://hooks.corp/x"}', "alarms.webhook: expected https://"),
     "traces in clear": ('telemetry: {otlp: "http://otel.corp:4317"}', "telemetry.otlp: expected https://"),
     "open console": ("admin: {address: 0.0.0.0}", "beyond this machine the admin port needs a certificate"),
     "given twice": ("limits: {}\nlimits: {}", "8:1: limits: given twice; the first is at line 7"),
