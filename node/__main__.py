@@ -20,6 +20,7 @@ from node.cli.pki import pki_app
 from node.cli.queue import queue_app
 from node.cli.remote import WrongUseError
 from node.cli.route import route_app
+from node.cli.tokens import audit_app, token_app
 from node.cli.top import top
 from node.cli.upgrade import cluster_app
 from node.errors import RelayError
@@ -120,6 +121,8 @@ app.add_typer(route_app, name="route")
 app.add_typer(rehearse_app, name="rehearse")
 app.add_typer(m365_app, name="m365")
 app.add_typer(monitoring_app, name="monitoring")
+app.add_typer(token_app, name="token")
+app.add_typer(audit_app, name="audit")
 client_app.command("seen")(status.clients_seen)
 client_app.command("resume")(status.client_resume)
 

@@ -68,6 +68,8 @@ class Chores:
     def _secrets(self) -> None:
         """Notice changed files of secrets and certificates, while the old token still serves."""
         self._node.tokens.look()
+        if self._node.admin_tls is not None:
+            self._node.admin_tls.look()
 
     async def _gauges(self) -> None:
         node = self._node

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
+from node.app.administration import admin_tls, tokens_of
 from node.app.alarming import Alarming
 from node.app.chores import Chores
 from node.app.control import NodeControl
@@ -44,6 +45,7 @@ from node.settings.reload import compare
 from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
+from node.telemetry.audit import Audit
 
 GRAPH_CONNECTIONS: Final = 64
 """To Graph at once, for all mailboxes; each has at most four."""
@@ -90,7 +92,9 @@ class Node:
             self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
         )
         self.control = NodeControl(self)
-        self.admin = AdminServer(self.control)
+        self.admin_tls = admin_tls(settings, self.hostname)
+        audit = Audit(settings.spool / "audit", loaded.node)
+        self.admin = AdminServer(self.control, tokens_of(settings), audit)
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
@@ -142,9 +146,10 @@ class Node:
             stack.push_async_callback(self._hand_over)
         stack.push_async_callback(self._end_delivery)
         await self.admin.start_socket(settings.runtime / "admin.sock")
-        await self.admin.start_port(str(settings.admin.address), settings.admin.port)
+        context = self.admin_tls.context if self.admin_tls is not None else None
         if settings.telemetry.prometheus is not None:
-            await self.admin.start_port("127.0.0.1", settings.telemetry.prometheus)
+            await self.admin.start_port("127.0.0.1", settings.telemetry.prometheus, api=False)
+        await self.admin.start_port(str(settings.admin.address), settings.admin.port, context)
         stack.push_async_callback(self.admin.close)
         await self.levels.measure(wall_ms())
         self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
@@ -191,6 +196,7 @@ class Node:
         self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
+        self.admin.gatekeeper.replace(tokens_of(settings))
         if self.member is not None:
             self.member.reload(loaded, limits)
         else:

@@ -5,13 +5,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from coordinator.settings.base import Address, FilePath, Part, SecretRef
+from coordinator.settings.base import Address, FilePath, Name, Part, SecretRef
 from coordinator.settings.cluster import Cluster, CoordinatorPart, Node, VirtualAddress
-from node.settings.nets import Network
+from node.settings.nets import Day, Network
 from node.settings.units import Bytes, Seconds
 
 __all__ = (
     "Admin",
+    "AdminToken",
     "Certificate",
     "Cluster",
     "CoordinatorPart",
@@ -149,6 +150,17 @@ class Oidc(Part):
     """Group or role there to role here."""
 
 
+class AdminToken(Part):
+    """Somebody who may use the API; made by ``relayctl token make``."""
+
+    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """``sha256:`` and the hash of the token."""
+    role: Literal["viewer", "operator", "admin"]
+    """viewer looks, operator acts on mail and ways, admin also on what cannot be taken back."""
+    until: Day
+    """Its last day (UTC)."""
+
+
 class Admin(Part):
     """The administration port."""
 
@@ -158,5 +170,7 @@ class Admin(Part):
     """Bound address."""
     certificate: Certificate | None = None
     """Instead of the common `tls`."""
+    tokens: dict[Name, AdminToken] = Field(default_factory=dict)
+    """Who may use the API over the network, by name."""
     oidc: Oidc | None = None
     """Single sign-on."""

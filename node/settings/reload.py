@@ -26,7 +26,10 @@ RESTART: dict[KeyPath, str] = {
     ("telemetry", "log_level"): "the log is set up at start",
     ("egress",): "outgoing connections are set up at start",
     ("alarms",): "the webhook is set up at start",
-    ("admin",): "the port is opened at start",
+    ("admin", "port"): "the port is opened at start",
+    ("admin", "address"): "the port is opened at start",
+    ("admin", "certificate"): "the port is opened at start",
+    ("admin", "oidc"): "the port is opened at start",
 }
 """Keys that cannot change while running; everything else is swapped whole on SIGHUP. ``*``: any name."""
 NEW_LISTENER = "ports are opened at start"

@@ -8,6 +8,7 @@ import aiohttp
 
 from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.server import AdminServer
+from node.admin.truth import TruthView
 from node.app.control import NothingToRelease
 from node.app.everywhere import Queues
 from node.cluster.contract import BudgetUse
@@ -18,6 +19,19 @@ from node.settings.ways import directory_of
 from node.spool.sqlite import SqliteSpool
 from tests.support.settings_files import CLIENTS, TENANT, loaded
 from tests.support.spool_mail import T0, accepted, message
+
+
+class NoReports:
+    """No mailbox is read and nothing was kept aside."""
+
+    async def view(self, limit: int) -> TruthView:
+        return TruthView(return_path={}, mailboxes=(), kept=(), suppression="off", suppressed=())
+
+    async def content(self, number: int) -> bytes | None:
+        return None
+
+    async def unsuppress(self, address: str) -> bool:
+        return False
 
 
 @dataclass
@@ -32,6 +46,7 @@ class SmallControl:
     woken: int = 0
     cluster: object = None
     quarantined: bool = False
+    truth: NoReports = field(default_factory=NoReports)
 
     def __post_init__(self) -> None:
         self.everywhere = Queues("n1", self.spool, woken=self.wake)
@@ -128,11 +143,11 @@ class AdminHouse:
 
 
 @contextlib.asynccontextmanager
-async def admin_house(tmp_path):
+async def admin_house(tmp_path, **server_options):
     spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
     await spool.open(T0)
     control = SmallControl(spool, loaded(tmp_path, TENANT + CLIENTS).settings)
-    server, socket = AdminServer(control), tmp_path / "admin.sock"
+    server, socket = AdminServer(control, **server_options), tmp_path / "admin.sock"
     await server.start_socket(socket)
     try:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as http:

@@ -68,6 +68,8 @@ ATTRIBUTES = {
     "relay.to": "recipients, only with `telemetry.addresses`",
 }
 LOG_FIELDS = {
+    "entry": "number of the entry in the audit",
+    "hash": "its hash, the head of the chain",
     "account": "account or scope an operator parked or resumed",
     "action": "what an operator did",
     "actor": "who did it, as `relayctl` names them",
@@ -254,7 +256,7 @@ def attributes_in_code() -> set[str]:
 
 
 def log_fields() -> set[str]:
-    """Keys of ``extra=`` in calls of loggers; those passed by a name are looked up in the same function."""
+    """Keys of ``extra=`` in calls of loggers and of ``facts=`` in deeds, which end there; names are looked up."""
     found = set()
     for tree in _trees():
         for function in ast.walk(tree):
@@ -268,10 +270,11 @@ def log_fields() -> set[str]:
                 if isinstance(target, ast.Name)
             }
             for call in ast.walk(function):
-                if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("_log."):
-                    for keyword in call.keywords:
-                        if keyword.arg == "extra":
-                            found |= _keys_given(keyword.value, dicts)
+                called = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+                wanted = "extra" if called.startswith("_log.") else "facts" if called == "Deed" else None
+                for keyword in call.keywords if wanted else ():
+                    if keyword.arg == wanted:
+                        found |= _keys_given(keyword.value, dicts)
     return {str(name) for name in found}
 
 

@@ -1,0 +1,130 @@
+"""Who asks, and what they may: tokens, roles, and how often a stranger may try. Pure.
+
+A token is 256 random bits, so one fast hash of it is enough (operations §2, §5); the hash is what a lookup goes by, so
+that comparing tells nothing of the token.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+from node.errors import PermanentError
+
+TRIES: Final = 10
+"""Wrong tokens of one address within ``TRIES_S``; then it is not listened to."""
+TRIES_S: Final = 60.0
+REQUESTS: Final = 200
+"""Requests of one token within ``REQUESTS_S``."""
+REQUESTS_S: Final = 10.0
+WATCHED_MAX: Final = 10_000
+"""Addresses and tokens counted at once; when there are more all are forgotten."""
+
+
+class Role(IntEnum):
+    """What somebody may do; each includes those before it."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A token of the configuration."""
+
+    name: str
+    digest: str
+    """SHA-256, 64 hex digits."""
+    role: Role
+    until_ms: int
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks."""
+
+    name: str
+    role: Role
+    at: str
+    """Where from: ``socket``, or an address."""
+
+
+LOCAL: Final = "socket"
+
+
+class Denied(PermanentError):  # noqa: N818 - a state of affairs
+    """The request is not answered."""
+
+    def __init__(self, status: int, text: str) -> None:
+        """``status``: 401, 403 or 429."""
+        super().__init__(text)
+        self.status = status
+
+
+class Often:
+    """How often something happened lately, by key: a window that starts anew when it is over."""
+
+    def __init__(self, most: int, window_s: float) -> None:
+        """Nothing happened yet."""
+        self._most, self._window_s = most, window_s
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def over(self, key: str, now_s: float) -> bool:
+        """Tell whether it happened as often as it may."""
+        began_s, count = self._seen.get(key, (now_s, 0))
+        return count >= self._most and now_s - began_s < self._window_s
+
+    def note(self, key: str, now_s: float) -> None:
+        """It happened."""
+        began_s, count = self._seen.get(key, (now_s, 0))
+        if key not in self._seen and len(self._seen) >= WATCHED_MAX:
+            self._seen.clear()
+        if now_s - began_s >= self._window_s:
+            began_s, count = now_s, 0
+        self._seen[key] = began_s, count + 1
+
+
+class Gatekeeper:
+    """Knows the tokens."""
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        """Take those of the configuration."""
+        self._tokens: dict[str, Token] = {}
+        self._failed, self._asked = Often(TRIES, TRIES_S), Often(REQUESTS, REQUESTS_S)
+        self.replace(tokens)
+
+    def replace(self, tokens: Iterable[Token]) -> None:
+        """Others are in force."""
+        self._tokens = {token.digest: token for token in tokens}
+
+    def admit(self, authorization: str, address: str, now_ms: int) -> Caller:
+        """Tell who asks, by ``Authorization: Bearer TOKEN`` (RFC 6750 §2.1). Raises Denied."""
+        now_s = now_ms / 1000
+        if self._failed.over(address, now_s):
+            raise Denied(429, "too many wrong tokens from this address; try again in a minute")
+        scheme, _, token = authorization.partition(" ")
+        known = self._tokens.get(digest_of(token.strip())) if scheme.lower() == "bearer" else None
+        if known is None or known.until_ms <= now_ms:
+            if authorization:
+                self._failed.note(address, now_s)
+            raise Denied(401, "expected Authorization: Bearer with a token that is known" + _ended(known))
+        if self._asked.over(known.name, now_s):
+            raise Denied(429, "too many requests with this token; try again in a few seconds")
+        self._asked.note(known.name, now_s)
+        return Caller(name=known.name, role=known.role, at=address)
+
+
+def permit(caller: Caller, least: Role) -> None:
+    """Raise Denied if the caller's role is not enough."""
+    if caller.role < least:
+        raise Denied(403, f"this takes the role {least.name.lower()}; {caller.name} is {caller.role.name.lower()}")
+
+
+def digest_of(token: str) -> str:
+    """Hash a token."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+
+
+def _ended(token: Token | None) -> str:
+    return "" if token is None else f"; that of {token.name} has ended"

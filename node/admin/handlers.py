@@ -1,0 +1,201 @@
+"""What each route of the administration interface does: reads the request, asks the node, words the answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from node.admin.access import Role, permit
+from node.admin.asking import MAIL, Answer, Ask, Deed, missing
+from node.admin.cluster import WISH_KEYS, WishKind, order_of
+from node.admin.control import Control
+from node.admin.everywhere import ROUNDS_MAX, Done, Order, action_of, here_of
+from node.admin.queries import (
+    FILTER_KEYS,
+    ROUTE_KEYS,
+    BadRequestError,
+    bounded,
+    filter_in,
+    filter_of,
+    flag_of,
+    names_nothing,
+    question_of,
+    text_of,
+    whole,
+)
+
+HERE: Final = frozenset({"here"})
+QUEUE_KEYS: Final = frozenset({"filter", "all", "reason"})
+ACCOUNT_KEYS: Final = frozenset({"account", "reason", "here"})
+ERASE_KEYS: Final = frozenset({"address"})
+WHY_KEYS: Final = frozenset({"reason"})
+LIMIT: Final = frozenset({"limit"})
+
+
+class Handlers:
+    """The handlers of one node; ``routes.py`` says which path each belongs to."""
+
+    def __init__(self, control: Control) -> None:
+        """Keep the node."""
+        self._control = control
+
+    # -- health
+
+    async def live(self, _ask: Ask) -> Answer:
+        """The process answers."""
+        return Answer(value={"live": True})
+
+    async def ready(self, _ask: Ask) -> Answer:
+        """Mail is taken in; 503 with the reasons if not."""
+        readiness = self._control.readiness()
+        return Answer(value=readiness, status=200 if readiness.ready else 503)
+
+    async def metrics(self, _ask: Ask) -> Answer:
+        """Prometheus' text."""
+        return Answer(raw=self._control.metrics(), kind="text/plain")
+
+    # -- looking
+
+    async def status(self, ask: Ask) -> Answer:
+        """The node in one page."""
+        ask.values()
+        return Answer(value=await self._control.status())
+
+    async def find(self, ask: Ask) -> Answer:
+        """Messages of this node, newest first."""
+        return Answer(value=await self._control.spool.find(filter_of(ask.values(FILTER_KEYS))))
+
+    async def find_everywhere(self, ask: Ask) -> Answer:
+        """Messages of all nodes."""
+        values = ask.values(FILTER_KEYS | HERE)
+        return Answer(value=await self._control.everywhere.find(filter_of(values), here=here_of(values)))
+
+    async def trace_everywhere(self, ask: Ask) -> Answer:
+        """One message from every node that has it."""
+        values = ask.values(HERE)
+        return Answer(value=await self._control.everywhere.trace(ask.match["id"], here=here_of(values)))
+
+    async def route(self, ask: Ask) -> Answer:
+        """What would become of a message."""
+        return Answer(value=self._control.route(question_of(ask.values(ROUTE_KEYS))))
+
+    async def show(self, ask: Ask) -> Answer:
+        """One message with its journey."""
+        view = await self._control.spool.journey(ask.match["id"])
+        return missing("no message of that id here") if view is None else Answer(value=view)
+
+    async def body(self, ask: Ask) -> Answer:
+        """Its body while it waits."""
+        message_id = ask.match["id"]
+        if await self._control.spool.journey(message_id) is None:
+            return missing("no message of that id here")
+        deed = Deed(text="message exported", facts={"queue_id": message_id})
+        return Answer(stream=self._control.spool.export(message_id), kind=MAIL, deed=deed)
+
+    async def accounts(self, ask: Ask) -> Answer:
+        """Ways and scopes."""
+        ask.values()
+        return Answer(value=self._control.ways())
+
+    async def budget(self, ask: Ask) -> Answer:
+        """Limits in use."""
+        ask.values()
+        return Answer(value=self._control.budgets())
+
+    async def shares(self, ask: Ask) -> Answer:
+        """How they are shared out among nodes."""
+        ask.values()
+        cluster = self._control.cluster
+        return Answer(value={} if cluster is None else cluster.shares())
+
+    async def cluster(self, ask: Ask) -> Answer:
+        """The cluster as this node sees it."""
+        ask.values()
+        cluster = self._control.cluster
+        return Answer(value=None if cluster is None else await cluster.view())
+
+    async def clients(self, ask: Ask) -> Answer:
+        """Clients seen."""
+        ask.values()
+        return Answer(value=self._control.clients())
+
+    async def reports(self, ask: Ask) -> Answer:
+        """Mailboxes read, reports kept aside, addresses listed."""
+        return Answer(value=await self._control.truth.view(filter_of(ask.values(LIMIT)).limit))
+
+    async def report(self, ask: Ask) -> Answer:
+        """The beginning of a report."""
+        number = whole(ask.match["number"], "number")
+        found = await self._control.truth.content(number)
+        if found is None:
+            return missing("no report of that number is kept")
+        return Answer(raw=found, kind=MAIL, deed=Deed(text="report exported", facts={"report": number}))
+
+    # -- acting
+
+    async def act(self, ask: Ask) -> Answer:
+        """Hold, release (retry) or delete what a filter names; everything only with ``all: true``."""
+        return await self._acted(ask, self._control.everywhere.act_here)
+
+    async def act_everywhere(self, ask: Ask) -> Answer:
+        """Do the same on all nodes."""
+        return await self._acted(ask, self._control.everywhere.act)
+
+    async def _acted(self, ask: Ask, act: Callable[[Order], Awaitable[Done]]) -> Answer:
+        action, body = action_of(ask.match["action"]), ask.object(QUEUE_KEYS)
+        which, why = filter_in(body), text_of(body, "reason")
+        if names_nothing(which) and not flag_of(body, "all"):
+            raise BadRequestError("filter: names nothing; say all: true to mean every message")
+        rounds = 1 if bounded(body) else ROUNDS_MAX
+        done = await act(Order(action=action, which=which, actor=ask.caller.name, reason=why, rounds=rounds))
+        facts = {"action": action.value, "changed": done.changed, "why": why, "nodes": done.by_node}
+        return Answer(value=done, deed=Deed(text="queue changed", facts=facts | {"missing": sorted(done.missing)}))
+
+    async def account_act(self, ask: Ask) -> Answer:
+        """Park or resume one."""
+        action, body = ask.match["action"], ask.object(ACCOUNT_KEYS)
+        acts = {"park": self._control.park, "resume": self._control.resume}
+        if action not in acts:
+            raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
+        account, why = text_of(body, "account", required=True), text_of(body, "reason")
+        if not await acts[action](account, why, ask.caller.name, here=flag_of(body, "here")):
+            return missing(f"account: there is no account or scope {account!r}")
+        facts = {"action": action, "account": account, "why": why}
+        return Answer(value={"changed": 1}, deed=Deed(text="account changed", facts=facts))
+
+    async def wish(self, ask: Ask) -> Answer:
+        """What an operator wishes of the whole cluster."""
+        order, cluster = order_of(ask.object(WISH_KEYS)), self._control.cluster
+        if cluster is None:
+            raise BadRequestError("this node belongs to no cluster")
+        if order.kind is WishKind.DEAD:
+            permit(ask.caller, Role.ADMIN)
+        state = "on" if order.on else "off"
+        facts = {"action": order.kind.value, "scope": order.what, "why": order.reason, "state": state}
+        return Answer(value=await cluster.wish(order, ask.caller.name), deed=Deed(text="wish made", facts=facts))
+
+    async def finalise(self, ask: Ask) -> Answer:
+        """Put the newest level in force."""
+        why = text_of(ask.object(WHY_KEYS), "reason", required=True)
+        view = await self._control.finalise(why, ask.caller.name)
+        return Answer(value=view, deed=Deed(text=f"level {view.level} is in force", facts={"why": why}))
+
+    async def erase(self, ask: Ask) -> Answer:
+        """Take an address out of this node's history."""
+        address = text_of(ask.object(ERASE_KEYS), "address", required=True)
+        if "@" not in address.strip("@"):
+            raise BadRequestError("address: expected an address to erase from the history")
+        changed = await self._control.erase(address, ask.caller.name)
+        deed = Deed(text="address erased from history", facts={"changed": changed})
+        return Answer(value={"changed": changed}, deed=deed)
+
+    async def unsuppress(self, ask: Ask) -> Answer:
+        """Take an address off the list."""
+        address = text_of(ask.object(ERASE_KEYS), "address", required=True)
+        changed = int(await self._control.truth.unsuppress(address))
+        deed = Deed(text="address taken off the suppression list", facts={"changed": changed})
+        return Answer(value={"changed": changed}, deed=deed)
+
+    async def release_spool(self, ask: Ask) -> Answer:
+        """Use a quarantined spool."""
+        why = text_of(ask.object(WHY_KEYS), "reason", required=True)
+        self._control.release_spool()
+        return Answer(value={"released": True}, deed=Deed(text="quarantined spool released", facts={"why": why}))

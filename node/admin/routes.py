@@ -1,0 +1,58 @@
+"""Every route of the administration interface: its handler, who may use it, and whether it is there beyond the host."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+from node.admin.access import Role
+from node.admin.asking import Answer, Ask
+from node.admin.handlers import Handlers
+
+Handler = Callable[[Handlers, Ask], Coroutine[Any, Any, Answer]]
+
+
+class Route(NamedTuple):
+    """One route."""
+
+    method: str
+    path: str
+    handler: Handler
+    role: Role = Role.VIEWER
+    remote: bool = True
+    """False: on the host's own socket only. Bodies are for whoever is on the host (operations A15)."""
+
+    @property
+    def about(self) -> str:
+        """What it does, in a line."""
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+HEALTH: Final = (
+    Route("GET", "/live", Handlers.live),
+    Route("GET", "/ready", Handlers.ready),
+    Route("GET", "/metrics", Handlers.metrics),
+)
+"""Answered without a token, as a load balancer has none; metrics only on the machine itself."""
+ROUTES: Final = (
+    Route("GET", "/v1/status", Handlers.status),
+    Route("GET", "/v1/messages", Handlers.find),
+    Route("GET", "/v1/messages/{id}", Handlers.show),
+    Route("GET", "/v1/messages/{id}/body", Handlers.body, Role.ADMIN, remote=False),
+    Route("GET", "/v1/everywhere/messages", Handlers.find_everywhere),
+    Route("GET", "/v1/everywhere/messages/{id}", Handlers.trace_everywhere),
+    Route("POST", "/v1/queue/{action}", Handlers.act, Role.OPERATOR),
+    Route("POST", "/v1/everywhere/queue/{action}", Handlers.act_everywhere, Role.OPERATOR),
+    Route("GET", "/v1/accounts", Handlers.accounts),
+    Route("POST", "/v1/accounts/{action}", Handlers.account_act, Role.OPERATOR),
+    Route("GET", "/v1/budget", Handlers.budget),
+    Route("GET", "/v1/shares", Handlers.shares),
+    Route("GET", "/v1/cluster", Handlers.cluster),
+    Route("POST", "/v1/wishes", Handlers.wish, Role.OPERATOR),
+    Route("POST", "/v1/cluster/finalise", Handlers.finalise, Role.ADMIN),
+    Route("GET", "/v1/clients", Handlers.clients),
+    Route("GET", "/v1/route", Handlers.route),
+    Route("POST", "/v1/erase", Handlers.erase, Role.ADMIN),
+    Route("GET", "/v1/reports", Handlers.reports),
+    Route("GET", "/v1/reports/{number}/body", Handlers.report, Role.ADMIN, remote=False),
+    Route("POST", "/v1/suppressed/remove", Handlers.unsuppress, Role.OPERATOR),
+    Route("POST", "/v1/disaster/release-spool", Handlers.release_spool, Role.ADMIN),
+)
