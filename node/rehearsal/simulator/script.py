@@ -44,7 +44,8 @@ class Moment(StrEnum):
     GRAPH = "graph"  # sendMail, or the sending of a draft
     DRAFT = "draft"
     UPLOAD = "upload"
-    LOOK = "look"  # into Sent Items
+    DELETE = "delete"  # of a draft
+    LOOK = "look"  # into Sent Items or Drafts
     TRACE = "trace"
 
 
@@ -54,6 +55,7 @@ OVER_HTTP = (
     Moment.GRAPH,
     Moment.DRAFT,
     Moment.UPLOAD,
+    Moment.DELETE,
     Moment.LOOK,
     Moment.TRACE,
 )
@@ -147,7 +149,10 @@ class Step(Part):
     garbage: bool = False
     """Answer bytes that are no reply."""
     accepted: bool | None = None
-    """At dot: whether the message was received all the same. By default: with a 2xx reply or a cut, yes."""
+    """At dot: whether the message was received all the same. By default: with a 2xx reply or a cut, yes.
+
+    At draft, upload and delete: whether it was done all the same. By default no.
+    """
     after_bytes: int = Field(default=0, ge=0)
     """At body: act once so much of the content has arrived."""
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from node.rehearsal.simulator.hub import Hub
 
 AUDIENCES: Final = frozenset({"https://graph.microsoft.com"})
-SEND, READ, TRACE = "Mail.Send", "Mail.ReadWrite", "ExchangeMessageTrace.Read.All"
+SEND: Final = frozenset({"Mail.Send"})
+WRITE: Final = frozenset({"Mail.ReadWrite"})
+READ: Final = frozenset({"Mail.Read", "Mail.ReadWrite"})
+"""Either lets a mailbox be read; ``Mail.ReadBasic`` does not: it shows no body."""
+TRACE: Final = frozenset({"ExchangeMessageTrace.Read.All"})
 
 
 class DeniedError(Exception):
@@ -51,8 +55,11 @@ def error(status: int, code: str, message: str, *, retry_after_s: float | None =
     return Answer(status=status, value=value, headers={"request-id": inner["request-id"], **headers})
 
 
-def caller(hub: "Hub", request: Request, role: str) -> Caller:
-    """Admit a request of a mailbox, or of the tenant where the path names none. Raises DeniedError."""
+def caller(hub: "Hub", request: Request, roles: frozenset[str]) -> Caller:
+    """Admit a request of a mailbox, or of the tenant where the path names none; one of ``roles`` is wanted.
+
+    Raises DeniedError.
+    """
     claims = bearer(hub, request)
     tenant_id, client = str(claims.get("tid", "")), str(claims.get("appid", ""))
     tenant = hub.directory.tenants.get(tenant_id)
@@ -63,7 +70,7 @@ def caller(hub: "Hub", request: Request, role: str) -> Caller:
     box = tenant.mailboxes.get(mailbox) if mailbox else None
     if mailbox:
         _mailbox(hub, mailbox, box)
-    if role not in claims.get("roles", ()) or (mailbox and not _granted(app, mailbox)):
+    if not roles & set(claims.get("roles", ())) and not (mailbox and _scoped(app, mailbox, roles)):
         raise _denied(hub, 403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
     return Caller(tenant_id=tenant_id, tenant=tenant, client=client, mailbox=mailbox, box=box)
 
@@ -99,8 +106,10 @@ def _mailbox(hub: "Hub", mailbox: str, box: Mailbox | None) -> None:
         raise _denied(hub, 404, "MailboxNotEnabledForRESTAPI", text)
 
 
-def _granted(app: Application, mailbox: str) -> bool:
-    return app.mailboxes is None or mailbox in (name.lower() for name in app.mailboxes)
+def _scoped(app: Application, mailbox: str, roles: frozenset[str]) -> bool:
+    """Whether Exchange gave it a role for this mailbox; a consent reaches every mailbox besides (operations M12)."""
+    granted = app.mailboxes is None or mailbox in (name.lower() for name in app.mailboxes)
+    return granted and bool(roles & set(app.scoped_graph))
 
 
 def _denied(hub: "Hub", status: int, code: str, message: str) -> DeniedError:
