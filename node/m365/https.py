@@ -176,8 +176,11 @@ def timed_out(error: BaseException) -> bool:
 def cause(error: BaseException) -> str:
     """Name what failed by the kind of error: texts may hold the proxy's password."""
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "its certificate is not trusted or TLS failed (see egress.ca)"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted (see egress.ca)"
+        case aiohttp.ClientConnectorSSLError():
+            # The reply table looks for words: this must not name a certificate.
+            return "TLS failed: it is not spoken there, or something between inspects it"
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
             return "the proxy refused or cannot be reached (see egress.https_proxy)"
         case aiohttp.ClientConnectorDNSError():

@@ -8,10 +8,10 @@ SMALL, LARGE = b"s" * 90_000, bytes(range(256)) * 15_600
 TEXT = "see attached: äöü\r\n"
 
 
-def large(*to: str, name: str = "large", data=(SMALL, LARGE), **fields) -> bytes:
+def large(*to: str, name: str = "large", data=(SMALL, LARGE), sender: str = "App <app@contoso.com>", **fields) -> bytes:
     """A message of text and attachments."""
     made = EmailMessage()
-    made["From"], made["To"] = "App <app@contoso.com>", ", ".join(to or ("bob@example.com",))
+    made["From"], made["To"] = sender, ", ".join(to or ("bob@example.com",))
     made["Subject"], made["Message-ID"], made["X-Rehearsal-Id"] = "large", f"<{name}@contoso.com>", name
     for key, value in fields.items():
         made[key.replace("_", "-")] = value

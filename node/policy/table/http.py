@@ -137,7 +137,7 @@ ROWS: Final = (
         codes=(408,),
         stages=(Stage.HTTP,),
         paths=_GRAPH,
-        examples=("408 RequestTimeout",),
+        examples=("408 RequestTimeout: The request timed out.",),
     ),
     Row(
         reason="graph_unknown_outcome",

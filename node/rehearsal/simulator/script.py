@@ -138,6 +138,8 @@ class Step(Part):
     """The raw reply, several lines joined by newlines; over HTTP a status and the error: ``429 TooManyRequests: …``."""
     retry_after: Seconds | None = None
     """Over HTTP: said with the reply."""
+    retry_after_date: bool = False
+    """Said as a date instead of seconds (RFC 9110 §10.2.3)."""
     half: bool = False
     """Over HTTP: break off in the middle of the answer."""
     issue: Issue | None = None

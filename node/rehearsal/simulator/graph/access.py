@@ -4,9 +4,11 @@ Order as in life: the token (401), the mailbox (404), the permission (403), then
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -168,6 +170,14 @@ def _reply(said: str, step: Step, normal: Answer) -> Answer:
         return Answer(status=step.status, value=normal.value)
     code, _, message = said[4:].partition(": ")
     if not message:  # such as "502 Bad Gateway": a front end's words
-        headers = {"Retry-After": str(round(step.retry_after))} if step.retry_after is not None else {}
-        return Answer(status=step.status, text=code, headers={"Content-Type": "text/html", **headers})
-    return error(step.status, code, message, retry_after_s=step.retry_after)
+        return Answer(status=step.status, text=code, headers={"Content-Type": "text/html", **_later(step)})
+    worded = error(step.status, code, message)
+    return replace(worded, headers={**worded.headers, **_later(step)})
+
+
+def _later(step: Step) -> dict[str, str]:
+    if step.retry_after is None:
+        return {}
+    if step.retry_after_date:
+        return {"Retry-After": formatdate(time.time() + step.retry_after, usegmt=True)}
+    return {"Retry-After": str(round(step.retry_after))}
