@@ -18,6 +18,7 @@ from node.policy.marker import DRAFT_PROPERTY, DRAFT_VALUE
 
 OLD_S: Final = 2 * 3600.0
 """An attempt takes far less (``rebuilding.BUILD_S``, and the wait for the answer); clocks may differ besides."""
+FIRST_S: Final = 120.0
 EVERY_S: Final = 1800.0
 ASK_S: Final = 30.0
 _SUCCESS, _GONE = 2, 404
@@ -32,10 +33,12 @@ class Leftovers:
         self._graph, self._tokens, self._endpoints = graph, tokens, endpoints
 
     async def run(self) -> None:
-        """Look every half hour until cancelled; raises nothing of ours."""
+        """Look soon and then every half hour, until cancelled; raises nothing of ours."""
+        wait_s = FIRST_S
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(wait_s)
             await self.look(wall_ms())
+            wait_s = EVERY_S
 
     async def look(self, now_ms: int) -> int:
         """Look once; gives how many were deleted. What cannot be looked at or deleted is logged."""
