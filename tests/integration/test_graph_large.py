@@ -171,6 +171,10 @@ async def resumed(back, made):
             if view.recipients[0].last_reason and view.recipients[0].state is S.DEFERRED:
                 break
             await asyncio.sleep(0.02)
+    await again(back, made)
+
+
+async def again(back, made):
     for scope in list(back.health.entries):
         back.delivery.resume(scope)
     await back.spool.release(Filter(ids=(made,)), "test", "now", wall_ms())
@@ -225,6 +229,51 @@ async def test_refused_at_the_end_its_draft_is_taken_away(tmp_path):
         await back.until(await hand_in(back), S.DELIVERED, seconds=60)
         arrived_whole(simulator)
         assert drafts(simulator) == (2, {})
+
+
+async def acted(simulator, number=0):
+    async with asyncio.timeout(30):
+        while True:
+            if simulator.hub.script.report()[number]["acted"]:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_stopped_while_it_is_built_nothing_is_sent_and_no_draft_stays(tmp_path):
+    async with cloud(ONE) as simulator, graph_room(tmp_path, simulator, mailboxes=ONE, **STANDARD) as back:
+        script(simulator, {"at": "upload", "delay": "2s", "skip": 1, "times": 1})
+        made = await hand_in(back, on_unknown=OnUnknown.BOUNCE)
+        await acted(simulator)
+        await back.delivery.close(0.0)
+        view = await back.spool.journey(made)
+        assert view.recipients[0].state in (S.QUEUED, S.DEFERRED)
+        assert "unknown" not in [line.event for line in view.lines]
+        assert drafts(simulator) == (1, {})
+
+
+async def test_stopped_while_its_answer_is_awaited_it_is_unknown(tmp_path):
+    async with cloud(ONE) as simulator, graph_room(tmp_path, simulator, mailboxes=ONE, **STANDARD) as back:
+        script(simulator, {"at": "graph", "delay": "2s", "times": 1})
+        made = await hand_in(back, on_unknown=OnUnknown.BOUNCE)
+        await acted(simulator)
+        await back.delivery.close(0.0)
+        view = await back.spool.journey(made)
+        assert "unknown" in [line.event for line in view.lines]
+        assert view.recipients[0].last_reason == "unknown_bounce"
+
+
+async def test_a_node_that_may_not_send_any_more_sends_nothing_and_leaves_no_draft(tmp_path):
+    may = [False]
+    more = STANDARD | {"may_send": lambda: may[0]}
+    async with cloud(ONE) as simulator, graph_room(tmp_path, simulator, mailboxes=ONE, **more) as back:
+        script(simulator, {"at": "delete", "delay": "1ms"})
+        made = await hand_in(back)
+        await acted(simulator)
+        may[0] = True
+        await again(back, made)
+        await back.until(made, S.DELIVERED, seconds=60)
+        arrived_whole(simulator)
+        assert drafts(simulator)[1] == {}
 
 
 async def test_drafts_left_behind_are_found_and_deleted_when_they_are_old(tmp_path):
