@@ -262,6 +262,16 @@ async def test_stopped_while_its_answer_is_awaited_it_is_unknown(tmp_path):
         assert view.recipients[0].last_reason == "unknown_bounce"
 
 
+async def test_fenced_while_its_answer_is_awaited_the_answer_still_counts(tmp_path):
+    async with cloud(ONE) as simulator, graph_room(tmp_path, simulator, mailboxes=ONE, **STANDARD) as back:
+        script(simulator, {"at": "graph", "delay": "1s", "times": 1})
+        made = await hand_in(back)
+        await acted(simulator)
+        back.delivery.fence()
+        view = await back.until(made, S.DELIVERED, seconds=30)
+        assert "unknown" not in [line.event for line in view.lines]
+
+
 async def test_a_node_that_may_not_send_any_more_sends_nothing_and_leaves_no_draft(tmp_path):
     may = [False]
     more = STANDARD | {"may_send": lambda: may[0]}
