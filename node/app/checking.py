@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from node.app.graph_probes import drafted, looked_into
 from node.app.parts import apps_of
 from node.check.contract import Finding, Scene, Told, WayToTest
 from node.check.run import check
@@ -18,6 +19,7 @@ from node.delivery.conversation import conversation
 from node.delivery.dial import Dialer
 from node.delivery.endpoint import AuthKind, Endpoint, Timings
 from node.delivery.errors import Refused, WireBroken
+from node.delivery.graph_line import GraphLine
 from node.delivery.letter import Letter, safe
 from node.delivery.opener import Opener
 from node.delivery.transaction import always
@@ -137,6 +139,20 @@ class Probes:
             return Told(stage=stage, reply=reply)
 
         return await self._with(way, sent)
+
+    async def look(self, way: str) -> Told:
+        """See Prober."""
+        return await self._by_graph(way, looked_into)
+
+    async def draft(self, way: str) -> Told:
+        """See Prober."""
+        return await self._by_graph(way, drafted)
+
+    async def _by_graph(self, way: str, act: Callable[[GraphLine], Awaitable[Told]]) -> Told:
+        async def done(session: Session) -> Told:
+            return await act(session) if isinstance(session, GraphLine) else Told(stage=Stage.HTTP, reply=_DONE)
+
+        return await self._with(way, done)
 
     async def readable(self, tenant: str, mailbox: str) -> str:
         """See Prober."""

@@ -9,6 +9,7 @@ from node.policy.reply import printable
 from node.settings.clouds import cloud_of
 from node.setup.needs import needs_of
 
+FORBIDDEN = 403
 MAILBOX_PATHS = ("submission", "graph", "hve")
 
 
@@ -20,8 +21,28 @@ async def accounts(scene: Scene, seen: dict[str, Claims | None], classifier: Cla
     for way, told in logins:
         evidence = _evidence(scene, way, logins, seen)
         found.append(_found(scene, way, "log in", told, evidence, classifier))
+        if told.good and way.path == "graph":
+            found += await by_graph(scene, way, evidence, classifier)
         if told.good:
             found += await _pairs(scene, way, evidence, classifier)
+    return found
+
+
+async def by_graph(scene: Scene, way: WayToTest, evidence: Evidence, classifier: Classifier) -> list[Finding]:
+    """A token is no login: whether the mailbox is there, and may hold drafts where large mail is built anew.
+
+    An app that only sends may not look: then sending tells whether the mailbox is there.
+    """
+    told = await scene.prober.look(way.name)
+    needs = needs_of(scene.settings, scene.tenant)
+    if told.reply.code == FORBIDDEN and not (needs.looks or needs.rebuilds):
+        text = "the app may not look into it, and need not: only sending tells whether it is there"
+        found = [scene.finding(_subject(way), "reach the mailbox", Grade.NOTE, text)]
+    else:
+        found = [_found(scene, way, "reach the mailbox", told, evidence, classifier)]
+    if needs.rebuilds and told.good:
+        made = await scene.prober.draft(way.name)
+        found.append(_found(scene, way, "write and delete a draft", made, evidence, classifier))
     return found
 
 

@@ -122,6 +122,16 @@ _ROWS: Final[dict[str, Cause]] = {
         text="the app may not use this mailbox by Graph",
         advice="give it the role on the group, and put the mailbox into the group",
     ),
+    "graph_may_not_draft": Cause(
+        text="the app may not write drafts in this mailbox, and large mail by Graph needs one",
+        advice="assign 'Application Mail.ReadWrite' on the group, or take rebuild off the plans",
+    ),
+    "graph_mailbox_full": Cause(
+        text="the mailbox is full: copies in Sent Items stop it from sending", advice="empty it, or set retention"
+    ),
+    "graph_throttled": Cause(
+        text="Graph has too many requests of this app for this mailbox", advice="look who else uses it; check later"
+    ),
     "graph_send_as_denied": _NOT_ITS_FROM,
     "graph_no_mailbox": Cause(text="there is no such mailbox", advice="look at the address; is it licensed?"),
     "graph_token_refused": Cause(text="Graph refuses the token", advice="look at cloud.graph_scope"),

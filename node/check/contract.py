@@ -87,6 +87,14 @@ class Prober(Protocol):
         """Send one message."""
         ...
 
+    async def look(self, way: str) -> Told:
+        """Ask Graph for a folder of the way's mailbox; nothing is read."""
+        ...
+
+    async def draft(self, way: str) -> Told:
+        """Write a draft in the way's mailbox by Graph, and delete it again."""
+        ...
+
     async def readable(self, tenant: str, mailbox: str) -> str:
         """Look into a mailbox; empty: it can be read, else why not."""
         ...

@@ -12,11 +12,17 @@ from typing import Final
 
 from node.cluster.contract import Budgets, Need, Refusal
 from node.delivery.clock import steady_ms
+from node.delivery.graph_line import GraphLine
 from node.delivery.job import Job
+from node.delivery.rebuilding import take_apart
 from node.errors import RelayError
 from node.policy.envelope import FINAL_STATES, Direction, RecipientState
 from node.policy.headers import HEADER_BYTES
+from node.policy.kinds import GRAPH_BYTES
+from node.policy.marker import marker_value
 from node.policy.named import fit, named_in
+from node.policy.offers import Cause
+from node.policy.parts import UnbuildableError
 from node.spool.contract import Queued, Spool
 
 REMEMBERED: Final = 50_000
@@ -33,17 +39,17 @@ class Unfit:
 
     def __init__(self) -> None:
         """Know of none."""
-        self._why: OrderedDict[str, str] = OrderedDict()
+        self._why: OrderedDict[str, tuple[Cause, str]] = OrderedDict()
 
-    def add(self, message_id: str, why: str) -> None:
+    def add(self, message_id: str, cause: Cause, why: str) -> None:
         """Remember one."""
-        self._why[message_id] = why
+        self._why[message_id] = cause, why
         if len(self._why) > REMEMBERED:
             self._why.popitem(last=False)
 
-    def why(self, message_id: str) -> str:
-        """Give the reason; empty: none is known."""
-        return self._why.get(message_id, "")
+    def why(self, message_id: str) -> tuple[Cause, str] | None:
+        """Give the reason; None: none is known."""
+        return self._why.get(message_id)
 
 
 class Addressing:
@@ -61,7 +67,8 @@ class Addressing:
         """
         message = job.message
         try:
-            start = await _start(job.due.body or await self._spool.body(message.id))
+            body = job.due.body or await self._spool.body(message.id)
+            start = await _start(body)
         except (RelayError, OSError):
             return LATER_MS
         found = fit(named_in(start), {index: one.address for index, one in enumerate(message.recipients)})
@@ -73,10 +80,24 @@ class Addressing:
             if wait_ms is not None:
                 return wait_ms
         job.head = bcc(one.address for one in job.recipients if one.index not in found.indexes)
+        return await self._buildable(job, body) if message.size_bytes > GRAPH_BYTES else None
+
+    async def _buildable(self, job: Job, body: bytes | Path) -> int | None:
+        """Whether a large message can be built anew: found out before it is claimed, since a claim costs an attempt."""
+        line = job.place.connection
+        if not isinstance(line, GraphLine) or line.graph.large.locked():
+            return SOON_MS  # others are in memory already: the place is given back meanwhile
+        try:
+            async with line.graph.large:
+                await take_apart(job.head, body, job.message.id, marker_value(job.message.id, job.indexes))
+        except UnbuildableError as error:
+            return self._never(job, str(error), Cause.REBUILD)
+        except OSError:
+            return LATER_MS
         return None
 
-    def _never(self, job: Job, why: str) -> int:
-        self._unfit.add(job.message.id, why)
+    def _never(self, job: Job, why: str, cause: Cause = Cause.HEADER) -> int:
+        self._unfit.add(job.message.id, cause, why)
         return 0
 
     async def _along(self, job: Job, missing: set[int], named: frozenset[int]) -> int | None:

@@ -1,4 +1,4 @@
-"""Which way of talking a session wants: SMTP's transaction, or a posting to Graph. Both leave a course behind."""
+"""Which way of talking a session wants: an SMTP transaction, a posting to Graph or a draft there. Each has a course."""
 
 from typing import Protocol
 
@@ -6,7 +6,9 @@ from node.delivery.connection import Connection, Session
 from node.delivery.graph_line import GraphLine
 from node.delivery.letter import Letter
 from node.delivery.posting import Posting
+from node.delivery.rebuilding import Rebuilding
 from node.delivery.transaction import Course, Fence, Intend, Transaction
+from node.policy.kinds import GRAPH_BYTES
 
 
 class Conversation(Protocol):
@@ -25,7 +27,8 @@ class Conversation(Protocol):
 def conversation(session: Session, letter: Letter, intend: Intend | None, may_send: Fence) -> Conversation:
     """Begin one on this session."""
     if isinstance(session, GraphLine):
-        return Posting(session, letter, intend, may_send)
+        large = letter.message.size_bytes > GRAPH_BYTES
+        return (Rebuilding if large else Posting)(session, letter, intend, may_send)
     if isinstance(session, Connection):
         return Transaction(session, letter, intend, may_send)
     raise TypeError(f"no way to talk on a {type(session).__name__}")

@@ -31,6 +31,10 @@ class Refused(DeliveryError):  # noqa: N818 - says what happened
         self.reply = reply
 
 
+class Fenced(DeliveryError):  # noqa: N818 - says what happened
+    """The node may not send any more: nothing was sent (I3)."""
+
+
 class NotAgreed(DeliveryError):  # noqa: N818 - says what happened
     """The other machine does not know of an attempt it must know of before the final dot (operations A2)."""
 

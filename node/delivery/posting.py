@@ -10,7 +10,7 @@ from typing import Final
 
 from node.delivery.clock import wall_ms
 from node.delivery.encoding import encoded, encoded_length, last_held, size_of
-from node.delivery.errors import DeliveryError, Refused
+from node.delivery.errors import Fenced, Refused
 from node.delivery.graph_line import GraphLine
 from node.delivery.letter import Letter
 from node.delivery.transaction import Course, Fence, Intend, always
@@ -24,10 +24,6 @@ UNAUTHORIZED: Final = 401
 _SUCCESS: Final = 2
 _STAGES: Final = {"tls": Stage.TLS, "certificate": Stage.TLS}
 """Where a conversation failed that never began; all else is the way there."""
-
-
-class Fenced(DeliveryError):  # noqa: N818 - says what happened
-    """The node may not send any more: nothing was sent (I3)."""
 
 
 class Posting:

@@ -16,6 +16,7 @@ from node.delivery.fair import Fair
 from node.delivery.judge import Judge
 from node.delivery.lanes import Lanes
 from node.delivery.learning import Learner
+from node.delivery.leftovers import Leftovers
 from node.delivery.looking import Looker
 from node.delivery.opener import Opener
 from node.delivery.pool import Pool
@@ -72,6 +73,9 @@ class Delivery:
         self._sweeper = Sweeper(
             wiring.spool, self._lanes, self._settler, self._dispatcher.holds, lambda: not self._fenced
         )
+        self._leftovers: Leftovers | None = None
+        if wiring.graph is not None and wiring.tokens is not None:
+            self._leftovers = Leftovers(wiring.graph, wiring.tokens, self._drafting)
         self._working: list[asyncio.Task[None]] = []
 
     # -- life
@@ -81,6 +85,8 @@ class Delivery:
         self._dispatcher.stopped = False
         await self._sweeper.look()
         self._working = [asyncio.create_task(self._sweep()), asyncio.create_task(self._verifier.run())]
+        if self._leftovers is not None:
+            self._working.append(asyncio.create_task(self._leftovers.run()))
         self._kick()
 
     async def _sweep(self) -> None:
@@ -237,6 +243,12 @@ class Delivery:
         return self._verifier.waiting
 
     # -- within
+
+    def _drafting(self) -> list[Endpoint]:
+        """Ways in whose mailboxes drafts of ours may lie."""
+        if self._fenced or not self._plans.directory.rebuild_plans:
+            return []
+        return [one for one in self._plans.endpoints.values() if one.graph]
 
     def _pool(self, endpoint: Endpoint) -> Pool:
         return Pool(endpoint, self._opener, self._wiring.budgets, self._wiring.telemetry)

@@ -17,7 +17,7 @@ from node.policy.choose import NoWay, Shortage, Take, Wait, choose
 from node.policy.classify import Classifier
 from node.policy.envelope import Direction, NewMessage, Priority
 from node.policy.health import Availability, Change, HealthBook
-from node.policy.kinds import without_envelope
+from node.policy.kinds import unfit
 from node.policy.route import Candidate, Directory, Way, candidates
 from node.spool.contract import Due
 
@@ -97,8 +97,8 @@ class Ways:
     def candidates(self, message: NewMessage, direction: Direction) -> tuple[Candidate, ...]:
         """Give policy's answer for one message, and what was found out about it on ways without an envelope."""
         found = candidates(self.directory, message, direction, message.plan)
-        why = self.unfit.why(message.id)
-        return tuple(without_envelope(item, why) for item in found) if why else found
+        known = self.unfit.why(message.id)
+        return tuple(unfit(item, *known) for item in found) if known else found
 
     def rival(self, job: Job) -> bool:
         """Tell whether another way than the job's may take its mail now; urgent mail relies on none in doubt."""

@@ -3,6 +3,7 @@
 Answers are JSON or they are somebody else's: a proxy's, a portal's, a front end's in trouble. ``readable`` says which.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from node.m365.token import AccessToken
 VERSION: Final = "v1.0"
 RETRY_AFTER_MAX_S: Final = 3600.0
 """More than this is not waited for on a stranger's word."""
+LARGE: Final = 2
+"""Large messages in memory at once."""
 JSON: Final = "application/json"
 MIME: Final = "text/plain"
 """A message in MIME form goes as base64 under this type (Graph: user: sendMail)."""
@@ -50,6 +53,8 @@ class Graph:
         """Ask through ``https``, which the caller closes; ``now_s`` for a Retry-After that is a date."""
         self._https = https
         self._now_s = now_s
+        self.large = asyncio.Semaphore(LARGE)
+        """Held by who has a large message in memory."""
 
     async def call(
         self,

@@ -22,6 +22,8 @@ from node.settings.host import Egress
 CONNECT_S: Final = 10.0
 ANSWER_BYTES: Final = 1 << 20
 """Longest answer read; the longest asked for is a page of messages or the head of one."""
+PIECE_BYTES: Final = 256 << 10
+"""A longer body is sent in pieces, so that other conversations have their turn between them."""
 HTTP_ERRORS: Final = (aiohttp.ClientError,)
 """For the library that brings its own requests along (entra.py)."""
 
@@ -78,6 +80,8 @@ class Https:
         out as HttpFailed too; who wrote them knows.
         """
         sent = dict(headers)
+        if isinstance(body, bytes) and len(body) > PIECE_BYTES:
+            body = Body(len(body), _pieces(body))
         if isinstance(body, Body):
             sent["Content-Length"] = str(body.length)
         data = body.pieces if isinstance(body, Body) else body
@@ -135,6 +139,12 @@ class Https:
             await session.close()
 
 
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    view = memoryview(data)
+    for start in range(0, len(data), PIECE_BYTES):
+        yield bytes(view[start : start + PIECE_BYTES])
+
+
 async def _read(answer: aiohttp.ClientResponse, *, head_only: bool) -> tuple[bytes, bool]:
     """Read a body up to the bound; a body that breaks off is given as far as it came."""
     text = bytearray()
@@ -166,8 +176,11 @@ def timed_out(error: BaseException) -> bool:
 def cause(error: BaseException) -> str:
     """Name what failed by the kind of error: texts may hold the proxy's password."""
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "its certificate is not trusted or TLS failed (see egress.ca)"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted (see egress.ca)"
+        case aiohttp.ClientConnectorSSLError():
+            # The reply table looks for words: this must not name a certificate.
+            return "TLS failed: it is not spoken there, or something between inspects it"
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
             return "the proxy refused or cannot be reached (see egress.https_proxy)"
         case aiohttp.ClientConnectorDNSError():

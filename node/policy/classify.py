@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from node.policy.reply import Reply, Stage
+from node.policy.reply import NOT_SENT, Reply, Stage
 from node.policy.table import TABLE
 from node.policy.table.defaults import DEFAULTS, DELIVERED, GARBLED, LOST_ANSWER
 from node.policy.table.row import BEFORE_MAIL, Row, words_of
@@ -20,8 +20,6 @@ FINAL_ANSWER: Final = frozenset({Stage.DOT, Stage.HTTP})
 LOGIN_DEMANDED: Final = 530
 MANY_ATTEMPTS: Final = 5
 """After this many attempts a row's last word counts even if the ways refuse in different words each time."""
-NOT_SENT: Final = "not_sent"
-"""First word of an HTTP failure that happened before the body left."""
 
 
 class Classifier:

@@ -15,12 +15,16 @@ from node.policy.choose import NoWay, Shortage, Take, Wait, choose
 from node.policy.clients import ClientRule
 from node.policy.envelope import Direction, NewMessage, Priority, Recipient
 from node.policy.health import Availability, HealthBook
+from node.policy.kinds import GRAPH_BYTES
 from node.policy.patterns import PatternSet
 from node.policy.route import Candidate, Directory, candidates
 from node.policy.rulebook import IntakeRules
 
 _MAILBOX = Grammar(utf8=True, bare=True)
 _ANYBODY = ClientRule(name="", senders=PatternSet(("*",)), size_bytes=1 << 62)
+
+ANEW = "if it can be built anew: one text, attachments, no signature, no fields but X- that Graph would drop"
+"""Nobody knows a message thought of; what its content forbids is found out when it is there."""
 
 
 class QuestionError(PermanentError):
@@ -121,7 +125,7 @@ def explain(
         plan=message.plan,
         tenant=mail.tenant,
         direction=direction.value,
-        ways=tuple(_way(item, available.get(item.way.name), shortages, now_ms) for item in ways),
+        ways=tuple(_way(item, available.get(item.way.name), shortages, now_ms, question.size_bytes) for item in ways),
         decision=word,
         why=why,
     )
@@ -210,7 +214,9 @@ def _shortages(ways: Sequence[Candidate], direction: Direction, short: Mapping[s
     return found
 
 
-def _way(item: Candidate, health: Availability | None, short: Mapping[str, Shortage], now_ms: int) -> WayAnswer:
+def _way(
+    item: Candidate, health: Availability | None, short: Mapping[str, Shortage], now_ms: int, size_bytes: int
+) -> WayAnswer:
     way, shortage = item.way, short.get(item.way.account)
     state, why, until_ms = "ready", "", 0
     if not item.ok:
@@ -219,6 +225,8 @@ def _way(item: Candidate, health: Availability | None, short: Mapping[str, Short
         state, why, until_ms = "later", f"{health.reason} ({health.scope})", health.until_ms or 0
     elif shortage is not None and shortage.until_ms > now_ms:
         state, why, until_ms = "later", shortage.reason, shortage.until_ms
+    if state == "ready" and way.path == "graph" and size_bytes > GRAPH_BYTES:
+        why = ANEW
     return WayAnswer(
         path=way.path, account=way.account, state=state, why=why, until_ms=until_ms, outside=not way.inside_tenant
     )

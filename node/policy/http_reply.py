@@ -6,11 +6,15 @@ JSON, or is a success of another kind, was said by somebody in between, and tell
 
 from typing import Final
 
-from node.policy.classify import NOT_SENT
-from node.policy.reply import PRINTABLE_CHARS, Reply, printable
+from node.policy.reply import NOT_SENT, PRINTABLE_CHARS, Reply, printable
 
 FRONT_END: Final = frozenset({401, 413, 429})
 """Refusals a front end words itself, often without JSON, before it looks at the message."""
+_ANY_REQUEST: Final = frozenset({401, 429})
+_PASSING: Final = frozenset({404, 408, 409})
+"""Refusals of a step that concern this draft or this moment: with another draft it may go well."""
+NO_MAILBOX: Final = frozenset({"errorinvaliduser", "mailboxnotenabledforrestapi", "errornonexistentmailbox"})
+REFUSED: Final = "refused"
 _ACCEPTED: Final = 202
 _SUCCESS, _ERROR, _SERVER = 2, 4, 5
 _WORDS: Final = {401: "Unauthorized", 413: "Request Entity Too Large", 429: "Too Many Requests"}
@@ -38,10 +42,15 @@ def answer_reply(
 
 
 def before_reply(status: int, code: str, message: str, *, readable: bool, step: str) -> Reply:
-    """Give the reply to a request before that one (a draft, an attachment): nothing can have been sent yet."""
-    if status // 100 == _ERROR and (readable or status in FRONT_END):
+    """Give the reply to a request before that one (a draft, an attachment): nothing can have been sent yet.
+
+    Only what would stop any request is taken as said: a draft may be refused for want of a right sending does not need.
+    """
+    if status in _ANY_REQUEST or (status // 100 == _ERROR and code.lower() in NO_MAILBOX):
         return answer_reply(status, code, message, readable=readable)
-    return Reply(code=0, text=f"{NOT_SENT} {step}: {status} {printable(code)}".strip())
+    lasting = status // 100 == _ERROR and status not in _PASSING and (readable or status in FRONT_END)
+    word = f"{NOT_SENT} {REFUSED}" if lasting else NOT_SENT
+    return Reply(code=0, text=f"{word} {step}: {status} {printable(code)}".strip())
 
 
 def _strange(status: int, why: str) -> Reply:

@@ -17,6 +17,9 @@ OUTSIDE: Final = frozenset({"acs", "smarthost"})
 GRAPH_BYTES: Final = 3_000_000
 """Largest message as it is: the request may have some 4 MB, and base64 takes a third of them (operations §6 F11)."""
 
+REBUILT_BYTES: Final = 60_000_000
+"""Largest message that is taken apart, which is done in memory."""
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One message on its way out, as each kind is asked about it."""
@@ -58,7 +61,7 @@ def submission(asked: Asked) -> list[Candidate]:
 
 
 def graph(asked: Asked) -> list[Candidate]:
-    """Microsoft Graph, by the same mailboxes and limits; larger mail takes another path."""
+    """Microsoft Graph, by the same mailboxes and limits; larger mail only unsigned and where it may be built anew."""
     if not asked.tenant.accounts or not asked.tenant.graph:
         return [_missing(asked, "graph", "the tenant has no app, or no service account")]
     return [_by_graph(asked, _mailbox(asked, "graph", account)) for account in asked.tenant.accounts]
@@ -70,17 +73,26 @@ def _by_graph(asked: Asked, found: Candidate) -> Candidate:
         return found
     if message.smtputf8:
         return refused(found.way, Cause.HEADER, "whether Graph takes internationalised addresses is not known")
-    if message.size_bytes > GRAPH_BYTES:
-        # Draft and upload session (operations A14) are not built yet: one request would be refused with 413.
-        return refused(found.way, Cause.REBUILD, f"larger than {GRAPH_BYTES} bytes, and this version rebuilds no mail")
+    if message.size_bytes > GRAPH_BYTES and (why := _not_anew(asked)):
+        return refused(found.way, Cause.REBUILD, f"larger than {GRAPH_BYTES} bytes, and not built anew: {why}")
     return found
 
 
-def without_envelope(found: Candidate, why: str) -> Candidate:
-    """Refuse Graph to a message that was found to need an envelope (``named``)."""
+def _not_anew(asked: Asked) -> str:
+    """Say why a large message may not be taken apart and rebuilt at Graph, as far as that shows from outside."""
+    if not asked.rebuild:
+        return "its plan does not allow it (rebuild)"
+    if asked.message.signed:
+        return "it is signed or encrypted"
+    return f"larger than {REBUILT_BYTES} bytes" if asked.message.size_bytes > REBUILT_BYTES else ""
+
+
+def unfit(found: Candidate, cause: Cause, why: str) -> Candidate:
+    """Refuse Graph to a message that was found to need an envelope (``named``), or to be no draft (``rebuild``)."""
     if found.way.path != "graph" or not found.ok:
         return found
-    return refused(found.way, Cause.HEADER, f"Graph has no envelope: {why}")
+    lack = "Graph has no envelope" if cause is Cause.HEADER else "too large for Graph, and cannot be built anew"
+    return refused(found.way, cause, f"{lack}: {why}")
 
 
 def hve(asked: Asked) -> list[Candidate]:

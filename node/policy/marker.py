@@ -13,6 +13,9 @@ KEEPS_COPIES: Final = frozenset({"submission", "graph"})
 """Paths on which a copy of what was sent lies in a mailbox (facts m365 §1.2)."""
 MARKER_PROPERTY: Final = "String {00020386-0000-0000-c000-000000000046} Name x-relay-message"
 """Property of a message built anew at Graph, holding the queue id: it can be filtered by (MS-OXPROPS 1.3.2)."""
+DRAFT_PROPERTY: Final = "String {00020329-0000-0000-c000-000000000046} Name m365-relay-draft"
+"""Property every draft of ours has, whichever node made it; of a set that leaves no mailbox (PS_PUBLIC_STRINGS)."""
+DRAFT_VALUE: Final = "m365-relay"
 _LINE_NUMBERS: Final = 40
 _MOST_CHARS: Final = 20_000
 _VALUE: Final = re.compile(r"([0-9a-f-]{36})((?:[ ,]+\d{1,5}(?:-\d{1,5})?)+)")

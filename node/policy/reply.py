@@ -10,6 +10,8 @@ MAX_TEXT_CHARS: Final = 4096
 """Longest text kept of one reply: Exchange's longest seen is under 1,000; RFC 5321 allows 512 a line."""
 PRINTABLE_CHARS: Final = 512
 """Longest upstream text shown in reports and stored (operations §5)."""
+NOT_SENT: Final = "not_sent"
+"""First word of an HTTP failure that happened before the message could have been sent."""
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 _BRACKET = re.compile(r"\s*\[[^\[\]]*\]\s*$")

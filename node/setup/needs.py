@@ -27,6 +27,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """Return address of this tenant; empty: there is none."""
     looks: bool
     """Mail whose answer was lost is looked for in Sent Items."""
+    rebuilds: bool
+    """Large mail may be built anew at Graph, by drafts in the mailboxes."""
     nodes: tuple[str, ...]
     """Addresses of the cluster's nodes; empty: a single node."""
     source: str
@@ -57,7 +59,9 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
             found.append("Application SMTP.SendAsApp")
         if PathKind.GRAPH in self.kinds and self.tenant.service_accounts:
             found.append("Application Mail.Send")
-        if self.reads or (self.looks and self.logs_in):
+        if self.rebuilds and "Application Mail.Send" in found:
+            found.append("Application Mail.ReadWrite")  # reads as well
+        elif self.reads or (self.looks and self.logs_in):
             found.append("Application Mail.Read")
         return tuple(found)
 
@@ -86,6 +90,7 @@ def needs_of(settings: Settings, name: str) -> Needs:
         patterns=tuple(patterns),
         return_path=return_addresses(settings).by_tenant.get(name, ""),
         looks=any(plan.on_unknown is OnUnknown.VERIFY for plan in settings.plans.values()),
+        rebuilds=any(plan.rebuild for plan in settings.plans.values()),
         nodes=tuple(str(node.address) for node in cluster.nodes.values()) if cluster is not None else (),
         source=str(settings.egress.source_address or ""),
     )

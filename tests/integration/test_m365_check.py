@@ -20,6 +20,7 @@ FAST = {"time_scale": 200.0}
 def cloud_of(**changes) -> dict:
     """The simulated tenant as it should be: an app scoped in Exchange, two mailboxes, SendAs by name."""
     app = {"secrets": [SECRET], "permission": False, "scoped": True, "graph": ["Domain.Read.All"]}
+    app |= {"scoped_graph": ["Mail.Read", "Mail.Send", "Mail.ReadWrite"]}
     tenant = {
         "domains": [DOMAIN],
         "apps": {CLIENT: {**app, **changes.pop("app", {})}},

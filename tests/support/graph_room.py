@@ -84,7 +84,7 @@ def ways(kinds, mailboxes, **more) -> Directory:
     return Directory(tenants={"contoso": tenant}, routes={Direction.INTERNAL: kinds, Direction.EXTERNAL: kinds}, **more)
 
 
-def tokens_of(simulator: Simulator, home: Path, **changes) -> TokenSource:
+def tokens_of(simulator: Simulator, home: Path, *, now_ms=wall_ms, **changes) -> TokenSource:
     secret = home / "secret"
     secret.write_text(SECRET)
     common = {
@@ -95,19 +95,20 @@ def tokens_of(simulator: Simulator, home: Path, **changes) -> TokenSource:
         **changes,
     }
     apps = {name: TenantApp(scope=scope, **common) for name, scope in SCOPES.items()}
-    return TokenSource(apps, Entra(Egress(ca=simulator.ca_file)), now_ms=wall_ms)
+    return TokenSource(apps, Entra(Egress(ca=simulator.ca_file)), now_ms=now_ms)
 
 
 @asynccontextmanager
 async def graph_room(
-    tmp_path, simulator: Simulator, *, kinds=("graph",), mailboxes=MAILBOXES, rebuild=(), app=None, **more
+    tmp_path, simulator: Simulator, *, kinds=("graph",), mailboxes=MAILBOXES, rebuild=(), app=None, root="", **more
 ):
-    """A room whose ways lead to the simulator, with real tokens."""
+    """A room whose ways lead to the simulator, or to another ``root`` of Graph, with real tokens."""
     from node.tls.client import client_context
 
     context = client_context(simulator.ca_file)
+    changes = {"graph": {"graph": root or simulator.graph_url}}
     endpoints = [
-        endpoint(simulator, name, kind, **({} if kind == "graph" else {"context": context}))
+        endpoint(simulator, name, kind, **changes.get(kind, {"context": context}))
         for kind in kinds
         for name in mailboxes
     ]

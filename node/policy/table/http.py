@@ -5,7 +5,7 @@ What Graph says of a mailbox or of the app's right to it concerns Graph alone: b
 
 from typing import Final
 
-from node.policy.reply import Stage
+from node.policy.reply import NOT_SENT, Stage
 from node.policy.table.row import DAY, HOUR, MINUTE, Row
 from node.policy.verdict import Hint, Narrow, Outcome, Scope
 
@@ -137,7 +137,7 @@ ROWS: Final = (
         codes=(408,),
         stages=(Stage.HTTP,),
         paths=_GRAPH,
-        examples=("408 RequestTimeout",),
+        examples=("408 RequestTimeout: The request timed out.",),
     ),
     Row(
         reason="graph_unknown_outcome",
@@ -148,6 +148,33 @@ ROWS: Final = (
         stages=(Stage.HTTP,),
         paths=_GRAPH,
         examples=("503 ServiceUnavailable", "504 Gateway Timeout"),
+    ),
+    Row(
+        reason="graph_not_built",
+        scope=Scope.MESSAGE,
+        outcome=Outcome.RETRY,
+        source="m365 §1.2 F; nothing was sent, and Graph will say the same of it again",
+        codes=(0,),
+        text=(NOT_SENT, "refused"),
+        stages=(Stage.HTTP,),
+        paths=_GRAPH,
+        schedule=(MINUTE, 5 * MINUTE, 30 * MINUTE),
+        avoid=_GRAPH,
+        examples=("0 not_sent refused attachment: 400 ErrorInvalidAttachment",),
+    ),
+    Row(
+        reason="graph_may_not_draft",
+        scope=Scope.MESSAGE,
+        outcome=Outcome.RETRY,
+        source="m365 §1.2 F (drafts need Mail.ReadWrite, sendMail does not)",
+        codes=(0,),
+        text=(NOT_SENT, "refused", "403"),
+        stages=(Stage.HTTP,),
+        paths=_GRAPH,
+        schedule=(5 * MINUTE, 30 * MINUTE),
+        avoid=_GRAPH,
+        alert=True,
+        examples=("0 not_sent refused draft: 403 ErrorAccessDenied",),
     ),
     Row(
         reason="acs_throttled",

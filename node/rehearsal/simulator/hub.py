@@ -264,6 +264,7 @@ class Hub:
             "tenants": tenants,
             "resources": resources,
             "graph": self.graph.report(),
+            "graph_drafts_open": len(self.graph.drafts),
             "sources": {name: dict(source.counts) for name, source in self.sources.items()},
             "attributions": dict(self.attributions),
             "connections": dict(self.connections),

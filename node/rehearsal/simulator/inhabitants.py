@@ -58,13 +58,15 @@ class Application(Part):
     certificates: tuple[Path, ...] = ()
     """PEM files whose keys may sign client assertions."""
     mailboxes: tuple[str, ...] | None = None
-    """Mailboxes it was granted; None means all of the tenant."""
+    """Mailboxes it was granted one by one or as a group; None means all of the tenant."""
     permission: bool = True
     """Whether ``SMTP.SendAsApp`` was granted and consented."""
     scoped: bool = False
     """It was given ``Application SMTP.SendAsApp`` in Exchange for ``mailboxes`` instead: its token names no role."""
     graph: tuple[str, ...] = ("Mail.Send", "Mail.ReadWrite", "ExchangeMessageTrace.Read.All")
-    """Permissions for Graph that were granted and consented."""
+    """Permissions for Graph that were granted and consented: good for every mailbox of the tenant."""
+    scoped_graph: tuple[str, ...] = ()
+    """Permissions for Graph given in Exchange for ``mailboxes`` (RBAC for Applications): its token names none."""
     federated: tuple[str, ...] = ()
     """Subjects of workload tokens it trusts."""
     managed_identity: bool = False

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote
 
-from node.rehearsal.simulator.graph.access import DeniedError, bearer, error
+from node.rehearsal.simulator.graph.access import READ, DeniedError, bearer, caller, error
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.ndr_text import Failure, exchange_ndr
 from node.rehearsal.simulator.receipts import Receipt
@@ -249,12 +249,9 @@ class _Mailboxes:
         hub = self._post.hub
         hub.counts["mailbox_requests"] += 1
         try:
-            bearer(hub, request)
+            caller(hub, request, READ)
         except DeniedError as no:
             return no.answer
-        found = hub.mailbox(mailbox)
-        if found is None:
-            return error(404, "ErrorInvalidUser", f"The requested user '{mailbox}' is invalid.")
         readable = hub.directory.reports.readable
         if readable is not None and mailbox not in (one.lower() for one in readable):
             return error(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")

@@ -44,7 +44,8 @@ class Moment(StrEnum):
     GRAPH = "graph"  # sendMail, or the sending of a draft
     DRAFT = "draft"
     UPLOAD = "upload"
-    LOOK = "look"  # into Sent Items
+    DELETE = "delete"  # of a draft
+    LOOK = "look"  # into Sent Items or Drafts
     TRACE = "trace"
 
 
@@ -54,6 +55,7 @@ OVER_HTTP = (
     Moment.GRAPH,
     Moment.DRAFT,
     Moment.UPLOAD,
+    Moment.DELETE,
     Moment.LOOK,
     Moment.TRACE,
 )
@@ -136,6 +138,8 @@ class Step(Part):
     """The raw reply, several lines joined by newlines; over HTTP a status and the error: ``429 TooManyRequests: …``."""
     retry_after: Seconds | None = None
     """Over HTTP: said with the reply."""
+    retry_after_date: bool = False
+    """Said as a date instead of seconds (RFC 9110 §10.2.3)."""
     half: bool = False
     """Over HTTP: break off in the middle of the answer."""
     issue: Issue | None = None
@@ -147,7 +151,10 @@ class Step(Part):
     garbage: bool = False
     """Answer bytes that are no reply."""
     accepted: bool | None = None
-    """At dot: whether the message was received all the same. By default: with a 2xx reply or a cut, yes."""
+    """At dot: whether the message was received all the same. By default: with a 2xx reply or a cut, yes.
+
+    At draft, upload and delete: whether it was done all the same. By default no.
+    """
     after_bytes: int = Field(default=0, ge=0)
     """At body: act once so much of the content has arrived."""
 

@@ -4,9 +4,11 @@ Order as in life: the token (401), the mailbox (404), the permission (403), then
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
     from node.rehearsal.simulator.hub import Hub
 
 AUDIENCES: Final = frozenset({"https://graph.microsoft.com"})
-SEND, READ, TRACE = "Mail.Send", "Mail.ReadWrite", "ExchangeMessageTrace.Read.All"
+SEND: Final = frozenset({"Mail.Send"})
+WRITE: Final = frozenset({"Mail.ReadWrite"})
+READ: Final = frozenset({"Mail.Read", "Mail.ReadWrite"})
+"""Either lets a mailbox be read; ``Mail.ReadBasic`` does not: it shows no body."""
+TRACE: Final = frozenset({"ExchangeMessageTrace.Read.All"})
 
 
 class DeniedError(Exception):
@@ -51,8 +57,11 @@ def error(status: int, code: str, message: str, *, retry_after_s: float | None =
     return Answer(status=status, value=value, headers={"request-id": inner["request-id"], **headers})
 
 
-def caller(hub: "Hub", request: Request, role: str) -> Caller:
-    """Admit a request of a mailbox, or of the tenant where the path names none. Raises DeniedError."""
+def caller(hub: "Hub", request: Request, roles: frozenset[str]) -> Caller:
+    """Admit a request of a mailbox, or of the tenant where the path names none; one of ``roles`` is wanted.
+
+    Raises DeniedError.
+    """
     claims = bearer(hub, request)
     tenant_id, client = str(claims.get("tid", "")), str(claims.get("appid", ""))
     tenant = hub.directory.tenants.get(tenant_id)
@@ -63,7 +72,7 @@ def caller(hub: "Hub", request: Request, role: str) -> Caller:
     box = tenant.mailboxes.get(mailbox) if mailbox else None
     if mailbox:
         _mailbox(hub, mailbox, box)
-    if role not in claims.get("roles", ()) or (mailbox and not _granted(app, mailbox)):
+    if not roles & set(claims.get("roles", ())) and not (mailbox and _scoped(app, mailbox, roles)):
         raise _denied(hub, 403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
     return Caller(tenant_id=tenant_id, tenant=tenant, client=client, mailbox=mailbox, box=box)
 
@@ -99,8 +108,10 @@ def _mailbox(hub: "Hub", mailbox: str, box: Mailbox | None) -> None:
         raise _denied(hub, 404, "MailboxNotEnabledForRESTAPI", text)
 
 
-def _granted(app: Application, mailbox: str) -> bool:
-    return app.mailboxes is None or mailbox in (name.lower() for name in app.mailboxes)
+def _scoped(app: Application, mailbox: str, roles: frozenset[str]) -> bool:
+    """Whether Exchange gave it a role for this mailbox; a consent reaches every mailbox besides (operations M12)."""
+    granted = app.mailboxes is None or mailbox in (name.lower() for name in app.mailboxes)
+    return granted and bool(roles & set(app.scoped_graph))
 
 
 def _denied(hub: "Hub", status: int, code: str, message: str) -> DeniedError:
@@ -159,6 +170,14 @@ def _reply(said: str, step: Step, normal: Answer) -> Answer:
         return Answer(status=step.status, value=normal.value)
     code, _, message = said[4:].partition(": ")
     if not message:  # such as "502 Bad Gateway": a front end's words
-        headers = {"Retry-After": str(round(step.retry_after))} if step.retry_after is not None else {}
-        return Answer(status=step.status, text=code, headers={"Content-Type": "text/html", **headers})
-    return error(step.status, code, message, retry_after_s=step.retry_after)
+        return Answer(status=step.status, text=code, headers={"Content-Type": "text/html", **_later(step)})
+    worded = error(step.status, code, message)
+    return replace(worded, headers={**worded.headers, **_later(step)})
+
+
+def _later(step: Step) -> dict[str, str]:
+    if step.retry_after is None:
+        return {}
+    if step.retry_after_date:
+        return {"Retry-After": formatdate(time.time() + step.retry_after, usegmt=True)}
+    return {"Retry-After": str(round(step.retry_after))}

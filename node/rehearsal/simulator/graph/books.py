@@ -15,6 +15,8 @@ class Books:
     """All of it."""
 
     outbox: Outbox = field(default_factory=Outbox)
+    drafts: dict[str, Any] = field(default_factory=dict)
+    """By id; see drafts.py."""
     meters: dict[tuple[str, str], GraphMeter] = field(default_factory=dict)
     _requests: int = 0
 

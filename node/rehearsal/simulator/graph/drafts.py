@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from node.rehearsal.simulator.graph.access import (
     READ,
     SEND,
+    WRITE,
     Caller,
     DeniedError,
     caller,
@@ -22,7 +23,8 @@ from node.rehearsal.simulator.graph.access import (
     scripted,
     spoken,
 )
-from node.rehearsal.simulator.graph.letters import from_draft
+from node.rehearsal.simulator.graph.letters import Attached, attached, from_draft, unsound
+from node.rehearsal.simulator.graph.looking import BY_PROPERTY, date, plain, top
 from node.rehearsal.simulator.graph.sending import Sending
 from node.rehearsal.simulator.script import Facts, Moment
 from node.rehearsal.web import Answer, Request
@@ -44,7 +46,16 @@ class Draft:
     mailbox: str
     value: dict[str, Any]
     message_id: str
-    attachments: list[tuple[str, bytes]] = field(default_factory=list)
+    created_ms: int
+    attachments: list[Attached] = field(default_factory=list)
+    open: int = 0
+    """Upload sessions that are not at their end."""
+
+    def has(self, name: str, value: str) -> bool:
+        """Whether it has an extended property with this value."""
+        wanted = {"id": name.lower(), "value": value}
+        properties = self.value.get("singleValueExtendedProperties") or []
+        return any({"id": str(one.get("id")).lower(), "value": one.get("value")} == wanted for one in properties)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,7 +64,7 @@ class Upload:
 
     draft: Draft
     client: str
-    name: str
+    item: dict[str, Any]
     size_bytes: int
     data: bytearray = field(default_factory=bytearray)
 
@@ -64,21 +75,25 @@ class Drafts:
     def __init__(self, hub: "Hub", sending: Sending) -> None:
         """Send through ``sending``."""
         self._hub, self._sending = hub, sending
-        self._drafts: dict[str, Draft] = {}
+        self._drafts: dict[str, Draft] = hub.graph.drafts
         self._uploads: dict[str, Upload] = {}
         self._number = 0
 
     async def create(self, request: Request) -> Answer:
         """Answer ``POST /users/{mailbox}/messages``."""
-        return await self._guarded(request, READ, Moment.DRAFT, self._create)
+        return await self._guarded(request, WRITE, Moment.DRAFT, self._create)
+
+    async def listed(self, request: Request) -> Answer:
+        """Answer ``GET /users/{mailbox}/mailFolders/drafts/messages``, filtered by an extended property or not."""
+        return await self._guarded(request, READ, Moment.LOOK, self._list)
 
     async def attach(self, request: Request) -> Answer:
         """Answer ``POST …/messages/{id}/attachments``."""
-        return await self._guarded(request, READ, Moment.DRAFT, self._attach)
+        return await self._guarded(request, WRITE, Moment.DRAFT, self._attach)
 
     async def session(self, request: Request) -> Answer:
         """Answer ``POST …/messages/{id}/attachments/createUploadSession``."""
-        return await self._guarded(request, READ, Moment.UPLOAD, self._session)
+        return await self._guarded(request, WRITE, Moment.UPLOAD, self._session)
 
     async def send(self, request: Request) -> Answer:
         """Answer ``POST …/messages/{id}/send``."""
@@ -86,7 +101,7 @@ class Drafts:
 
     async def delete(self, request: Request) -> Answer:
         """Answer ``DELETE …/messages/{id}``."""
-        return await self._guarded(request, READ, Moment.DRAFT, self._delete)
+        return await self._guarded(request, WRITE, Moment.DELETE, self._delete)
 
     async def put(self, request: Request) -> Answer:
         """Answer ``PUT`` of one chunk; its address is its right, so a token has no business here."""
@@ -99,6 +114,8 @@ class Drafts:
         facts = Facts(key=upload.draft.mailbox, account=upload.draft.mailbox, service="graph")
         step = await scripted(hub, Moment.UPLOAD, facts)
         if step is not None and (step.speaks or step.cut):
+            if step.accepted:
+                self._chunk(request, upload, text)
             return spoken(hub, step, Answer(status=200, value={}))
         return self._chunk(request, upload, text)
 
@@ -118,19 +135,22 @@ class Drafts:
         upload.data += text
         if len(upload.data) < upload.size_bytes:
             return Answer(status=200, value={"nextExpectedRanges": [f"{len(upload.data)}-"]})
-        upload.draft.attachments.append((upload.name, bytes(upload.data)))
+        upload.draft.attachments.append(attached(upload.item, bytes(upload.data)))
+        upload.draft.open -= 1
         del self._uploads[request.path["upload"]]
         return Answer(status=201, value={})
 
-    async def _guarded(self, request: Request, role: str, moment: Moment | None, work: Any) -> Answer:
+    async def _guarded(self, request: Request, roles: frozenset[str], moment: Moment | None, work: Any) -> Answer:
         hub = self._hub
         try:
-            who = caller(hub, request, role)
+            who = caller(hub, request, roles)
             async with metered(hub, who):
                 if moment is not None:
                     facts = Facts(key=who.mailbox, account=who.mailbox, service="graph")
                     step = await scripted(hub, moment, facts)
                     if step is not None and (step.speaks or step.cut):
+                        if step.accepted:
+                            await work(request, who)
                         return spoken(hub, step, Answer(status=200, value={}))
                 answer: Answer = await work(request, who)
                 return answer
@@ -139,15 +159,33 @@ class Drafts:
 
     async def _create(self, request: Request, who: Caller) -> Answer:
         value = await self._json(request)
+        fault = unsound(value)
+        if fault is not None:
+            raise DeniedError(fault)
         if len(self._drafts) >= DRAFTS:
             self._drafts.pop(next(iter(self._drafts)))
         self._number += 1
         name = f"AAMkDraft/{self._number}=="
         # A chosen Message-ID is ignored in this form (facts m365 §5, item 15).
         message_id = f"<draft{self._number}.{self._hub.reply_id()}@{self._hub.directory.host}.prod.outlook.com>"
-        self._drafts[name] = Draft(mailbox=who.mailbox, value=value, message_id=message_id)
+        self._drafts[name] = Draft(
+            mailbox=who.mailbox, value=value, message_id=message_id, created_ms=self._hub.now_ms()
+        )
         self._hub.counts["graph_drafts"] += 1
         return Answer(status=201, value={"id": name, "internetMessageId": message_id, "isDraft": True})
+
+    async def _list(self, request: Request, who: Caller) -> Answer:
+        wanted = request.query.get("$filter", "")
+        by_property = BY_PROPERTY.fullmatch(wanted)
+        if wanted and by_property is None:
+            raise DeniedError(error(400, "ErrorInvalidUrlQueryFilter", "The query filter contains one or more errors."))
+        rows = [
+            {"id": name, "createdDateTime": date(one.created_ms), "isDraft": True}
+            for name, one in self._drafts.items()
+            if one.mailbox == who.mailbox
+            and (by_property is None or one.has(plain(by_property[1]), plain(by_property[2])))
+        ]
+        return Answer(value={"value": rows[: top(request)]})
 
     async def _attach(self, request: Request, who: Caller) -> Answer:
         draft, value = self._draft(request, who), await self._json(request)
@@ -157,7 +195,7 @@ class Drafts:
             raise DeniedError(error(400, "ErrorInvalidAttachment", "contentBytes is no base64.")) from None
         if len(data) >= INLINE_BYTES:
             raise DeniedError(error(413, "ErrorMessageSizeExceeded", "Use an upload session from 3 MB on."))
-        draft.attachments.append((str(value.get("name", "")), data))
+        draft.attachments.append(attached(value, data))
         return Answer(status=201, value={"id": str(len(draft.attachments))})
 
     async def _session(self, request: Request, who: Caller) -> Answer:
@@ -168,13 +206,16 @@ class Drafts:
             raise DeniedError(error(400, "ErrorInvalidAttachment", "AttachmentItem needs type, name and size."))
         self._number += 1
         name = f"{self._number}-{self._hub.reply_id()}"
-        self._uploads[name] = Upload(draft=draft, client=who.client, name=str(item.get("name", "")), size_bytes=size)
+        self._uploads[name] = Upload(draft=draft, client=who.client, item=item, size_bytes=size)
+        draft.open += 1
         url = f"{request.base_url}/upload/{name}"
         return Answer(status=201, value={"uploadUrl": url, "nextExpectedRanges": ["0-"]})
 
     async def _send(self, request: Request, who: Caller) -> Answer:
         draft = self._draft(request, who)
         hub = self._hub
+        if draft.open:
+            hub.violations["graph_sent_unfinished"] += 1
         meter, number = hub.meter(who.mailbox), hub.graph.next_request()
         meter.enter(number)
         try:

@@ -3,14 +3,42 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import getaddresses
+from email.utils import formataddr, getaddresses
 from typing import Any, Final
 
+from node.rehearsal.simulator.graph.access import error
 from node.rehearsal.simulator.headers import Headers, read_headers
+from node.rehearsal.web import Answer
 
+OWN_FIELDS: Final = 5
+FIELD_CHARS: Final = 995
+SUBJECT_CHARS: Final = 255
 _FIELDS: Final = (b"to", b"cc", b"bcc")
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One attachment of a draft."""
+
+    name: str
+    kind: str
+    content_id: str
+    inline: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a part of a message was, without its octets: their SHA-256 tells whether they are the same."""
+
+    kind: str
+    size_bytes: int
+    sha256: str
+    name: str = ""
+    content_id: str = ""
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +51,8 @@ class Letter:
     size_bytes: int
     sha256: str
     properties: tuple[tuple[str, str], ...] = ()
-    attachments: tuple[tuple[str, int, str], ...] = ()
+    parts: tuple[Part, ...] = ()
+    """Of a message built as a draft: its text, then its attachments."""
     bare_line_feed: bool = False
 
     @property
@@ -53,29 +82,48 @@ def from_mime(mime: bytes) -> Letter:
     )
 
 
-def from_draft(value: Mapping[str, Any], attachments: list[tuple[str, bytes]], message_id: str) -> Letter:
+def from_draft(value: Mapping[str, Any], attachments: list[Attached], message_id: str) -> Letter:
     """Read a message built piece by piece."""
     lists = [value.get(name) or [] for name in ("toRecipients", "ccRecipients", "bccRecipients")]
     found = [_address(one) for people in lists for one in people]
-    lines = [f"From: {_address(value.get('from') or value.get('sender') or {})}", f"Message-ID: {message_id}"]
-    names = ("To", "Cc")
-    lines += [f"{name}: {', '.join(map(_address, people))}" for name, people in zip(names, lists, strict=False)]
-    lines += [f"Subject: {value.get('subject', '')}"]
-    lines += [f"{one.get('name')}: {one.get('value')}" for one in value.get("internetMessageHeaders") or []]
-    head = "\r\n".join(lines)
-    content = str((value.get("body") or {}).get("content", "")).encode()
-    digest = hashlib.sha256(content)
+    head = "\r\n".join(_lines(value, message_id))
+    body = value.get("body") or {}
+    content = str(body.get("content", "")).encode()
+    kind = "text/html" if str(body.get("contentType", "")).lower() == "html" else "text/plain"
+    parts = [Part(kind, len(content), hashlib.sha256(content).hexdigest())]
+    for one in attachments:
+        digest = hashlib.sha256(one.data).hexdigest()
+        parts.append(Part(one.kind, len(one.data), digest, one.name, one.content_id, one.inline))
     return Letter(
         headers=read_headers(head.encode()),
         head=head,
         recipients=tuple(dict.fromkeys(one.lower() for one in found if one)),
-        size_bytes=len(content) + sum(len(data) for _, data in attachments),
-        sha256=digest.hexdigest(),
+        size_bytes=sum(one.size_bytes for one in parts),
+        sha256=parts[0].sha256,
         properties=tuple(
             (str(one.get("id")), str(one.get("value"))) for one in value.get("singleValueExtendedProperties") or []
         ),
-        attachments=tuple((name, len(data), hashlib.sha256(data).hexdigest()) for name, data in attachments),
+        parts=tuple(parts),
     )
+
+
+def _lines(value: Mapping[str, Any], message_id: str) -> Iterator[str]:
+    """The header Exchange writes; Bcc is told to nobody."""
+    yield f"From: {_named(value.get('from') or value.get('sender') or {})}"
+    yield f"Message-ID: {message_id}"
+    for field, name in (("To", "toRecipients"), ("Cc", "ccRecipients"), ("Reply-To", "replyTo")):
+        people = value.get(name) or []
+        if people:
+            yield f"{field}: {', '.join(map(_named, people))}"
+    yield f"Subject: {value.get('subject', '')}"
+    if str(value.get("importance", "normal")) != "normal":
+        yield f"Importance: {value['importance']}"
+    for one in value.get("internetMessageHeaders") or []:
+        yield f"{one.get('name')}: {one.get('value')}"
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    return formataddr((str((one.get("emailAddress") or {}).get("name", "")), _address(one)), "utf-8")
 
 
 def _address(one: Mapping[str, Any]) -> str:
@@ -90,3 +138,32 @@ def _recipients(block: bytes) -> tuple[str, ...]:
         if colon and name.strip().lower() in _FIELDS:
             values.append(value.strip().decode("utf-8", "replace"))
     return tuple(dict.fromkeys(address.lower() for _, address in getaddresses(values) if "@" in address))
+
+
+def attached(value: Mapping[str, Any], data: bytes) -> Attached:
+    """Read what was said about an attachment."""
+    return Attached(
+        name=str(value.get("name", "")),
+        kind=str(value.get("contentType", "application/octet-stream")),
+        content_id=str(value.get("contentId", "")),
+        inline=value.get("isInline") is True,
+        data=data,
+    )
+
+
+def unsound(value: Mapping[str, Any]) -> Answer | None:
+    """Say what Graph does not take in a draft's header fields; None: nothing."""
+    fields = value.get("internetMessageHeaders") or []
+    if len(fields) > OWN_FIELDS:
+        text = f"Maximum number of headers in one message should be less than or equal to {OWN_FIELDS}."
+        return error(400, "InvalidInternetMessageHeaderCollection", text)
+    for one in fields:
+        name = str(one.get("name", ""))
+        if not name.lower().startswith("x-"):
+            text = f"The internet message header name '{name}' should start with 'x-' or 'X-'."
+            return error(400, "InvalidInternetMessageHeader", text)
+        if not one.get("value") or len(str(one["value"])) > FIELD_CHARS:
+            return error(400, "InvalidInternetMessageHeader", f"The value of '{name}' is empty or too long.")
+    if len(str(value.get("subject", ""))) > SUBJECT_CHARS:
+        return error(400, "ErrorPropertyValidation", "The subject is too long.")
+    return None

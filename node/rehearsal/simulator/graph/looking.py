@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAGE: Final = 10
 _TEXT: Final = r"'((?:[^']|'')*)'"
 _BY_ID: Final = re.compile(rf"internetMessageId eq {_TEXT}")
-_BY_PROPERTY: Final = re.compile(
+BY_PROPERTY: Final = re.compile(
     rf"singleValueExtendedProperties/any\(ep: ?ep/id eq {_TEXT} and ep/value eq {_TEXT}\)", re.IGNORECASE
 )
 _PART: Final = re.compile(
@@ -43,7 +43,7 @@ class Looking:
                 hub.counts["graph_looks"] += 1
                 step = await scripted(hub, Moment.LOOK, Facts(key=who.mailbox, account=who.mailbox, service="graph"))
                 found = [_listed(one) for one in self._wanted(who.mailbox, request.query.get("$filter", ""))]
-                normal = Answer(value={"value": found[: _top(request)]})
+                normal = Answer(value={"value": found[: top(request)]})
                 return spoken(hub, step, normal) if step is not None else normal
         except DeniedError as no:
             return no.answer
@@ -86,11 +86,11 @@ class Looking:
 
     def _wanted(self, mailbox: str, text: str) -> list[Copy]:
         there = self._there(mailbox)
-        by_id, by_property = _BY_ID.fullmatch(text), _BY_PROPERTY.fullmatch(text)
+        by_id, by_property = _BY_ID.fullmatch(text), BY_PROPERTY.fullmatch(text)
         if by_id is not None:
-            return [one for one in there if one.message_id == _plain(by_id[1])]
+            return [one for one in there if one.message_id == plain(by_id[1])]
         if by_property is not None:
-            wanted = (_plain(by_property[1]), _plain(by_property[2]))
+            wanted = (plain(by_property[1]), plain(by_property[2]))
             return [one for one in there if wanted in one.properties]
         if not text:
             return there
@@ -115,26 +115,29 @@ def _fits(one: Traced, match: re.Match[str]) -> bool:
             "recipientAddress": one.recipient,
             "senderAddress": one.sender,
         }[name]
-        return have.lower() == _plain(value).lower()
+        return have.lower() == plain(value).lower()
     at_ms = dt.datetime.fromisoformat(date).timestamp() * 1000
     return one.at_ms >= at_ms if sign == "ge" else one.at_ms <= at_ms
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Give the text of an OData literal."""
     return text.replace("''", "'")
 
 
-def _top(request: Request) -> int:
+def top(request: Request) -> int:
+    """Give how many rows are wanted."""
     text = request.query.get("$top", "")
     return min(int(text), 1000) if text.isdigit() and int(text) else PAGE
 
 
-def _date(at_ms: int) -> str:
+def date(at_ms: int) -> str:
+    """Word a moment as Graph does."""
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _listed(one: Copy) -> dict[str, Any]:
-    return {"id": one.id, "internetMessageId": one.message_id, "sentDateTime": _date(one.at_ms), "isDraft": False}
+    return {"id": one.id, "internetMessageId": one.message_id, "sentDateTime": date(one.at_ms), "isDraft": False}
 
 
 def _row(one: Traced) -> dict[str, Any]:
@@ -143,6 +146,6 @@ def _row(one: Traced) -> dict[str, Any]:
         "messageId": one.message_id,
         "senderAddress": one.sender,
         "recipientAddress": one.recipient,
-        "receivedDateTime": _date(one.at_ms),
+        "receivedDateTime": date(one.at_ms),
         "status": one.status,
     }

@@ -21,6 +21,7 @@ def graph_routes(hub: "Hub") -> dict[tuple[str, str], Handler]:
     return {
         ("POST", f"{_USER}/sendMail"): sending.send_mail,
         ("POST", f"{_USER}/messages"): drafts.create,
+        ("GET", f"{_USER}/mailFolders/drafts/messages"): drafts.listed,
         ("POST", f"{_MESSAGE}/attachments"): drafts.attach,
         ("POST", f"{_MESSAGE}/attachments/createUploadSession"): drafts.session,
         ("POST", f"{_MESSAGE}/send"): drafts.send,

@@ -185,7 +185,7 @@ class Sending:
             head=letter.head,
             properties=letter.properties,
             recipients=letter.recipients,
-            attachments=letter.attachments,
+            parts=letter.parts,
         )
         hub.graph.outbox.keep(who.mailbox, copy)
         hub.graph.outbox.trace(who.tenant_id, receipt.at_ms, receipt.message_id, receipt.sender, letter.recipients)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.rehearsal.simulator.graph.letters import Part
+
 HEAD_BYTES: Final = 64 << 10
 KEPT: Final = 20_000
 
@@ -24,8 +26,8 @@ class Copy:
     properties: tuple[tuple[str, str], ...] = ()
     """Extended properties set on the draft."""
     recipients: tuple[str, ...] = ()
-    attachments: tuple[tuple[str, int, str], ...] = ()
-    """Of a message built as a draft: name, size, SHA-256."""
+    parts: tuple[Part, ...] = ()
+    """Of a message built as a draft."""
 
     @property
     def id(self) -> str:

@@ -139,3 +139,36 @@ def test_a_question_that_cannot_be_asked_names_what_is_wrong(ask, more, named):
 
 def test_addresses_beyond_ascii(ask):
     assert ask("grün@contoso.com", "jürgen@example.com", client="apps").decision == "take"
+
+
+GRAPH = (
+    TENANT
+    + "routes: {internal: [graph], external: [graph]}\n"
+    + "plans: {big: {rebuild: true}}\n"
+    + "clients:\n"
+    + '  apps: {networks: [10.1.0.0/16], senders: ["*@contoso.com"]}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("plan", "size_bytes", "state", "why"),
+    [
+        ("", 3_000_000, "ready", ""),
+        ("", 3_000_001, "no", "its plan does not allow it"),
+        ("big", 3_000_001, "ready", "if it can be built anew"),
+        ("big", 60_000_001, "no", "larger than 60000000 bytes"),
+    ],
+)
+def test_what_is_too_large_for_one_request_to_graph(tmp_path, plan, size_bytes, state, why):
+    text = GRAPH.replace(
+        "[relay1@contoso.com]", '{relay1@contoso.com: {limits: {size: 150MiB}, send_as: ["*@contoso.com"]}}'
+    )
+    settings = loaded(tmp_path, text).settings
+    question = Question(sender="a@contoso.com", recipient="b@example.com", size_bytes=size_bytes, plan=plan)
+    answer = explain(
+        question, intake_rules(settings, "n1"), directory_of(settings), HealthBook(), {}, NOW, plans=settings.plans
+    )
+    (way,) = answer.ways
+    assert (way.path, way.state) == ("graph", state)
+    assert why in way.why
+    assert answer.decision == ("take" if state == "ready" else "bounce")

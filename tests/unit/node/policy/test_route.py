@@ -275,3 +275,27 @@ def test_why_not_is_said():
     assert null[0].why_not == "a connector without a certificate takes no mail from the null sender"
     nothing = Directory(tenants={"contoso": TenantWays(name="contoso", domains=frozenset())}, routes=ALL.routes)
     assert {item.cause for item in candidates(nothing, message(), EXTERNAL)} == {Cause.NOT_SET_UP}
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"size_bytes": 3_000_000}, None),
+        ({"size_bytes": 3_000_001}, Cause.REBUILD),
+        ({"size_bytes": 3_000_001, "plan": "big"}, None),
+        ({"size_bytes": 3_000_001, "plan": "big", "signed": True}, Cause.REBUILD),
+        ({"size_bytes": 60_000_001, "plan": "big"}, Cause.REBUILD),
+        ({"size_bytes": 3_000_000, "signed": True}, None),
+    ],
+)
+def test_larger_mail_goes_by_graph_only_unsigned_and_where_its_plan_says_so(change, cause):
+    owner = account("relay2@contoso.com", "*@contoso.com", size=150 * MIB)
+    tenant = TenantWays(name="contoso", domains=frozenset({"contoso.com"}), accounts=(owner,), graph=True)
+    routes = {INTERNAL: ("graph",), EXTERNAL: ("graph",)}
+    found = candidates(
+        directory(tenants={"contoso": tenant}, routes=routes, rebuild_plans=frozenset({"big"})),
+        message(**change),
+        EXTERNAL,
+        change.get("plan", ""),
+    )
+    assert [item.cause for item in found if not item.ok] == ([] if cause is None else [cause])

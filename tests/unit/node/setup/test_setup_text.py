@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from node.settings.mail import Plan
 from node.settings.model import Settings
 from node.setup.needs import needs_of
 from node.setup.plan import setup_text, steps_for
@@ -115,6 +116,13 @@ def test_the_roles_follow_the_ways():
     smallest = settings_of("smallest")
     assert needs_of(smallest, next(iter(smallest.tenants))).roles == ("Application SMTP.SendAsApp",)
     assert needs_of(settings_of("connector_by_address"), "contoso").roles == ()
+
+
+def test_drafts_are_written_only_where_a_plan_lets_mail_be_built_anew():
+    settings = settings_of("graph_and_reports")
+    plans = {**settings.plans, "big": Plan(rebuild=True)}
+    agency = needs_of(settings.model_copy(update={"plans": plans}), "agency")
+    assert agency.roles == ("Application Mail.Send", "Application Mail.ReadWrite"), "which reads as well"
 
 
 def test_what_is_quoted_cannot_leave_its_quotes():
