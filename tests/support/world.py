@@ -70,11 +70,11 @@ def mail(sender: str, recipient: str, subject: str = "hello", body: str = "text\
 
 def hand_in(
     port: int, sender: str, recipients: str | list[str], data: bytes | None = None, *, source: str = "127.0.0.1",
-    **header: str,
+    host: str = "127.0.0.1", **header: str,
 ) -> str:  # fmt: skip
     """Send one message; give the queue id the 250 names."""
     wanted = [recipients] if isinstance(recipients, str) else recipients
-    with smtplib.SMTP("127.0.0.1", port, timeout=30, source_address=(source, 0)) as smtp:
+    with smtplib.SMTP(host, port, timeout=30, source_address=(source, 0)) as smtp:
         smtp.ehlo("client.test")
         code, text = smtp.mail(sender)
         assert code == 250, text
