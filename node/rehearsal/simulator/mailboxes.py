@@ -25,6 +25,8 @@ from node.rehearsal.simulator.receipts import Receipt
 from node.rehearsal.web import Answer, Handler, Request
 
 PENDING_MAX = 100_000
+ORGANIZATION_NAME = "X-MS-Exchange-Organization-"
+ORGANIZATION = ORGANIZATION_NAME.lower()
 PAGE = 10
 DOMAINS_ROLE = "Domain.Read.All"
 SMTP_S = 30.0
@@ -67,8 +69,12 @@ class Postmaster:
     _number: int = 0
 
     def taken(self, receipt: Receipt) -> None:
-        """Hear of a message that was taken, and have reports sent of those recipients that fail."""
+        """Hear of a message that was taken: it lies in its mailboxes, or reports are sent of recipients that fail."""
         failures = tuple(self._failing(receipt))
+        failing = {one.recipient for one in failures}
+        for recipient in receipt.recipients:
+            if recipient not in failing and self.hub.mailbox(recipient.lower()) is not None:
+                self.put(recipient, receipt.sender, arrived(receipt))
         if failures and len(self._pending) < PENDING_MAX:
             task = asyncio.get_running_loop().create_task(self._report(receipt, failures))
             self._pending.add(task)
@@ -138,6 +144,22 @@ class Postmaster:
                 return
             await asyncio.sleep(self.hub.directory.timing.real_s(AGAIN_S))
         self.hub.counts["reports_undelivered"] += 1
+
+
+def arrived(receipt: Receipt) -> bytes:
+    """Give a message's header as it lies in a mailbox; what it brought along of the organisation's words is taken off.
+
+    ``Originating`` is what the organisation handed in itself, logged in or by a connector; mail from anybody, direct
+    send with it, is ``Incoming`` (seen in published headers).
+    """
+    lines, ours = [], False
+    for line in receipt.headers.splitlines():
+        ours = line.lower().startswith(ORGANIZATION) if not line[:1].isspace() else ours
+        if line and not ours:
+            lines.append(line)
+    own = receipt.service != "mx" or receipt.attribution == "connector"
+    said = f"{ORGANIZATION_NAME}MessageDirectionality: {'Originating' if own else 'Incoming'}"
+    return "\r\n".join([said, *lines, "", ""]).encode("latin-1", "replace")
 
 
 def _sent(where: str, to: str, data: bytes) -> None:
