@@ -168,8 +168,12 @@ def cause(error: BaseException) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return "its certificate is not trusted or TLS failed (see egress.ca)"
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return "the proxy refused or cannot be reached (see egress.https_proxy)"
+        case aiohttp.ClientHttpProxyError(status=407):
+            return "the proxy wants user and password, or others (see egress.https_proxy)"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy refuses the connection with {error.status} (see egress.https_proxy)"
+        case aiohttp.ClientProxyConnectionError():
+            return "the proxy cannot be reached (see egress.https_proxy)"
         case aiohttp.ClientConnectorDNSError():
             return "its name does not resolve"
         case _:

@@ -308,7 +308,10 @@ async def services(tmp_path, hve: dict, acs: dict, *, tenant: dict | None = None
     async with Simulator(read_directory(simulated, "test")) as sim:
         plain = config_of(sim, tmp_path, routes={"internal": ["hve"], "external": ["acs"]})
         plain["tenants"]["contoso"] |= {
-            "hve": {"host": f"localhost:{sim.ports['hve']}", "accounts": {changes.get("account", HVE): {"send_as": [NEWS]}}},
+            "hve": {
+                "host": f"localhost:{sim.ports['hve']}",
+                "accounts": {changes.get("account", HVE): {"send_as": [NEWS]}},
+            },
             "acs": {
                 "host": f"localhost:{sim.ports['acs']}", "resource": changes.get("resource", "resource"),
                 "senders": [SENDER],
