@@ -16,7 +16,7 @@ import pytest
 from tests.support.relay import RelayProcess
 from tests.support.relay_cluster import NAMES, RelayCluster
 from tests.support.simulated import CLIENT, DOMAIN, SECRET, TENANT, Simulated
-from tests.support.world import QUICK, client, hand_in, relay, view
+from tests.support.world import QUICK, client, hand_in, relay, until, view
 
 ACCOUNTS = [f"relay{number}" for number in range(1, 11)]
 REVOKED, SPENT = f"relay1@{DOMAIN}", f"relay2@{DOMAIN}"
@@ -130,9 +130,11 @@ def suffer(world: World, *, down_s: float, around_s: float, every_s: float) -> N
     """The whole story: a dead credential and a spent mailbox, then everything goes wrong, then all else comes back."""
     world.script()
     with offering(world, every_s):
+        until(lambda: all(world.cloud.acted()[number] for number in (0, 2)), 60)  # both dead accounts were tried
         time.sleep(around_s)  # the length of a part of the story, not a wait for anything
         world.script(*DOWN)
         began_ms = time.time_ns() // 1_000_000
+        until(lambda: any(world.cloud.acted()[len(DEAD) : len(DEAD) + 2]), 60)  # somebody met the outage
         time.sleep(down_s)
         world.down_ms = (began_ms, time.time_ns() // 1_000_000)
         world.script()
