@@ -54,7 +54,7 @@ def test_a_report_in_a_mailbox_turns_delivered_into_bounced_later(world):
     assert (line["event"], line["detail"]["stage"]) == ("bounced_later", "ndr")
     until(
         lambda: node.metric("relay_reports_total", outcome="matched", came="mailbox") >= 1
-    )  # counted after it is written
+    )
 
 
 def test_stale_cursors_begin_anew_and_change_nothing_twice(world):
