@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote
 
+from node.rehearsal.simulator.arrived import arrived
 from node.rehearsal.simulator.graph.access import DeniedError, bearer, error
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.ndr_text import Failure, exchange_ndr
@@ -25,8 +26,6 @@ from node.rehearsal.simulator.receipts import Receipt
 from node.rehearsal.web import Answer, Handler, Request
 
 PENDING_MAX = 100_000
-ORGANIZATION_NAME = "X-MS-Exchange-Organization-"
-ORGANIZATION = ORGANIZATION_NAME.lower()
 PAGE = 10
 DOMAINS_ROLE = "Domain.Read.All"
 SMTP_S = 30.0
@@ -144,22 +143,6 @@ class Postmaster:
                 return
             await asyncio.sleep(self.hub.directory.timing.real_s(AGAIN_S))
         self.hub.counts["reports_undelivered"] += 1
-
-
-def arrived(receipt: Receipt) -> bytes:
-    """Give a message's header as it lies in a mailbox; what it brought along of the organisation's words is taken off.
-
-    ``Originating`` is what the organisation handed in itself, logged in or by a connector; mail from anybody, direct
-    send with it, is ``Incoming`` (seen in published headers).
-    """
-    lines, ours = [], False
-    for line in receipt.headers.splitlines():
-        ours = line.lower().startswith(ORGANIZATION) if not line[:1].isspace() else ours
-        if line and not ours:
-            lines.append(line)
-    own = receipt.service != "mx" or receipt.attribution == "connector"
-    said = f"{ORGANIZATION_NAME}MessageDirectionality: {'Originating' if own else 'Incoming'}"
-    return "\r\n".join([said, *lines, "", ""]).encode("latin-1", "replace")
 
 
 def _sent(where: str, to: str, data: bytes) -> None:
