@@ -42,6 +42,12 @@ from node.spool.contract import Queued
 from node.truth.graph import GraphMailboxes
 
 TIMINGS: Final = Timings(connect_s=10.0, banner_s=20.0, command_s=30.0, data_s=30.0, dot_s=120.0)
+ARRIVAL_S: Final = 60.0
+"""How long a message sent inside is waited for in its mailbox."""
+ARRIVAL_LOOK_S: Final = 2.0
+ARRIVAL_SKEW_MS: Final = 120_000
+"""Their clock may be behind ours by so much."""
+HEAD_BYTES: Final = 64 << 10
 _DONE: Final = Reply(code=250, enhanced="2.0.0", text="")
 _OK: Final = 200
 
@@ -161,6 +167,24 @@ class Probes:
         except RelayError as error:
             return str(error)
         return ""
+
+    async def arrived(self, tenant: str, mailbox: str, message_id: str, since_ms: int) -> bytes | None:
+        """See Prober."""
+        looked: set[str] = set()
+        try:
+            async with asyncio.timeout(ARRIVAL_S):
+                while True:
+                    page = await self._mailboxes.changes(tenant, mailbox, "", since_ms - ARRIVAL_SKEW_MS)
+                    for item in page.items:
+                        if item.id in looked:
+                            continue
+                        looked.add(item.id)
+                        data = await self._mailboxes.content(tenant, mailbox, item.id)
+                        if message_id.encode() in data[:HEAD_BYTES]:
+                            return data[:HEAD_BYTES]
+                    await asyncio.sleep(ARRIVAL_LOOK_S)
+        except (RelayError, TimeoutError):
+            return None
 
     async def domains(self, tenant: str) -> tuple[str, ...] | None:
         """See Prober."""

@@ -52,17 +52,35 @@ async def _pairs(scene: Scene, way: WayToTest, evidence: Evidence, classifier: C
         return [scene.finding(_subject(way), "send", Grade.NOTE, "not tried: no message was to be sent")]
     found = []
     for sender in [way.mailbox, *_senders(scene, way)][: scene.pairs + 1]:
-        to = scene.to or way.mailbox
+        to = scene.to or (_inside(scene) if way.path == "hve" else way.mailbox)
         told = await scene.prober.send(way.name, sender, to, letter_for(sender, to, way.name, scene.now_ms))
         what = "send as itself" if sender == way.mailbox else f"send as {sender}"
         found.append(_found(scene, way, what, told, evidence, classifier))
     return found
 
 
+def _inside(scene: Scene) -> str:
+    """Give a recipient of the tenant: an account for High Volume Email has no mailbox, and sends nowhere else."""
+    tenant = scene.settings.tenants[scene.tenant]
+    domain = tenant.domains[0].removeprefix("*.")
+    known = (*(tenant.ndrs.mailboxes if tenant.ndrs is not None else ()), *tenant.service_accounts)
+    return next(iter(known), f"postmaster@{domain}")
+
+
 def _senders(scene: Scene, way: WayToTest) -> tuple[str, ...]:
+    if way.path == "hve":
+        return _tied(scene, way)
     needs = needs_of(scene.settings, scene.tenant)
     mailbox = next((one for one in needs.tenant.service_accounts if one.lower() == way.mailbox.lower()), None)
-    return needs.sends_as(mailbox) if mailbox is not None and way.path != "hve" else ()
+    return needs.sends_as(mailbox) if mailbox is not None else ()
+
+
+def _tied(scene: Scene, way: WayToTest) -> tuple[str, ...]:
+    """Give the addresses tied to an account for High Volume Email, as far as they are named (facts m365 §1.1 D)."""
+    hve = scene.settings.tenants[scene.tenant].hve
+    found = {mailbox.lower(): account for mailbox, account in hve.accounts.items()} if hve is not None else {}
+    account = found.get(way.mailbox.lower())
+    return tuple(one for one in account.send_as if "*" not in one) if account is not None else ()
 
 
 def _evidence(

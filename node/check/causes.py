@@ -139,6 +139,33 @@ _ROWS: Final[dict[str, Cause]] = {
 """By reason of the reply table; for refusals that speak for themselves."""
 
 
+_NOT_TIED: Final = Cause(
+    text="this address is not tied to the account for High Volume Email",
+    advice="tie it to the account, or take it out of hve.accounts.*.send_as",
+)
+_ON_PATH: Final[dict[tuple[str, str], Cause]] = {
+    ("hve", "sender_not_permitted"): _NOT_TIED,
+    ("hve", "send_as_denied"): _NOT_TIED,
+    ("hve", "login_refused"): Cause(
+        text="the app is not let in to this account: it is not on the account's list, or there is no such account",
+        advice="Add-HVEAppAccess with the object id of the enterprise application (works within 5 minutes, 10 apps at "
+        "most); look at the spelling with Get-MailUser -HVEAccount",
+    ),
+    ("hve", "token_expires_soon"): Cause(
+        text="the token lives for less than ten minutes, which this service does not take",
+        advice="look at the token lifetime policy of the app",
+    ),
+    ("acs", "sender_not_permitted"): Cause(
+        text="it is no MailFrom address of the resource",
+        advice="add it to the domain's MailFrom addresses in Azure, or take it out of acs.senders",
+    ),
+    ("acs", "login_refused"): Cause(
+        text="user or secret is refused: the name of the resource, the app's client secret, or the app's role on it",
+        advice="resource|application|tenant must name what Azure shows; the app needs a role on the resource that may "
+        "send; a secret that ran out is refused at once",
+    ),
+}
+"""By path and reason: where a path means another thing by it (facts m365 §1.1 D and E, §1.4)."""
 _AFTER_TLS: Final = frozenset({Stage.TLS, Stage.EHLO})
 _CUT: Final = Cause(
     text="the other side ended the connection at TLS, perhaps for the certificate that was shown",
@@ -151,6 +178,8 @@ def cause_of(told: Told, path: str, evidence: Evidence, classifier: Classifier) 
     if path == "connector" and not told.reply.code and told.stage in _AFTER_TLS:
         return _CUT
     reason = classifier.row(path, told.stage, told.reply).reason
+    if (path, reason) in _ON_PATH:
+        return _ON_PATH[path, reason]
     if reason == "login_refused" or (told.stage is Stage.AUTH and reason not in _ROWS):
         return _login(path, evidence)
     found = _ROWS.get(reason)

@@ -48,7 +48,7 @@ async def _mailboxes(scene: Scene) -> list[Finding]:
     """Whether the mailboxes that are to be read can be."""
     tenant = scene.settings.tenants[scene.tenant]
     if tenant.ndrs is None:
-        if any(way.path in ("submission", "graph") for way in scene.ways):
+        if any(way.path in ("submission", "graph", "hve") for way in scene.ways):
             text = "none is read: what Microsoft takes and cannot deliver is shown as delivered"
             return [scene.finding("reports", "mailboxes", Grade.DOUBT, text, advice="set tenants.*.ndrs")]
         return []

@@ -35,7 +35,7 @@ async def _one(scene: Scene, way: WayToTest, classifier: Classifier) -> list[Fin
         return [refusal(scene, subject, "connect", told, cause_of(told, way.path, Evidence(), classifier))]
     found = [scene.finding(subject, "connect", Grade.GOOD)]
     for what, to in _recipients(scene, way):
-        told = await scene.prober.envelope(way.name, _sender(scene, way), to)
+        told = await scene.prober.envelope(way.name, sender_of(scene, way), to)
         if told.good:
             found.append(scene.finding(subject, what, Grade.GOOD))
         else:
@@ -57,7 +57,7 @@ def _outside(scene: Scene) -> str:
     return str(probe.to) if probe is not None else OUTSIDE
 
 
-def _sender(scene: Scene, way: WayToTest) -> str:
+def sender_of(scene: Scene, way: WayToTest) -> str:
     """Give a sender the way takes: one that is set up for it, else one of the tenant's."""
     tenant = scene.settings.tenants[scene.tenant]
     if way.path == "acs" and tenant.acs is not None:

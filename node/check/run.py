@@ -4,6 +4,7 @@ A further path adds a checker to this list, and the words of its refusals to ``c
 """
 
 from node.check.accounts import accounts
+from node.check.arrival import arrival
 from node.check.claims import Claims
 from node.check.coming_back import coming_back
 from node.check.contract import Finding, Grade, Scene
@@ -23,4 +24,5 @@ async def check(scene: Scene, classifier: Classifier) -> list[Finding]:
         )
     found += await accounts(scene, seen, classifier)
     found += await pathways(scene, classifier)
+    found += await arrival(scene)
     return [*found, *await coming_back(scene)]

@@ -15,6 +15,7 @@ from node.policy.classify import Classifier
 from node.policy.envelope import NewMessage, Priority, RecipientState
 from node.policy.reply import Reply, Stage, printable
 from node.policy.retry import next_attempt_ms
+from node.policy.table.row import NOTHING_RESTS
 from node.policy.verdict import Hint, Outcome, Scope, Verdict
 from node.settings.mail import Plan
 from node.spool.contract import Queued, RecipientResult
@@ -118,9 +119,7 @@ class Judge:
         return Judged(recipient=recipient, stage=stage, reply=reply, verdict=verdict, result=result)
 
     def _due(self, job: Job, recipient: Queued, verdict: Verdict, counts: bool, now_ms: int) -> int:
-        # The same failure on the other account too: switching to and fro would be a loop without a rest.
-        elsewhere = recipient.last_reason == verdict.reason and recipient.last_way not in ("", job.way.name)
-        if self._leaves(job, verdict) and not elsewhere and self._rival(job):
+        if self._leaves(job, verdict) and not _to_and_fro(job, recipient, verdict) and self._rival(job):
             return now_ms
         # A resting account or path keeps its mail back by itself (HealthBook); the other rests are added here.
         rest_s = verdict.cool_down_s if verdict.scope in _NOTHING_KEEPS_BACK else 0.0
@@ -188,6 +187,12 @@ class Judge:
             next_attempt_ms=now_ms,
             counts_as_attempt=False,
         )
+
+
+def _to_and_fro(job: Job, recipient: Queued, verdict: Verdict) -> bool:
+    """The same failure on another way too, and none of them rests for it: to switch again would be a loop."""
+    again = recipient.last_reason == verdict.reason and recipient.last_way not in ("", job.way.name)
+    return again and verdict.scope in NOTHING_RESTS
 
 
 _PLAN = Plan()

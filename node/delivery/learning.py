@@ -58,9 +58,9 @@ class Learner:
             pool.slower(now_ms)
         if verdict.outcome is Outcome.DELIVERED:
             pool.smoothly(now_ms)
-            self._doubts.clear(job.way.name)
+            self._doubts.clear(job.way)
         elif verdict.scope is Scope.CONNECTION and verdict.outcome is not Outcome.UNKNOWN:
-            self._doubts.note(job.way.name, now_ms)
+            self._doubts.note(job.way, now_ms)
 
     def nothing(self, job: Job) -> None:
         """The attempt showed nothing: a scope that waited for it as its probe may be probed again."""

@@ -103,21 +103,19 @@ class Ways:
     def rival(self, job: Job) -> bool:
         """Tell whether another way than the job's may take its mail now; urgent mail relies on none in doubt."""
         now_ms = wall_ms()
-        message = job.message
-        doubtful = self._doubtful(message, now_ms)
-        return any(
-            item.ok
-            and item.way.name != job.way.name
-            and item.way.name in self.pools
-            and item.way.name not in doubtful
-            and self.health.available(
-                item.way, message.header_from, now_ms, direction=job.direction, client=message.client
-            ).ok
-            for item in self.candidates(message, job.direction)
-        )
+        message, direction = job.message, job.direction
+        found = self.candidates(message, direction)
+        others = self._usable(found, self._availability(found, message, direction, now_ms))
+        doubtful = self._doubtful(message, others, now_ms)
+        return any(way.name not in doubtful and way.name != job.way.name for way in others)
 
-    def _doubtful(self, message: NewMessage, now_ms: int) -> frozenset[str]:
-        return self.doubts.now(now_ms) if message.priority is Priority.URGENT else frozenset()
+    def _usable(self, found: tuple[Candidate, ...], availability: Mapping[str, Availability]) -> list[Way]:
+        """Give the ways that are set up and do not rest."""
+        ways = [item.way for item in found if item.ok and item.way.name in self.pools]
+        return [way for way in ways if way.name not in availability or availability[way.name].ok]
+
+    def _doubtful(self, message: NewMessage, usable: list[Way], now_ms: int) -> frozenset[str]:
+        return self.doubts.among(usable, now_ms) if message.priority is Priority.URGENT else frozenset()
 
     def hurried(self, job: Job) -> bool:
         """Tell whether a job should not wait long for its connection: it is urgent and could go another way."""
@@ -148,7 +146,7 @@ class Ways:
         first = due.recipients[0]
         last_way = first.last_way if first.attempts else ""
         avoid = self.classifier.avoided.get(first.last_reason, ()) if first.attempts else ()
-        doubtful = self._doubtful(message, now_ms)
+        doubtful = self._doubtful(message, self._usable(found, availability), now_ms)
         placeless = False
         # Each round finds one way short, so there are at most as many rounds as ways.
         for _ in range(len(found) + 1):

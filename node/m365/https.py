@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ from node.m365.errors import HttpFailed
 from node.settings.host import Egress
 
 CONNECT_S: Final = 10.0
+OPENING_S: Final = 30.0
+"""Bound on a connection with all that belongs to it: the proxy's answer to CONNECT and TLS besides TCP."""
 ANSWER_BYTES: Final = 1 << 20
 """Longest answer read; the longest asked for is a page of messages or the head of one."""
 PIECE_BYTES: Final = 256 << 10
@@ -57,10 +60,12 @@ class ServerDate(NamedTuple):
 class Https:
     """Needs a running loop from the first request on; close it in the same loop."""
 
-    def __init__(self, egress: Egress, *, connections: int = 8) -> None:
+    def __init__(self, egress: Egress, *, connections: int = 8, opening_s: float = OPENING_S) -> None:
         """``connections`` at once. Raises ConfigurationError if ``egress.ca`` cannot be read."""
         self._egress = egress
-        self._connections = connections
+        self._opening_s = opening_s
+        # Not the connector's own limit: a wait for a turn is no sign of a proxy that hangs.
+        self._turn = asyncio.Semaphore(connections)
         self._tls = _context(egress)
         self._session: aiohttp.ClientSession | None = None
 
@@ -88,6 +93,7 @@ class Https:
         try:
             async with (
                 asyncio.timeout(timeout_s),
+                self._turn,
                 self.session().request(
                     method, url, headers=sent, data=data, proxy=self.proxy(url), allow_redirects=False
                 ) as answer,
@@ -115,12 +121,12 @@ class Https:
         if self._session is None:
             source = self._egress.source_address
             local = (str(source), 0) if source is not None else None
-            connector = aiohttp.TCPConnector(ssl=self._tls, local_addr=local, force_close=True, limit=self._connections)
+            connector = aiohttp.TCPConnector(ssl=self._tls, local_addr=local, force_close=True, limit=0)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept-Encoding": "identity"},
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._opening_s, sock_connect=CONNECT_S),
                 trust_env=False,
             )
         return self._session
@@ -182,11 +188,21 @@ def cause(error: BaseException) -> str:
             # The reply table looks for words: this must not name a certificate.
             return "TLS failed: it is not spoken there, or something between inspects it"
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return "the proxy refused or cannot be reached (see egress.https_proxy)"
+            return f"{_of_the_proxy(error)} (see egress.https_proxy)"
         case aiohttp.ClientConnectorDNSError():
             return "its name does not resolve"
+        case aiohttp.ServerTimeoutError():
+            return "no connection came about in time (see egress.https_proxy)"
         case _:
             return "the connection failed or was cut"
+
+
+def _of_the_proxy(error: aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError) -> str:
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "the proxy cannot be reached"
+    if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return "the proxy wants user and password, or others"
+    return f"the proxy refuses the connection with {error.status}"
 
 
 def _word(error: BaseException) -> str:

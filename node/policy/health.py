@@ -198,10 +198,10 @@ class HealthBook:
         waited_for = known is not None and (known.state is State.PROBING or not known.blocks(now_ms))
         if self._broken[scope] < STRIKES_TO_BREAK and not waited_for:
             return "", verdict
-        broken = msgspec.structs.replace(
-            verdict, reason="path_broken", cool_down_s=BROKEN_REST_S[0], schedule=BROKEN_REST_S, alert=True
-        )
-        return scope, broken
+        # Who is refused for his token has a line that works: he must not be sent to look at network and DNS.
+        reason = verdict.reason if verdict.hint is Hint.NEW_TOKEN else "path_broken"
+        rest = {"cool_down_s": BROKEN_REST_S[0], "schedule": BROKEN_REST_S, "alert": True}
+        return scope, msgspec.structs.replace(verdict, reason=reason, **rest)
 
     def _widened(self, way: Way, verdict: Verdict, now_ms: int) -> list[tuple[str, Event, Verdict | None]]:
         path = path_scope(way)

@@ -30,8 +30,9 @@ BASE_CHARS_MAX: Final = LOCAL_BYTES - TOKEN_CHARS - 1
 _PURPOSE: Final = b"relay-return"
 _TOKEN: Final = re.compile(rf"[a-z2-7]{{{TOKEN_CHARS}}}", re.ASCII)
 
-PATHS: Final = frozenset({"connector", "acs", "smarthost"})
-"""Paths on which the envelope sender is ours to choose (operations M8); elsewhere it must be a mailbox."""
+PATHS: Final = frozenset({"connector", "direct-send", "acs", "smarthost"})
+"""Paths on which the envelope sender is ours to choose: direct send takes any of an accepted domain (facts m365 §1.1 C,
+operations M8). Elsewhere it must be a mailbox, or an address tied to the account."""
 
 
 class Tokens:

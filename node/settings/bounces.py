@@ -17,7 +17,7 @@ class Bounces(Part):
     fallback: Mailbox | None = None
     """Who gets reports nobody else may have."""
     return_path: Mailbox | None = None
-    """Envelope sender of mail by connector, ACS and smart host, with ``+`` and a key put in: reports come back to it.
+    """Envelope sender of mail by connector, direct send, ACS, smart host, with ``+`` and key: reports come back to it.
 
     Where a tenant does not own its domain, the same name at the tenant's first domain. Absent: the sender's own."""
     key: SecretRef | None = None

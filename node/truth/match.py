@@ -14,8 +14,11 @@ from node.spool.contract import MessageView, Queued
 from node.spool.outcomes import BOUNCED_LATER
 from node.truth.contract import HOW_FAR, SKEW_MS, WINDOW_MS, Came
 
-MAILBOX_PATHS: Final = frozenset({"submission", "graph"})
+MAILBOX_PATHS: Final = frozenset({"submission", "graph", "hve", "direct-send"})
 """Paths whose reports go to a mailbox: the login's or the From's (operations A11)."""
+NO_MAILBOX: Final = frozenset({"hve", "direct-send"})
+"""Of these only the sender's: a mail user for High Volume Email has none, by direct send nobody logs in (facts m365
+§1.1 C and D, §1.2). By direct send it is so where no return path of ours was the envelope sender."""
 
 
 class Match(NamedTuple):
@@ -88,9 +91,11 @@ def way_fits(view: MessageView, way: str, came: Came, *, keyed: bool) -> bool:
         return path in PATHS
     if not came.mailbox or path not in MAILBOX_PATHS:
         return False
-    login = account.partition("/")[2]
-    own = {login.lower(), view.message.header_from.lower(), view.message.mail_from.lower()}
-    return came.mailbox.lower() in own and account.partition("/")[0] == came.tenant
+    tenant, _, login = account.partition("/")
+    own = {view.message.header_from.lower(), view.message.mail_from.lower()}
+    if path not in NO_MAILBOX:
+        own.add(login.lower())
+    return came.mailbox.lower() in own and tenant == came.tenant
 
 
 def _by_address(view: MessageView) -> dict[str, Queued]:

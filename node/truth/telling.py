@@ -22,7 +22,7 @@ from node.policy.suppression import Rules, counts
 from node.settings.mail import Plan
 from node.spool.contract import Accepted, MessageView, RecipientResult
 from node.telemetry.contract import Telemetry
-from node.truth.contract import Append, Claim
+from node.truth.contract import Append, Came, Claim
 from node.truth.match import Match
 from node.truth.news import News
 
@@ -62,7 +62,7 @@ class Teller:
             return
         try:
             await self._note(message, found, results, now_ms)
-            if _ours(found):
+            if _ours(found, message, claim.came):
                 await self._report(message, found, results, claim.notice.header, now_ms)
         except RelayError as error:
             _log.warning("nobody could be told that %s bounced later: %s", message.id, error)
@@ -141,6 +141,8 @@ class Teller:
         self._woken(envelope)
 
 
-def _ours(found: Sequence[Match]) -> bool:
+def _ours(found: Sequence[Match], message: NewMessage, came: Came) -> bool:
     """Tell whether the return path was ours, so that no report but this one reaches the sender."""
+    if came.mailbox.lower() in (message.mail_from.lower(), message.header_from.lower()) and came.mailbox:
+        return False  # it lies in his own mailbox
     return any(one.queued.last_way.partition(":")[0] in PATHS for one in found)

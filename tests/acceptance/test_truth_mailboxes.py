@@ -52,7 +52,7 @@ def test_a_report_in_a_mailbox_turns_delivered_into_bounced_later(world):
     assert found["recipients"][0]["last_reason"] == "recipient_unknown"
     line = found["lines"][-1]
     assert (line["event"], line["detail"]["stage"]) == ("bounced_later", "ndr")
-    assert node.metric("relay_reports_total", outcome="matched", came="mailbox") >= 1
+    until(lambda: node.metric("relay_reports_total", outcome="matched", came="mailbox") >= 1)
 
 
 def test_stale_cursors_begin_anew_and_change_nothing_twice(world):

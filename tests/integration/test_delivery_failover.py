@@ -8,7 +8,7 @@ import pytest
 from node.delivery.attempt import HURRIED_S
 from node.delivery.endpoint import Timings
 from node.policy.envelope import Direction, Priority, RecipientState
-from tests.support.delivery_room import mx_way, room, smarthost
+from tests.support.delivery_room import authority, mx_way, room, smarthost, submission
 from tests.support.smtp_upstream import CUT, HANG, Script, Upstream
 
 S = RecipientState
@@ -52,6 +52,27 @@ async def test_urgent_mail_leaves_a_dead_path_at_once_and_other_mail_by_its_sche
         assert view.recipients[0].next_attempt_ms - time.time() * 1000 > 20_000
         assert await switched_s(back) == 0.0
         assert up.taken == 2
+
+
+async def test_urgent_mail_does_not_try_every_account_of_a_dead_path(tmp_path):
+    names = [f"relay{number}@contoso.com" for number in range(1, 5)]
+    dead = [submission(CLOSED_PORT, authority()[1], name) for name in names]
+    async with Upstream() as up, room(tmp_path, *dead, smarthost(up.port)) as back:
+        assert await switched_s(back) < SOON_S
+        counts = back.telemetry.numbers.counts.items()
+        failed = sum(count for (name, _), count in counts if name == "relay_connections_failed")
+        assert failed == 1, "the first account's failure speaks for the others"
+
+
+async def test_urgent_mail_without_another_path_tries_another_account(tmp_path):
+    server, client = authority()
+    broken = Script({"banner": [CUT] * 50})
+    async with Upstream(script=broken) as first, Upstream(tls=server, auth="XOAUTH2") as up:
+        ways = [submission(first.port, client), submission(up.port, client, "relay2@contoso.com")]
+        async with room(tmp_path, *ways) as back:
+            for _ in range(4):
+                queue_id = await back.submit(priority=Priority.URGENT)
+                await back.until(queue_id, S.DELIVERED, seconds=10)
 
 
 async def test_urgent_mail_does_not_wait_for_a_path_that_says_nothing(tmp_path):

@@ -257,3 +257,95 @@ async def test_a_certificate_that_is_over(tmp_path):
     faults = bad(await connector(tmp_path, BY_ADDRESS, pem))
     assert any("connector certificate, validity" in fault for fault in faults), faults
     assert any("ended the connection at TLS" in fault for fault in faults), faults
+
+
+async def test_mail_that_arrives_as_the_organisations_own(tmp_path):
+    found = await by_connector(tmp_path, [{"networks": ["127.0.0.1/32"]}])
+    assert bad(found) == []
+    (one,) = [one for one in found if one.what == ARRIVES]
+    assert (one.grade, one.said) == (Grade.GOOD, "Originating")
+
+
+async def test_a_connector_that_became_direct_send_shows_in_what_arrived(tmp_path):
+    found = await by_connector(tmp_path, [])
+    assert any("it arrived as anybody's mail" in fault for fault in bad(found)), bad(found)
+
+
+async def test_no_message_is_sent_to_find_that_out_where_none_may_be(tmp_path):
+    found = await by_connector(tmp_path, [], options=Options(sends=False))
+    (one,) = [one for one in found if one.what == ARRIVES]
+    assert (one.grade, one.text) == (Grade.NOTE, "not tried: no message was to be sent")
+
+
+async def test_a_message_that_cannot_be_looked_at_proves_nothing(tmp_path):
+    found = await by_connector(tmp_path, [{"networks": ["127.0.0.1/32"]}], readable=[])
+    (one,) = [one for one in found if one.what == ARRIVES]
+    assert (one.grade, "not found" in one.text) == (Grade.NOTE, True)
+
+
+ARRIVES = "arrive as the organisation's"
+
+
+async def by_connector(tmp_path, connectors: list[dict], *, options: Options | None = None, readable=None):
+    simulated = cloud_of(tenant={"connectors": connectors}, reports={"readable": readable})
+    async with Simulator(read_directory(simulated, "test")) as sim:
+        routes = {"internal": ["connector"], "external": ["connector"]}
+        plain = config_of(sim, tmp_path, routes=routes, tenant={"ndrs": {"mailboxes": [INVOICE], "accounts": False}})
+        plain["tenants"]["contoso"]["connector"] = {"host": f"localhost:{sim.ports['mx']}"}
+        return await checked(Settings.model_validate(plain), "relay.test", options or Options())
+
+
+# -- High Volume Email and ACS
+
+HVE, NEWS = f"hve1@{DOMAIN}", f"news@{DOMAIN}"
+SENDER = f"donotreply@{DOMAIN}"
+
+
+async def services(tmp_path, hve: dict, acs: dict, *, tenant: dict | None = None, **changes):
+    simulated = cloud_of(
+        tenant={"hve": {HVE: {"send_as": [NEWS], **hve}}, "acs": {"resource": {"senders": [SENDER], **acs}},
+                **(tenant or {})}
+    )  # fmt: skip
+    async with Simulator(read_directory(simulated, "test")) as sim:
+        plain = config_of(sim, tmp_path, routes={"internal": ["hve"], "external": ["acs"]})
+        plain["tenants"]["contoso"] |= {
+            "hve": {
+                "host": f"localhost:{sim.ports['hve']}",
+                "accounts": {changes.get("account", HVE): {"send_as": [NEWS]}},
+            },
+            "acs": {
+                "host": f"localhost:{sim.ports['acs']}", "resource": changes.get("resource", "resource"),
+                "senders": [SENDER],
+            },
+        }  # fmt: skip
+        found = await checked(Settings.model_validate(plain), "relay.test", Options())
+        return found, sim
+
+
+async def test_high_volume_email_and_acs_as_they_should_be(tmp_path):
+    found, sim = await services(tmp_path, {}, {})
+    assert bad(found) == []
+    by_hve = [one for one in sim.hub.receipts.latest if one.service == "hve"]
+    assert {one.sender for one in by_hve} == {HVE, NEWS}, "as itself, and as what is tied to it"
+    assert {to.rpartition("@")[2] for one in by_hve for to in one.recipients} == {DOMAIN}, "inside only"
+    assert not any(HVE in one.recipients for one in by_hve), "it has no mailbox"
+    assert not [one for one in sim.hub.receipts.latest if one.service == "acs"], "ACS is asked, nothing is sent"
+    assert {one.what for one in found if one.subject.startswith("acs")} == {"connect", "a recipient outside"}
+    assert sim.hub.violations.total() == 0
+
+
+@pytest.mark.parametrize(
+    ("hve", "acs", "more", "words"),
+    [
+        ({"send_as": []}, {}, {}, "not tied to the account"),
+        ({"apps": []}, {}, {}, "the app is not let in to this account"),
+        ({}, {}, {"account": f"hve2@{DOMAIN}"}, "the app is not let in to this account"),
+        ({}, {}, {"tenant": {"hve_allowed": False}}, "configuration refuses this login"),
+        ({}, {"senders": [f"other@{DOMAIN}"]}, {}, "no MailFrom address of the resource"),
+        ({}, {}, {"resource": "another"}, "user or secret is refused"),
+    ],
+    ids=["not tied", "not on the list", "no such account", "not allowed", "no MailFrom address", "no such resource"],
+)
+async def test_what_is_wrong_with_high_volume_email_or_acs_is_named(tmp_path, hve, acs, more, words):
+    found, _ = await services(tmp_path, hve, acs, **more)
+    assert any(words in fault for fault in bad(found)), bad(found)

@@ -12,12 +12,14 @@ from coordinator.store.etcd import EtcdStore
 from coordinator.wishes import Kind
 from node.policy.standing import State
 from tests.support.etcd_cluster import EtcdCluster
-from tests.support.health_cluster import DELIVERED, LOGIN, SharedNode, until, way
+from tests.support.health_cluster import DELIVERED, LOGIN, LOST, SharedNode, until, way
 from tests.support.wishes import NOW_MS
 
 A = way()
 ACCOUNT = "account/contoso/relay1@contoso.com"
 LOGINS = f"{ACCOUNT}#submission"
+PATH = "path/contoso/submission"
+SITE = "site/contoso/submission@"
 
 
 @pytest.fixture
@@ -29,6 +31,61 @@ def etcd(tmp_path):
         yield cluster.start()
     finally:
         cluster.close()
+
+
+@pytest.fixture
+async def two_sites(tmp_path):
+    """Three members; node-a and node-b in dc1, node-c in dc2."""
+    directory = tmp_path / "etcd3"
+    directory.mkdir()
+    cluster = EtcdCluster(directory, size=3)
+    try:
+        cluster.start()
+        stores = [EtcdStore(cluster.endpoints(), Credentials()) for _ in range(3)]
+        made = [
+            SharedNode(
+                name=name, site=site, store=store, home=tmp_path / name, now_ms=boottime_ms,
+                epoch_ms=NOW_MS - boottime_ms(),
+            ).start()
+            for name, site, store in zip(("node-a", "node-b", "node-c"), ("dc1", "dc1", "dc2"), stores, strict=True)
+        ]  # fmt: skip
+        for node in made:
+            await node.joined()
+        yield cluster, made
+        for node in made:
+            await node.vanish()
+            await node.store.close()
+    finally:
+        cluster.close()
+
+
+async def test_one_site_s_broken_line_is_its_own_until_every_site_that_tried_agrees(two_sites):
+    etcd, (a, b, c) = two_sites
+    a.note(A, DELIVERED)
+    c.note(A, LOST, 5)
+    await until(lambda: f"{SITE}dc2" in c.book.entries)
+    # Both others have heard it, and what they say stands beside it: it works from there.
+    await until(lambda: all(f"{SITE}dc2/node-c" in node.shared._records for node in (a, b)))
+    assert (a.may(A).ok, b.may(A).ok, c.may(A).ok) == (True, True, False)
+    etcd.members[0].stop()  # a majority is enough to go on
+    b.note(A, LOST, 5)
+    await until(lambda: not b.may(A).ok)
+    assert a.may(A).ok, "a node that delivered says so"
+    assert PATH not in a.book.entries
+    a.note(A, LOST, 5)
+    await until(lambda: all(PATH in node.book.entries for node in (a, b, c)))
+    rest = a.book.entries[PATH]
+    assert (rest.state, rest.by, rest.reason) == (State.RESTING, "everywhere", "path_broken")
+    for scope in (PATH, f"{SITE}dc1"):  # as if the rest were over
+        rest = a.book.entries[scope]
+        over = msgspec.structs.replace(rest, since_ms=rest.since_ms - 10**6, until_ms=rest.until_ms - 10**6)
+        a.book.entries[scope] = over
+    a.may(A)
+    await until(lambda: a.may(A).ok)
+    a.begin(A)
+    a.note(A, DELIVERED)
+    await until(lambda: all(PATH not in node.book.entries for node in (a, b, c)))
+    assert not c.may(A).ok, "its own line is still broken"
 
 
 @pytest.fixture

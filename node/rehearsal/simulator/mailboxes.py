@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote
 
+from node.rehearsal.simulator.arrived import arrived
 from node.rehearsal.simulator.graph.access import READ, DeniedError, bearer, caller, error
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.ndr_text import Failure, exchange_ndr
@@ -67,8 +68,12 @@ class Postmaster:
     _number: int = 0
 
     def taken(self, receipt: Receipt) -> None:
-        """Hear of a message that was taken, and have reports sent of those recipients that fail."""
+        """Hear of a message that was taken: it lies in its mailboxes, or reports are sent of recipients that fail."""
         failures = tuple(self._failing(receipt))
+        failing = {one.recipient for one in failures}
+        for recipient in receipt.recipients:
+            if recipient not in failing and self.hub.mailbox(recipient.lower()) is not None:
+                self.put(recipient, receipt.sender, arrived(receipt))
         if failures and len(self._pending) < PENDING_MAX:
             task = asyncio.get_running_loop().create_task(self._report(receipt, failures))
             self._pending.add(task)
@@ -99,8 +104,7 @@ class Postmaster:
         reports, timing = self.hub.directory.reports, self.hub.directory.timing
         first, last = (max(0.001, seconds) for seconds in reports.after)
         await asyncio.sleep(timing.real_s(math.exp(self._random.uniform(math.log(first), math.log(last)))))
-        mailbox = self._mailbox(receipt)
-        to = mailbox or receipt.sender
+        mailbox, to = self._mailbox(receipt)
         if not to:
             return
         self._number += 1
@@ -118,13 +122,18 @@ class Postmaster:
             await self._hand_in(reports.to, to, data)
         self.hub.counts["reports"] += 1
 
-    def _mailbox(self, receipt: Receipt) -> str:
-        """Say in whose mailbox the report lands; empty where no mailbox sent (operations A11)."""
-        login = receipt.account.lower()
-        if self.hub.mailbox(login) is None:
-            return ""
-        sender = receipt.sender.lower()
-        return sender if self.hub.directory.reports.place == "from" and self.hub.mailbox(sender) else login
+    def _mailbox(self, receipt: Receipt) -> tuple[str, str]:
+        """Say in which mailbox the report lands (empty: in none of ours) and whom it is addressed to (operations A11).
+
+        Where no mailbox sent it goes to the envelope sender, as any mail would: what is behind a plus sign is his too.
+        """
+        login, sender = receipt.account.lower(), receipt.sender.lower()
+        if self.hub.mailbox(login) is not None:
+            own = self.hub.directory.reports.place == "from" and self.hub.mailbox(sender) is not None
+            return (sender, sender) if own else (login, login)
+        local, _, domain = sender.rpartition("@")
+        base = f"{local.partition('+')[0]}@{domain}"
+        return (base if self.hub.mailbox(base) is not None else ""), receipt.sender
 
     async def _hand_in(self, where: str, to: str, data: bytes) -> None:
         """Bring a report to the return path, again and again as a mail server does."""

@@ -57,6 +57,14 @@ def test_two_accounts_that_say_the_same_do_not_play_ping_pong():
     assert one.course(again, run, NOW).fates[0].result.next_attempt_ms >= NOW + 60_000
 
 
+def test_a_from_that_two_accounts_refuse_goes_on_to_the_next_at_once():
+    """The pair rests, so no account is asked twice; who waited here would wait once for each two accounts."""
+    asked = job(attempts=1, last_reason="sender_not_permitted", last_way="submission:contoso/relay2@contoso.com")
+    refusal = "5.7.60 SMTP; Client does not have permissions to send as this sender"
+    assert judged(asked, Stage.MAIL, 550, refusal).next_attempt_ms == NOW
+    assert judged(asked, Stage.MAIL, 550, refusal, rival=False).next_attempt_ms >= NOW + 60_000
+
+
 @pytest.mark.parametrize("code", [0, 421])
 def test_a_pooled_connection_that_died_is_free(code):
     result = judged(job(reused=True), Stage.MAIL, code, "closed" if code == 0 else "4.4.1 Connection timed out")

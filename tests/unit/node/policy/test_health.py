@@ -128,6 +128,15 @@ def test_lost_connections_break_the_path_of_this_site_after_five():
     assert book.available(C, FROM, NOW + 120_000).ok
 
 
+def test_who_is_refused_for_a_token_about_to_expire_is_not_told_that_his_line_is_broken():
+    book = HealthBook("dc1")
+    for _ in range(STRIKES_TO_BREAK):
+        changes = book.note(A, FROM, verdict("501 5.5.127 Token will expire soon", Stage.AUTH), NOW)
+    after = changes[0].after
+    assert (changes[0].scope, after.reason) == ("site/contoso/submission@dc1", "token_expires_soon")
+    assert (after.until_ms, after.alert) == (NOW + 60_000, True)
+
+
 def test_unknown_outcomes_and_closed_pooled_connections_are_no_strikes():
     book = HealthBook()
     dropped = CLASSIFIER.classify("submission", Stage.MAIL, Reply(code=0, text="closed"))

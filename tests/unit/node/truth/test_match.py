@@ -57,6 +57,20 @@ def test_either_place_will_do(mailbox):
     assert why(view(), notice("bob@x.example"), Came(mailbox=mailbox, tenant="contoso")) == ""
 
 
+@pytest.mark.parametrize("way", ["hve:contoso/hve1@contoso.com", "direct-send:contoso/direct-send"])
+def test_where_nobody_has_a_mailbox_to_log_in_to_only_the_senders_will_do(way):
+    assert why(view(way=way), notice("bob@x.example"), MAILBOX) == ""
+    for other in ("hve1@contoso.com", "direct-send", "other@contoso.com"):
+        assert why(view(way=way), notice("bob@x.example"), Came(mailbox=other, tenant="contoso")) == "way"
+    assert why(view(way=way), notice("bob@x.example"), Came(mailbox="app@contoso.com", tenant="fabrikam")) == "way"
+
+
+def test_by_direct_send_a_key_proves_it_too():
+    sent = view(way="direct-send:contoso/direct-send")
+    assert why(sent, notice("bob@x.example"), SMTP, keyed=True) == ""
+    assert why(view(way="hve:contoso/hve1@contoso.com"), notice("bob@x.example"), SMTP, keyed=True) == "way"
+
+
 def test_both_recipients_of_one_report():
     found = matches(view(), notice("bob@x.example", "eve@x.example", "bob@x.example"), MAILBOX, NOW, keyed=False).found
     assert [one.queued.index for one in found] == [0, 1]
