@@ -212,7 +212,7 @@ MUTATIONS = [
     (a_gift_is_not_in_its_givers_books, GIFTS),
     (a_slot_is_used_at_once_after_the_machine_went_down, REBOOTS),
 ]
-OPTIONS = {REBOOTS: REBOOTED}
+OPTIONS = {a_slot_is_used_at_once_after_the_machine_went_down: REBOOTED}
 
 OPEN = [
     (share_moved_while_out, ROUGH),
@@ -229,4 +229,4 @@ OPEN = [
 @pytest.mark.parametrize(("mutation", "weather"), MUTATIONS, ids=[each[0].__name__ for each in MUTATIONS])
 def test_a_rule_taken_away_is_missed(monkeypatch, mutation, weather):
     mutation(monkeypatch)
-    assert first_caught(range(SEEDS), weather, **OPTIONS.get(weather, {})) is not None
+    assert first_caught(range(SEEDS), weather, **OPTIONS.get(mutation, {})) is not None
