@@ -43,6 +43,8 @@ class Hooks:
     paused: Callable[[], bool]
     dead: Callable[[], frozenset[str]]
     """Nodes an operator has declared dead."""
+    listed: Callable[[], frozenset[str]]
+    """Nodes of the list in force."""
     changed: Callable[[], None]
     """``ready``, ``target``, ``verdict`` or a view has changed."""
     quarantined: Callable[[str], None]

@@ -20,6 +20,7 @@ from coordinator.keeping.jobs import Jobs
 from coordinator.keeping.known import Known
 from coordinator.keeping.moving import ONLY_CLAIMED, Moving
 from coordinator.keeping.opening import Opening
+from coordinator.keeping.retiring import Retiring
 from coordinator.keeping.sending import Sending
 from coordinator.keeping.target import Target
 from coordinator.keeping.words import Ask
@@ -65,7 +66,11 @@ class Keeper:
         self._sending = Sending(self._known, session, store)
         self._opening = Opening(self._known, rows, self._sending, hooks, now_ms=now_ms)
         self._aligning = Aligning(self._known, rows, self._jobs, done=self.wake)
-        self._moving = Moving(known, rows, hooks, self._sending, self._aligning, session=self._value, now_ms=now_ms)
+        found, sending = feed.items.get, self._sending
+        self._moving = Moving(
+            known, rows, hooks, sending, self._aligning, session=self._value, now_ms=now_ms, found=found
+        )
+        self._retiring = Retiring(known, hooks, sending, feed, session=self._value, now_ms=now_ms)
         known.on_view = self._on_view
         self._target = Target(known, hooks, self._moving, self._jobs, site=site, newest=self._newest)
         self._news = asyncio.Event()
@@ -162,6 +167,14 @@ class Keeper:
             self._moving.wanted[key] = revision
             self.wake()
 
+    def retired(self, spool: str) -> bool:
+        """Whether a spool's disk was given up as lost: nothing of it is taken any more."""
+        return spool in self._known.retired
+
+    def settled(self, node: str) -> bool:
+        """Whether nothing is left to take over of a node: its disks are marked as lost and have no key any more."""
+        return self._retiring.settled(node)
+
     def to_ask_back(self) -> list[tuple[str, PairKey, int]]:
         """Say whom to ask for the key of a pairing of my spool: its owner, the key, its revision."""
         return self._moving.to_ask_back()
@@ -248,6 +261,8 @@ class Keeper:
             for key, view in self._known.views.items():
                 if self.judged and view.state not in _NOT_MOVED:
                     self._jobs.start(key, partial(self._moving.consider, key))
+            if self._retiring.due:
+                self._jobs.start("retire", self._retiring.look)
             self._tell()
         except Exception:  # noqa: BLE001 - looked at again in a moment
             _log.exception("ownership")

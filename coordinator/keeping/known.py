@@ -7,7 +7,7 @@ Bounded by the pairings this node and its spool ever had, and by what ``Seats`` 
 from collections.abc import Callable, Iterable
 
 from coordinator.keys import Keys, Role
-from coordinator.ownership import spools, views
+from coordinator.ownership import retiring, spools, views
 from coordinator.ownership.records import PairKey, key_of
 from coordinator.ownership.seats import Seats
 from coordinator.ownership.views import Me, State, View
@@ -31,6 +31,8 @@ class Known:
         """The record of my spool."""
         self.taking: dict[PairKey, int] = {}
         """Pairings that a transaction of mine, unanswered, may make mine, each with the revision it takes it from."""
+        self.retired: set[str] = set()
+        """Spools whose disks are lost, by their records."""
         self.revision = 0
         """Newest one heard of by the watch."""
         self.first_revision = 0
@@ -91,6 +93,7 @@ class Known:
         members = self.keys.member(Role.NODE, "")
         concerned = seen.resync or any(change.key.startswith(members) for change in seen.changes)
         self.seats.feed(seen, self._now_ms())
+        self._retire(seen)  # first: a key that is gone is understood only by them
         for change in seen.changes:
             concerned |= self._heard(change.key, change.item, change.revision)
         if seen.resync:
@@ -111,6 +114,15 @@ class Known:
             self._no_record(revision)
         return True
 
+    def _retire(self, seen: Seen) -> None:
+        root = self.keys.spool("")
+        told = [change for change in seen.changes if change.key.startswith(root)]
+        there = [change.item for change in told if change.item is not None]
+        if seen.resync:
+            self.retired.clear()
+        self.retired -= {change.key.removeprefix(root) for change in told}
+        self.retired |= retiring.retired_in(self.keys, there)
+
     def _missing(self, present: set[str], revision: int) -> None:
         """What a whole state does not name is gone, unless it was written after that state."""
         gone = [key for key in self.views if self.keys.ownership(key.spool, key.shadow) not in present]
@@ -122,7 +134,8 @@ class Known:
 
     def learn(self, key: PairKey, item: Item | None) -> None:
         """Take a pairing's key as the store tells it."""
-        self.know(views.learned(self.view(key), item, self.me, inc=self.inc))
+        retired = key.spool in self.retired
+        self.know(views.learned(self.view(key), item, self.me, inc=self.inc, retired=retired))
 
     def learn_spool(self, item: Item) -> None:
         """Take my spool's record."""

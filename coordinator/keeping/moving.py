@@ -19,6 +19,7 @@ from coordinator.ownership.records import PairKey
 from coordinator.ownership.views import State, View
 from coordinator.ownership.writes import Transaction
 from coordinator.session import Session
+from coordinator.store.contract import Item
 
 _log = logging.getLogger("coordinator")
 CONFIRM_MS: Final = 10_000
@@ -40,8 +41,9 @@ class Moving:
         *,
         session: Callable[[], Session],
         now_ms: Callable[[], int],
+        found: Callable[[str], Item | None],
     ) -> None:
-        """Move nothing yet."""
+        """Move nothing yet. ``found`` gives any key as last seen."""
         self.made: Counter[str] = Counter()
         """Moves that the store took, by name; ``pair`` for new pairings."""
         self.wanted: dict[PairKey, int] = {}
@@ -53,7 +55,7 @@ class Moving:
         self.leaving_ms: int | None = None
         """Since when what is mine is to be given away; None: it is not."""
         self._known, self._rows, self._hooks, self._sending, self._aligning = known, rows, hooks, sending, aligning
-        self._session, self._now_ms = session, now_ms
+        self._session, self._now_ms, self._found = session, now_ms, found
         self._here: dict[PairKey, tuple[State, int, Here]] = {}
         self._counted_ms: dict[PairKey, int] = {}
 
@@ -72,6 +74,7 @@ class Moving:
             dead=self._hooks.dead(),
             leaving=self.leaving_ms is not None,
             elsewhere=known.elsewhere(key),
+            retired=key.spool in known.retired,
         )
 
     async def count(self, view: View) -> Here:
@@ -135,8 +138,10 @@ class Moving:
         return moves.decide(view, here, scene)
 
     async def _make(self, view: View, move: Move) -> bool:
-        transaction = self._transaction(view, move)
         _log.info("pairing %s/%s: %s", view.key.spool[:8], view.key.shadow, move)
+        if move is Move.REMOVE:
+            return await self._remove(view)
+        transaction = self._transaction(view, move)
         if move is Move.CLAIM:
             return await self._sending.claim(view, transaction)
         if move is Move.ADOPT:
@@ -146,6 +151,13 @@ class Moving:
         if move is Move.GIVE and not await self._still_given(view):
             return False
         return await self._sending.left(view, transaction)
+
+    async def _remove(self, view: View) -> bool:
+        """Remove the key of a lost disk's pairing; that it is gone the watch tells."""
+        record = self._found(self._known.keys.spool(view.key.spool))
+        if record is None:
+            return False
+        return await self._sending.anything(writes.to_remove(self._known.keys, view, record))
 
     async def _still_given(self, view: View) -> bool:
         """Count again now that no attempt begins any more: one may have begun since."""

@@ -58,6 +58,11 @@ class Sending:
             )
         return outcome.succeeded
 
+    async def anything(self, transaction: Transaction) -> bool:
+        """Send what the watch tells of, whatever became of it. Raises StoreError, NotAMember."""
+        timeout_s = self._session.session.timing.timeout_ms / 1_000
+        return (await self._session.guarded(*transaction, timeout_s=timeout_s)).succeeded
+
     async def _send(self, key: PairKey, transaction: Transaction, *, undo: bool) -> bool:
         known = self._known
         try:
@@ -95,5 +100,5 @@ def written(transaction: Transaction) -> Put:
     """Give the one thing a transaction on ownership writes."""
     (put,) = transaction[1]
     if not isinstance(put, Put):
-        raise TypeError("ownership deletes nothing")
+        raise TypeError("this deletes something")
     return put

@@ -102,14 +102,15 @@ def kept(row: Row, view: View) -> Row:
     return replace(row, confirmed=True) if row.kind is Kind.OWN and kept_twice(row, view) else row
 
 
-def received(row: Row, view: View | None, me: Me, *, copy: str) -> Row | None:
+def received(row: Row, view: View | None, me: Me, *, copy: str, retired: bool = False) -> Row | None:
     """Say as what to keep a copy that arrives; None: refuse it.
 
     ``copy``: the disk the sender's pairing was made with. Refused is what is meant for another disk of mine, of an
     epoch that is over, void, or being given away. One that arrives after its pairing was adopted is the adopter's:
     whoever sent it has no session (§5), keeps it as a spare when it returns, and may rely on both.
+    ``retired``: the sender's disk was given up as lost; whatever its pairing says, or said before it was removed.
     """
-    if copy != me.spool:
+    if copy != me.spool or retired:
         return None
     stage = Stage.UNKNOWN if row.intent else Stage.WAITING
     shadow = replace(row, kind=Kind.SHADOW, stage=stage, confirmed=False)

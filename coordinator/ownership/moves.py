@@ -29,6 +29,7 @@ class Move(StrEnum):
     ADOPT = "adopt"
     VOID = "void"
     GIVE = "give"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,8 @@ class Scene:
     """I give away what I have (drain, no way out)."""
     elsewhere: bool = False
     """Another pairing of my spool is held, with its shadow there: copying begins as soon as this one is void."""
+    retired: bool = False
+    """The disk that the pairing's spool was on is lost, by the spool's record (``retiring.py``)."""
     adoption_delay_ms: int = ADOPTION_DELAY_MS
     reprotect_delay_ms: int = REPROTECT_DELAY_MS
     alone_delay_ms: int = ALONE_DELAY_MS
@@ -82,10 +85,11 @@ def decide(view: View, here: Here, scene: Scene) -> Move:
         return Move.NOTHING
     if view.state in {State.UNCLAIMED, State.LEAVING}:
         return Move.CLAIM
-    if view.state is State.SPARE:
-        return Move.ADOPT if may_adopt(view, here, scene) else Move.NOTHING
+    if may_remove(view, here, scene):
+        return Move.REMOVE
     if not mine(view):
-        return Move.NOTHING
+        adopts = view.state is State.SPARE and may_adopt(view, here, scene)
+        return Move.ADOPT if adopts else Move.NOTHING
     if may_give(view, here, scene):
         return Move.GIVE
     return Move.VOID if view.state is State.HELD and copies_are_over(view, here, scene) else Move.NOTHING
@@ -153,6 +157,17 @@ def copies_are_over(view: View, here: Here, scene: Scene) -> bool:
     if scene.elsewhere and here.own:
         return gone_for(spool, scene, scene.reprotect_delay_ms)
     return bool(here.asking) and gone_for(spool, scene, scene.alone_delay_ms)
+
+
+def may_remove(view: View, here: Here, scene: Scene) -> bool:
+    """Whether the key of a lost disk's pairing may go: I am its shadow, and nothing is left under it here.
+
+    Nothing comes any more either: who has the disk is not let in, and copies of it are refused (``answers.received``).
+    """
+    at_copy = end_of(view.key, view.pairing, scene.me) is End.COPY
+    understood = view.state not in {State.UNPAIRED, State.STRANGE}
+    rows = here.own or here.spare or here.moving
+    return scene.retired and not scene.paused and at_copy and understood and not rows
 
 
 def may_give(view: View, here: Here, scene: Scene) -> bool:

@@ -53,6 +53,8 @@ class SpoolRecord(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     inc: int
     """The session that wrote this."""
+    lost: bool = False
+    """Its disk is given up as lost (``retiring.py``): put back, it is not used."""
 
 
 Record = TypeVar("Record", Pairing, SpoolRecord)

@@ -30,7 +30,7 @@ class Verdict(StrEnum):
 
     GOOD = "good"
     BEHIND = "behind"
-    """An older copy: to be seen, not to be used, until an operator decides."""
+    """An older copy, or a disk that was given up as lost: to be seen, not to be used, until an operator decides."""
     TWIN = "twin"
     """Somebody who is there has it: do not join."""
     STRANGE = "strange"
@@ -55,6 +55,9 @@ def judge(item: Item | None, me: Me, seats: Seats, *, told: int) -> Judged:
         known = read_spool(item.value) if item is not None else None
     except UnreadableRecord as error:
         return Judged(verdict=Verdict.STRANGE, text=str(error))
+    if known is not None and known.lost:
+        text = "its disk was given up as lost, and what was on it taken over"
+        return Judged(verdict=Verdict.BEHIND, text=text, known=known)
     if known is not None and behind(told, known):
         text = f"the spool remembers telling {told}; {known.node} had told {known.sequence}"
         return Judged(verdict=Verdict.BEHIND, text=text, known=known)

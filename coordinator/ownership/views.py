@@ -138,11 +138,14 @@ def end_of(key: PairKey, pairing: Pairing | None, me: Me) -> End:
     return End.NONE
 
 
-def learned(view: View, item: Item | None, me: Me, *, inc: int) -> View:
+def learned(view: View, item: Item | None, me: Me, *, inc: int, retired: bool = False) -> View:
     """Take the key as the store tells it; what is not newer changes nothing. ``inc``: my live session, 0 without one.
 
-    A key that was known and is gone is not understood: nobody deletes it, so the store is not what it was.
+    A key that was known and is gone is not understood, so the store is not what it was: only the keys of a spool that
+    is ``retired`` (its disk is lost, ``retiring.py``) are deleted.
     """
+    if item is None and retired:
+        return View(key=view.key)
     if item is None:
         news = News.ABSENT if view.item is None else News.STRANGE
         return replace(view, state=step(view.state, news), fault="" if view.item is None else "the key is gone")

@@ -10,7 +10,7 @@ from coordinator.keys import Keys, Role
 from coordinator.ownership.records import Pairing, PairKey, UnreadableRecord, write
 from coordinator.ownership.seats import Seat
 from coordinator.ownership.views import Me, State, View
-from coordinator.store.contract import Compare, Put, Write, absent, created_at, unchanged
+from coordinator.store.contract import Compare, Delete, Item, Put, Write, absent, created_at, unchanged
 
 Transaction = tuple[tuple[Compare, ...], tuple[Write, ...]]
 
@@ -46,6 +46,11 @@ def to_void(keys: Keys, view: View) -> Transaction:
 def to_give(keys: Keys, view: View, heir: Seat) -> Transaction:
     """Give what is mine to the other end, which is there and has it all."""
     return (_same(keys, view), _there(keys, heir)), (_put(keys, view.key, replace(_known(view), owner=heir.node)),)
+
+
+def to_remove(keys: Keys, view: View, record: Item) -> Transaction:
+    """Remove the key of a lost disk's pairing under which nothing is left here; *record* says that the disk is lost."""
+    return (_same(keys, view), unchanged(record)), (Delete(key=keys.ownership(view.key.spool, view.key.shadow)),)
 
 
 def _same(keys: Keys, view: View) -> Compare:

@@ -183,7 +183,8 @@ class Member:
         health.follow(joined.feed)
         await self._listen(protection)
         runs = [joined.run, self._budgets, health.run, parked.run, self.clocks.run, protection.run, self._drains]
-        revived = Revived(self.wishes, self.node, lambda: sorted(self.nodes()), wall_ms)
+        settled = protection.keeper.settled
+        revived = Revived(self.wishes, self.node, lambda: sorted(self.nodes()), wall_ms, settled)
         runs += [self.side.lasting.run, revived.run]
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
 

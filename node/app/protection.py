@@ -95,6 +95,7 @@ class Protection:
             begun=self.spares.begun,
             refused=hooks.measures.turned_away,
             full=hooks.disk_full,
+            retired=keeper.retired,
             judged=lambda: keeper.judged,
         )
         self._receiver = Receiver(self.copies, here)
@@ -114,6 +115,7 @@ class Protection:
             candidates=self._candidates,
             paused=lambda: book.pause(wall_ms()) is not None,
             dead=lambda: book.dead(wall_ms()),
+            listed=lambda: frozenset(self._around.nodes()),
             changed=self._changed,
             quarantined=self._stay_out,
             refuse=self._refuse,
@@ -284,8 +286,7 @@ class Protection:
         return self.keeper.given
 
     async def _could_be_protected(self) -> bool:
-        alone = bool(self.copying.shadow) and self.keeper.live()
-        return alone and (await self._spool.here(0)).unconfirmed
+        return bool(self.copying.shadow) and self.keeper.live() and (await self._spool.here(0)).unconfirmed
 
     async def close(self) -> None:
         """Let the other end hear what waits; close the copy store. ``run`` has ended."""

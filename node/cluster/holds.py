@@ -60,7 +60,8 @@ class Holds:
                 self._permits()[key].remembered(share, now_ms)
         for account, indexes in held.slots.items():
             if account in self._slots():
-                self._slots()[account].remembered(indexes, held)
+                gone_ms = None if held.boot == self._place.boot else now_ms
+                self._slots()[account].remembered(indexes, held, vanished_ms=gone_ms)
         for key, (stamp, units) in held.lots.items():
             if key in self._lots():
                 # Used, it may be, and later than the quarter they stand in: the next write moves them.

@@ -61,6 +61,8 @@ class SlotPart:
         """Until when work waits for something else before it needs a slot: one that nobody wants stays for it."""
         self._frozen: frozenset[int] | None = None
         """While the store is silent: the slots to go on with, and no others, whatever late news say."""
+        self._rests_until_ms = NEVER_MS
+        """Without the store nothing is opened before: connections of this machine's last life may be counted."""
         self._unused_ms: dict[int, int] = {}
         self._wanted_ms = NEVER_MS
         self._gap_ms = 0
@@ -118,8 +120,14 @@ class SlotPart:
             self._frozen |= {index}
             self._on_more()
 
-    def remembered(self, indexes: Sequence[int], held: Held) -> None:
-        """After a restart while the store is silent: slots our notes say we held; their connections are closed."""
+    def remembered(self, indexes: Sequence[int], held: Held, *, vanished_ms: int | None = None) -> None:
+        """After a restart while the store is silent: slots our notes say we held.
+
+        Their connections are closed, but for those of a machine that went down itself, no later than ``vanished_ms``:
+        these may be counted for a while yet.
+        """
+        if vanished_ms is not None:
+            self._rests_until_ms = vanished_ms + self._linger_ms
         self.me = Me(node=self.me.node, inc=held.inc, lease=held.lease, boot=held.boot)
         for index in indexes:
             self.scene.slots.setdefault(
@@ -137,7 +145,7 @@ class SlotPart:
     def take(self, now_ms: int) -> SlotLease | None:
         """Use a slot at hand; none is remembered as demand."""
         free = self.at_hand()
-        if not free:
+        if not free or (self._frozen is not None and now_ms < self._rests_until_ms):
             self._wanted_ms = now_ms
             return None
         self._wanted_ms = NEVER_MS  # met; whoever needs another asks again

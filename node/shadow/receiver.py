@@ -51,6 +51,8 @@ class Here:
     """What came was refused, with this word."""
     full: Callable[[], bool] = lambda: False
     """The disk has no room for more copies."""
+    retired: Callable[[str], bool] = lambda _spool: False
+    """Whether a spool's disk was given up as lost."""
     judged: Callable[[], bool] = lambda: True
     """Whether the spool was judged good in this process; before, nothing is taken."""
 
@@ -127,6 +129,7 @@ class Receiver:
             durable = await self._copies.put(attached, batch)
             # Looked at once more: it may have become void, or this node's own, while the batch was written.
             same = view is not None and self._here.view(attached.key) is view and self._here.judged()
+            same = same and not self._here.retired(attached.key.spool)
             if not same:
                 _, kind = self._checked(node, *about)
         except BaseException:
@@ -148,7 +151,7 @@ class Receiver:
         me = self._here.me()
         attached = Attached(key=PairKey(spool=spool, shadow=me.node), epoch=epoch)
         view = self._here.view(attached.key)
-        row = received(Row(attached=attached), view, me, copy=copy)
+        row = received(Row(attached=attached), view, me, copy=copy, retired=self._here.retired(spool))
         known = view.pairing if view is not None else None
         pairing = known if known is not None and known.epoch == epoch else None
         if row is None or epoch < 1 or spool == me.spool or (pairing is not None and pairing.copy != copy):

@@ -13,7 +13,8 @@ from coordinator.budget.turns import Me, Rules, Scene, ScopeKeys
 from coordinator.fallback import Fallback
 from coordinator.session import Phase
 from coordinator.store.contract import Compare, Field, Listing, Outcome, Put, created_at
-from tests.simulation.cluster_process import MEMBER, Machine
+from tests.simulation.cluster_process import MEMBER
+from tests.simulation.cluster_silence import Notes, Silent
 from tests.simulation.cluster_upstream import LIMIT, LINGER_MS, SESSIONS, SETTLE_MS, WINDOW_MS, Upstream
 
 PERMITS, DAY, SCOPE = "budget/x/permits", "budget/x/day", ScopeKeys(record="budget/x/slots", slots="slot/x/",
@@ -22,7 +23,7 @@ POLL_MS, ROUND_MS, TURN_MS = 5_000, 300, 6_000
 WALL_MS = 1_800_000_000_000
 
 
-class Worker(Machine):
+class Worker(Silent):
     """A host with more work than the limit allows; uses its share, asks for more, gives to who waits."""
 
     upstream: Upstream
@@ -30,6 +31,7 @@ class Worker(Machine):
     def __init__(self, world, name, timing, nodes) -> None:
         self.skew_ms = world.random.randint(-1_000, 1_000)
         self.wall_ms_at_0 = world.wall_ms
+        self.notes, self.boot = Notes(), 0
         super().__init__(world, name, timing, nodes)
 
     def begin(self) -> None:
@@ -50,13 +52,16 @@ class Worker(Machine):
         self.moving: set[str] = set()
         self.next_poll_ms = self.next_round_ms = self.next_turn_ms = self.busy_until_ms = 0
         self.wanting_since_ms = now_ms
+        self.remember(now_ms)
 
     def wall_ms(self) -> int:
         return self.wall_ms_at_0 + int(self.world.now * 1_000) + self.skew_ms
 
     def crash(self) -> None:
         if self.alive:
-            self._drop(vanished=self.world.random.random() < 0.5)
+            vanished = self.world.random.random() < 0.5
+            self.boot += vanished
+            self._drop(vanished=vanished)
         super().crash()
 
     def may_work(self) -> bool:
@@ -79,9 +84,11 @@ class Worker(Machine):
         if now_ms >= self.next_poll_ms:
             self.next_poll_ms = now_ms + POLL_MS
             self._etcd(lambda model, _: model.list(""), self._polled)
+        if live and self.noted:
+            self.noted, self.notes.share = False, None
         if not live and now_ms >= self.next_round_ms:
             self.next_round_ms = now_ms + ROUND_MS
-            self._ask_fallback(now_ms)
+            self.ask_all(now_ms)
         if not self.may_work():
             self._drop(vanished=False)
         elif live and self.holding.inc == self.session.inc:
@@ -96,7 +103,7 @@ class Worker(Machine):
 
     def _use(self, now_ms: int) -> None:
         if self.world.random.random() < 0.02:  # idle for a while, so shares move
-            self.busy_until_ms = now_ms + 4_000
+            self.busy_until_ms = now_ms + self.world.idle_ms
         busy = now_ms >= self.busy_until_ms and self.may_work() and self.adopted() and self.connections
         self.permits.limit = holdings.usable(self.holding, needs=bool(busy))
         for _ in range(2 if busy else 0):
@@ -324,22 +331,6 @@ class Worker(Machine):
 
     def _reopen(self) -> None:
         """In fallback a host goes on with the connections it held."""
-        for index in self.held_at_the_end:
+        for index in self.held_at_the_end if self.now_ms() >= self.rests_until_ms else ():
             if index not in self.connections:
                 self._open(index, self.now_ms())
-
-    # Fallback ---------------------------------------------------------------------------------------------------------
-
-    def _ask_fallback(self, now_ms: int) -> None:
-        self.fallback = fallbacks.on_round(self.fallback, now_ms)
-        for other in sorted(self.fallback.nodes):
-            target = self.world.hosts[other]
-            self.world.send(self.name, other, partial(target.asked_if_lost, self.name, now_ms))
-
-    def asked_if_lost(self, asker: str, sent_ms: int) -> None:
-        holder, answer = self.world.hosts[asker], fallbacks.lost(self.session, self.now_ms())
-        self.world.send(self.name, asker, partial(holder.told_lost, self.name, sent_ms, answer, holder.life))
-
-    def told_lost(self, giver: str, sent_ms: int, answer: bool, life: int) -> None:
-        if life == self.life:
-            self.fallback = fallbacks.on_answer(self.fallback, giver, sent_ms, self.now_ms(), is_lost=answer)

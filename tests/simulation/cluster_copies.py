@@ -23,7 +23,8 @@ class Mover(Member):
         return Scene(
             me=self.me, session=self.session, now_ms=self.now_ms(), seats=self.seats, opened=self.opened,
             paused=self.world.now < self.world.pause_until, dead=frozenset(self.world.dead), leaving=self.draining,
-            elsewhere=elsewhere, reprotect_delay_ms=8_000, alone_delay_ms=15_000,
+            elsewhere=elsewhere, retired=key is not None and self.retired(key.spool),
+            reprotect_delay_ms=8_000, alone_delay_ms=15_000,
         )  # fmt: skip
 
     def candidates(self) -> list[Candidate]:
@@ -64,6 +65,9 @@ class Mover(Member):
                     self._move(view, move)
 
     def _move(self, view: View, move: Move) -> None:
+        if move is Move.REMOVE:
+            self._remove(view)
+            return
         self.world.count[move] += 1
         transaction = self._transaction(view, move)
         leaves = move in {Move.VOID, Move.GIVE}
@@ -84,6 +88,17 @@ class Mover(Member):
 
         self.world.note(f"{self.name} {move} {view.key.spool[:4]}/{view.key.shadow}")
         self.transact(view.key, transaction, answered)
+
+    def _remove(self, view: View) -> None:
+        """What became of it the watch tells, which knows when."""
+        record = self.items[KEYS.spool(view.key.spool)]
+        self.world.note(f"{self.name} removes {view.key.spool[:4]}/{view.key.shadow}")
+
+        def answered(outcome) -> None:
+            self.world.count["removed"] += outcome.succeeded
+            self.next_poll_ms = 0
+
+        self.transact(view.key, writes.to_remove(KEYS, view, record), answered)
 
     def _transaction(self, view: View, move: Move):
         if move is Move.CLAIM:

@@ -6,7 +6,7 @@ from coordinator.ownership import rows
 from coordinator.ownership.answers import Mark
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Kind, OnUnknown, Resolution, Row, Stage
-from tests.simulation.cluster_copies import Mover
+from tests.simulation.cluster_copies_retiring import Retirer
 
 REPLY_S, AT_ONCE = 12.0, 4
 
@@ -20,7 +20,7 @@ class Flight:
         self.attempt, self.sent, self.there = attempt, False, False
 
 
-class Attempter(Mover):
+class Attempter(Retirer):
     """A host that attempts what is its own."""
 
     # Rows and pairings ------------------------------------------------------------------------------------------------

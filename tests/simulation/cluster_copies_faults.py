@@ -80,6 +80,25 @@ class CopyFaults(World):
             self.replace_disk(host, Disk(self), "reverted")
             self.after(1.0, host.start)
 
+    def _swap(self, name, host, length) -> None:
+        """The machine goes on with another disk; after a while the old one is put back, perhaps given up since."""
+        if host.disk.quarantined or not host.alive:
+            return
+        self.count["swapped"] += 1
+        old, wait_s = host.disk, self.random.choice((6.0, 20.0, 35.0, 1e6))
+        host.power_off()
+        self.replace_disk(host, self.new_disk(host), "destroyed")
+        self.after(length, host.start)
+        self.after(length + wait_s, lambda: self._put_back(host, old))
+
+    def _put_back(self, host, old: Disk) -> None:
+        if host.disk.quarantined or not host.alive or self.now > self.calm_from:
+            return
+        self.count["put_back"] += 1
+        host.power_off()
+        self.replace_disk(host, old, "destroyed")
+        self.after(1.0, host.start)
+
     def _slow_disk(self, name, host, length) -> None:
         host.disk.slow_until = self.now + length
 

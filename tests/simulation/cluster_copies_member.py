@@ -7,7 +7,7 @@ trusts its disk and what the store told it; everything else it forgets when it d
 from coordinator import session as sessions
 from coordinator.keys import Role, encode
 from coordinator.ownership import rows, spools, views
-from coordinator.ownership.records import PairKey, key_of
+from coordinator.ownership.records import PairKey, key_of, read_spool
 from coordinator.ownership.seats import Seats
 from coordinator.ownership.spools import Verdict
 from coordinator.ownership.views import Me, View
@@ -33,6 +33,7 @@ class Member(Machine):
         self.seats = Seats(MEMBERS, now_ms=self.now_ms())
         self.views: dict[PairKey, View] = {}
         self.spool_item = None
+        self.items: dict[str, Item] = {}
         self.busy: set = set()
         self.wanted: set = set()
         """Keys, with their revision, that the spool's own node asks back."""
@@ -135,16 +136,42 @@ class Member(Machine):
     def _seen(self, seen) -> None:
         self.newest = max(self.newest, seen.revision)
         self.seats.feed(seen, self.now_ms())
+        if seen.resync:
+            self.items = {}
         for change in seen.changes:
+            self._kept(change.key, change.item)
             key = key_of(KEYS, change.key)
-            if key is not None:
+            if key is not None and (change.item is not None or change.revision > self._revision(key)):
                 self.learn(key, change.item)
             elif change.key == KEYS.spool(self.me.spool) and change.item is not None:
                 self.learn_spool(change.item)
+        if seen.resync:
+            self._missing({change.key for change in seen.changes}, seen.revision)
+
+    def _kept(self, name: str, item) -> None:
+        """What the store has, as last seen: the feed of a product's process."""
+        if item is None:
+            self.items.pop(name, None)
+        else:
+            self.items[name] = item
+
+    def _revision(self, key: PairKey) -> int:
+        return self.views[key].revision if key in self.views else 0
+
+    def _missing(self, present, revision: int) -> None:
+        """What a whole state does not name is gone, unless it was written after that state."""
+        for key in [each for each in self.views if KEYS.ownership(each.spool, each.shadow) not in present]:
+            if revision > self._revision(key) > 0:
+                self.learn(key, None)
+
+    def retired(self, spool: str) -> bool:
+        """Whether a spool's record says that its disk is lost."""
+        item = self.items.get(KEYS.spool(spool))
+        return item is not None and read_spool(item.value).lost
 
     def learn(self, key: PairKey, item) -> None:
         view = self.views.get(key) or View(key=key)
-        self.know(views.learned(view, item, self.me, inc=self.inc))
+        self.know(views.learned(view, item, self.me, inc=self.inc, retired=self.retired(key.spool)))
 
     def learn_spool(self, item) -> None:
         if self.spool_item is None or item.mod_revision > self.spool_item.mod_revision:

@@ -112,13 +112,16 @@ class Host(Teller):
             disk = view.pairing.copy if view.key.spool == self.me.spool else view.key.spool
             self.to(node, "copied", name, row, disk)
 
+    def received(self, row: Row, copy: str) -> Row | None:
+        retired = row.attached is not None and self.retired(row.attached.key.spool)
+        return answers.received(row, self.view_of(row), self.me, copy=copy, retired=retired)
+
     def copied(self, sender: str, name: str, row: Row, copy: str) -> None:
-        view = self.view_of(row)
         known = self.disk.settled.get(name)
         if known is not None and known.outcome in KNOWN:
             self.to(sender, "told", {name: known.outcome})
             return
-        kept = answers.received(row, view, self.me, copy=copy)
+        kept = self.received(row, copy)
         if kept is None or self.stopped or not self.judged:
             return
         mine = self.disk.rows.get(name)
@@ -128,7 +131,7 @@ class Host(Teller):
             return
 
         def what(disk) -> None:
-            before, again = disk.rows.get(name), answers.received(row, self.view_of(row), self.me, copy=copy)
+            before, again = disk.rows.get(name), self.received(row, copy)
             settled = disk.settled.get(name)
             if again is None or (settled and settled.outcome in KNOWN) or (before and before.kind is Kind.OWN):
                 return

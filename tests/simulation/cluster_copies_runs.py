@@ -3,6 +3,7 @@
 from coordinator.ownership.rows import OnUnknown
 from coordinator.timing import FAST
 from tests.simulation.cluster_copies_disk import Disk
+from tests.simulation.cluster_copies_retiring import judge_keys
 from tests.simulation.cluster_copies_rows import Host
 from tests.simulation.cluster_copies_world import CopiesWorld
 from tests.simulation.cluster_runs import HOUR_S, NODES, check_fences
@@ -12,8 +13,14 @@ SECONDS, CALM_S = 110.0, 50.0
 SITES = {"a": "one", "b": "one", "c": "two", "d": "two"}
 KINDS = ("crash", "crash", "power", "destroy", "reverted", "pause", "machine_pause", "cut", "cut_one_way", "cut_etcd",
          "peers_gone", "isolate", "deaf", "mute", "split", "etcd_leader", "etcd_down", "slow_fsync", "slow_disk",
-         "compact", "drain", "upstream_down", "operator_pause")  # fmt: skip
+         "compact", "drain", "swap", "upstream_down", "operator_pause")  # fmt: skip
 ROUGH = Weather(faults_per_s=0.12, kinds=KINDS)
+SWAPS = Weather(
+    faults_per_s=0.1, kinds=("swap", "swap", "destroy", "crash", "cut_etcd", "isolate", "peers_gone"),
+    lengths_s=((1.0, 8.0), (6.0, 14.0)),
+)  # fmt: skip
+"""Disks replaced again and again, some put back after they were given up as lost."""
+SWAPPED = {"rate_s": 0.8, "seconds": 90.0, "calm_s": 45.0}
 HOURLY = Weather(
     loss=0.0005, slow=0.001, hiccup=0.005, episodes=(8, 24), twice=0.1, lengths_s=((0.3, 3), (2, 12), (8, 60)),
     kinds=KINDS,
@@ -38,6 +45,7 @@ def simulate(seed, weather=ROUGH, seconds=SECONDS, *, nodes=NODES, rate_s=1.5, c
         world.judge_waiting()
     else:
         world.judge_end()
+    judge_keys(world)
     return world
 
 

@@ -45,7 +45,7 @@ class CopiesWorld(CopyFaults):
 
     def plan(self, until: float) -> None:
         """Nothing breaks in the last part, so that everything can come to its end."""
-        self.kind_from = until - self.calm_s * 3 / 4
+        self.kind_from, self.calm_from = until - self.calm_s * 3 / 4, until - self.calm_s
         super().plan(until - self.calm_s)
         self.at(until - self.calm_s, self._calm)
         for name in sorted(self.hosts):
@@ -159,6 +159,7 @@ class CopiesWorld(CopyFaults):
             if before >= 2:
                 self.exposed[name] = cause or self._voided(name)
             return
+        self._check_keys(name)
         promised = self.answered[name] and name not in self.exposed
         somewhere = any(name in host.disk.rows for host in self.hosts.values())
         late = somewhere and self.exposed.get(name) in {"destroyed", "reverted"}
@@ -168,6 +169,13 @@ class CopiesWorld(CopyFaults):
         self.lost[name] = "unprotected" if not self.answered[name] else self.exposed[name]
         self.count[f"{what}_{self.lost[name]}"] += 1
         self.note(f"lost {name}: {self.lost[name]}")
+
+    def _check_keys(self, name: str) -> None:
+        """Nothing excuses that the key of a row went which a host keeps that was let in with its disk."""
+        for host in self.hosts.values():
+            row, let_in = host.disk.rows.get(name), host.judged and host.me.spool == host.disk.spool
+            if row is not None and row.attached and let_in and self.pairing(row.attached.key) is None:
+                raise Violation(f"I1: {name} is at {host.name}, and its pairing's key is gone\n{self.story(name)}")
 
     def _voided(self, name: str) -> str:
         """A copy stopped to count without anything destroyed: only because its owner said so."""

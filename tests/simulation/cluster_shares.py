@@ -1,5 +1,6 @@
 """Runs of the budget world: what is checked after every step, and days short enough to pass within an hour."""
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
@@ -15,6 +16,11 @@ KINDS = ("crash", "crash", "pause", "machine_pause", "cut", "cut_one_way", "cut_
          "split", "slow_fsync", "compact", "restored")  # fmt: skip
 ROUGH = Weather(faults_per_s=0.12, kinds=KINDS)
 SILENT = Weather(faults_per_s=0.1, kinds=("etcd_down", "split", "crash", "cut_etcd"), lengths_s=((8.0, 25.0),))
+GIFTS = Weather(faults_per_s=0.12, kinds=("etcd_down", "etcd_down", "crash", "cut"), lengths_s=((6.0, 25.0),))
+"""The store is silent for all again and again: permits of who has no connection go to who has work."""
+REBOOTS = Weather(faults_per_s=0.2, kinds=("etcd_down", "crash", "crash", "cut"), lengths_s=((0.5, 3.0), (25.0, 40.0)))
+"""Hosts die and are back at once while the store is silent for long."""
+REBOOTED = {"idle_ms": 12_000, "day_limit": 10_000}
 DYING = Weather(faults_per_s=0.25, kinds=("crash", "crash", "cut_etcd"))
 SEVERED = Weather(faults_per_s=0.05, kinds=("sever",), lengths_s=((45.0, 70.0),))
 LOSSY = Weather(faults_per_s=0.1, loss=0.08, slow=0.2, kinds=("cut_etcd", "slow_fsync", "etcd_leader"))
@@ -27,8 +33,9 @@ SHORTER = 30
 """An hour holds a day of 48 minutes with quarters of 30 s, while clocks are off by as much as ever."""
 
 
-def simulate(seed, weather=ROUGH, seconds=90.0, *, day_limit=None, day_s=86_400.0):
+def simulate(seed, weather=ROUGH, seconds=90.0, *, day_limit=None, day_s=86_400.0, idle_ms=4_000):
     world = World(seed, weather)
+    world.count, world.idle_ms = Counter(), idle_ms
     world.wall_ms = WALL_MS + world.random.randrange(lots.QUARTER_MS)
     world.day_limit = day_limit or (50 if seed % 3 == 2 else 10_000)
     upstream = world.upstream = Worker.upstream = Upstream(world, day_limit=world.day_limit, day_s=day_s)
@@ -71,10 +78,10 @@ def short_days():
         yield
 
 
-def first_caught(seeds, weather):
+def first_caught(seeds, weather, **options):
     for seed in seeds:
         try:
-            simulate(seed, weather)
+            simulate(seed, weather, **options)
         except Violation:
             return seed
     return None

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.cluster_copies_runs import CLOSED, FOUR, PAIR, hour, simulate
+from tests.simulation.cluster_copies_runs import CLOSED, FOUR, PAIR, SWAPPED, SWAPS, hour, simulate
 
 
 def runs(seeds, **options) -> Counter:
@@ -36,6 +36,12 @@ def test_what_waits_is_kept_twice_again():
     assert runs(range(300, 310), **CLOSED)["waiting_twice"] > 50
 
 
+def test_keys_of_replaced_disks_go_and_no_row_with_them():
+    """Also when a disk is put back after it was given up; at the end no key of a lost one is left."""
+    count = runs(range(400, 412), weather=SWAPS, **SWAPPED)
+    assert min(count["swapped"], count["put_back"], count["marked"], count["removed"], count["keys_judged"]) > 2
+
+
 @pytest.mark.parametrize("seed", range(1))
 def test_an_hour(seed):
     assert hour(seed).count["answered"] > 500
@@ -59,6 +65,12 @@ def test_what_was_answered_is_never_lost_in_four_thousand_seeds(block):
 def test_other_clusters_in_many_seeds(block):
     for options in (PAIR, FOUR, CLOSED):
         runs(range(30_000 + block * 50, 30_050 + block * 50), **options)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(20))
+def test_keys_of_replaced_disks_in_two_thousand_seeds(block):
+    runs(range(block * 100, 100 + block * 100), weather=SWAPS, **SWAPPED)
 
 
 @pytest.mark.long

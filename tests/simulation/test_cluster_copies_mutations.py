@@ -16,7 +16,7 @@ from coordinator.ownership.views import State
 from tests.simulation import cluster_copies_world
 from tests.simulation.cluster_copies_disk import Disk
 from tests.simulation.cluster_copies_member import Member
-from tests.simulation.cluster_copies_runs import ROUGH, Weather, first_caught
+from tests.simulation.cluster_copies_runs import PAIR, ROUGH, SWAPS, Weather, first_caught
 
 SEEDS = 400
 AWAY = ((6.0, 14.0), (12.0, 25.0))
@@ -33,6 +33,7 @@ HESITATING = Weather(
     kinds=("etcd_leader", "hesitate", "hesitate"),
 )  # fmt: skip
 REVERTS = Weather(faults_per_s=0.08, kinds=("reverted",), lengths_s=((1.0, 8.0),))
+WAITING = Weather(faults_per_s=0.1, kinds=("swap", "upstream_down"), lengths_s=((1.0, 8.0), (20.0, 30.0)))
 WIPES = Weather(faults_per_s=0.06, kinds=("destroy",), lengths_s=((1.0, 3.0),))
 
 
@@ -193,6 +194,23 @@ def an_unknown_row_is_dropped(patch):
     patch.setattr(answers, "answer", answer)
 
 
+def a_lost_disks_key_goes_while_rows_are_under_it(patch):
+    """Cleaning too early: whoever keeps the copies of a lost disk does not look whether any are left."""
+    real = moves.may_remove
+    patch.setattr(moves, "may_remove", lambda view, here, scene: real(view, moves.Here(), scene))
+
+
+def a_lost_disk_that_is_put_back_is_used(patch):
+    real = spools.judge
+
+    def judge(item, me, seats, *, told):
+        found = real(item, me, seats, told=told)
+        lost = found.known is not None and found.known.lost
+        return Judged(verdict=Verdict.GOOD, known=found.known) if lost else found
+
+    patch.setattr(spools, "judge", judge)
+
+
 OPEN = [
     (adoption_without_comparing_the_revision, RETURNS),
     (adoption_without_comparing_the_owners_seat, RETURNS),
@@ -217,6 +235,8 @@ MUTATIONS = [
     (a_spool_behind_is_used_all_the_same, REVERTS),
     (the_last_step_without_the_intent_there, DYING),
     (an_unknown_row_is_dropped, CUTS),
+    (a_lost_disks_key_goes_while_rows_are_under_it, WAITING),
+    (a_lost_disk_that_is_put_back_is_used, WAITING),
 ]
 
 MANY = {"rate_s": 5.0}
@@ -225,6 +245,7 @@ OPTIONS = {
     adoption_without_comparing_revision_and_seat: MANY,
     a_claim_is_not_needed: MANY,
     a_transaction_is_sent_again_blindly: MANY,
+    a_lost_disks_key_goes_while_rows_are_under_it: PAIR,
 }
 """An attempt must fall into a short moment: there are many."""
 
@@ -237,6 +258,7 @@ BEGIN = {
     the_same_spool_id_after_a_wipe: 15,
     contention_prolongs_a_dead_owners_time: 14,
     a_transaction_is_sent_again_blindly: 25,
+    a_lost_disk_that_is_put_back_is_used: 15,
 }
 """The first seeds find nothing; not to try them again saves time."""
 
@@ -249,7 +271,8 @@ def test_a_rule_taken_away_is_missed(monkeypatch, mutation, weather):
 
 
 WEATHERS = {"cuts": CUTS, "stalls": STALLS, "dying": DYING, "lost_answers": LOST_ANSWERS, "late": LATE,
-            "returns": RETURNS, "hesitating": HESITATING, "reverts": REVERTS, "wipes": WIPES}  # fmt: skip
+            "returns": RETURNS, "hesitating": HESITATING, "reverts": REVERTS, "wipes": WIPES,
+             "swaps": SWAPS, "waiting": WAITING}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WEATHERS)

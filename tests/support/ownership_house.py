@@ -165,6 +165,7 @@ class Node:
             candidates=self.candidates,
             paused=lambda: self.house.paused,
             dead=lambda: self.house.dead,
+            listed=lambda: frozenset(self.house.nodes) - self.house.unlisted,
             changed=self._changed,
             quarantined=self.quarantined.append,
             refuse=self.refused.append,
@@ -229,7 +230,7 @@ class House:
     """All of them, and what an operator says. ``store``: the one of all, or what gives each node its own."""
 
     def __init__(self, store, home, now_ms, names, *, sites=None):
-        self.paused, self.dead = False, frozenset()
+        self.paused, self.dead, self.unlisted = False, frozenset(), frozenset()
         self.nodes = {}
         for name in names:
             site = (sites or {}).get(name, name)

@@ -46,8 +46,8 @@ def play(tmp_path, scene, revived=NAMES):
     run_virtual(main)
 
 
-def look(node):
-    return asyncio.ensure_future(Revived(node.wishes, node.name, lambda: NAMES, node.wall_ms).run())
+def look(node, settled=lambda _node: False):
+    return asyncio.ensure_future(Revived(node.wishes, node.name, lambda: NAMES, node.wall_ms, settled).run())
 
 
 def dead(node):
@@ -117,5 +117,21 @@ def test_a_newer_word_is_left_alone(tmp_path):
         one = Revived(b.wishes, "node-b", lambda: NAMES, b.wall_ms)
         await one._end(old)
         assert dead(a) == {"node-c"}
+
+    play(tmp_path, scene, revived=())
+
+
+def test_the_word_ends_once_nothing_is_left_of_a_node_that_never_came_back(tmp_path):
+    async def scene(nodes, store, loop):
+        await declared(nodes)
+        a, b, _ = nodes
+        left = {"node-c"}
+        a.tasks.append(look(a, lambda node: node not in left))
+        await asyncio.sleep(60)
+        assert dead(b) == {"node-c"}, "its disk may still be put back"
+        left.clear()
+        assert (await ended(b)).reason == "nothing of it is left to take over"
+        assert not dead(a)
+        assert not dead(b)
 
     play(tmp_path, scene, revived=())

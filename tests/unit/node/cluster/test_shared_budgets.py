@@ -17,6 +17,7 @@ from node.policy.envelope import Priority
 from tests.support.budget_cluster import BOX, KEYS, NAMES, Counted, Faulty, Node, Sender, Upstream, Wire, limits
 from tests.support.virtual_loop import run_virtual
 
+LINGER_S = 360
 PERMITS, DAY_KEY, SLOTS = (KEYS.budget("t/0", kind) for kind in ("permits", "day", "slots"))
 
 
@@ -391,6 +392,34 @@ def test_a_restart_during_the_silence_finds_its_share_just_used_and_its_slots(tm
         shares.checked(house.record(), 30)
 
     virtual(tmp_path, story)
+
+
+def test_a_machine_that_went_down_in_the_silence_opens_nothing_while_its_last_connections_count(tmp_path):
+    async def story(house):
+        lease = await house.a.slot()
+        await all_silent(house)
+        await house.a.until(house.a.together.silence.active)
+        await house.stop("a")
+        about = {"wire": house.wire, "boot": "another"}
+        node = Node("a", Faulty(house.counted), house.home, house.loop.now_ms, house.wanted, **about)
+        node.store.silent = True
+        house.nodes["a"] = node.start()
+        await node.until(node.together.silence.active)
+        assert await _slot_within(node, LINGER_S - 20) is None
+        again = await _slot_within(node, 40)
+        assert again is not None
+        assert again.index == lease.index
+
+    virtual(tmp_path, story)
+
+
+async def _slot_within(node, seconds):
+    for _ in range(seconds):
+        found = node.budgets.try_slot("t/0", node.clock())
+        if found is not None:
+            return found
+        await asyncio.sleep(1)
+    return None
 
 
 def test_permits_move_between_nodes_without_the_store_and_are_written_once(tmp_path):

@@ -26,6 +26,7 @@ class House:
         self.view, self.me = known, me
         self.copies = copies or MemoryCopies()
         self.owned, self.begun, self.judged, self.full = [], [], True, False
+        self.retired = False
         here = Here(
             cluster=CLUSTER,
             me=lambda: self.me,
@@ -34,6 +35,7 @@ class House:
             begun=self.begun.append,
             full=lambda: self.full,
             judged=lambda: self.judged,
+            retired=lambda _spool: self.retired,
         )
         self.receiver = Receiver(self.copies, here)
 
@@ -343,3 +345,22 @@ def test_pairings_remembered_are_bounded(monkeypatch):
         assert (await house.put(2, stream=1, epoch=1)).durable == 2
 
     run_virtual(main)
+
+
+async def test_copies_of_a_disk_given_up_as_lost_are_refused_also_those_under_way():
+    house = House(view())
+    await house.begin()
+    await house.put(1)
+    house.retired = True
+    assert await said(house.put(2)) == "wrong-epoch"
+    house.retired, put = False, house.copies.put
+
+    async def marked_meanwhile(pair, batch):
+        durable = await put(pair, batch)
+        house.retired = True
+        return durable
+
+    house.copies.put = marked_meanwhile
+    house.view = None
+    await house.begin()
+    assert await said(house.put(1, stream=2)) == "wrong-epoch"
