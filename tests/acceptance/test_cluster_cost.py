@@ -49,6 +49,7 @@ def cluster_received(cluster) -> dict[str, int]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.timeout(360)
 def test_idle(tmp_path):
     """An idle cluster asks its etcd at most ten times a second. The name is short: a socket's path must be."""
@@ -73,6 +74,7 @@ def test_idle(tmp_path):
     assert sum(found.get(name, 0) for name in WRITES) <= seconds, "something writes without need"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_steady_sending_writes_at_most_once_for_ten_messages(tmp_path):
     """100 messages a second over three nodes through 10 accounts, for long enough that the shares have settled."""

@@ -157,6 +157,7 @@ def hosts(home: Path):
             found.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_an_upgrade_node_by_node_with_mail_copied_between_versions_then_finalised(tmp_path):
     with hosts(tmp_path) as (found, cloud):
