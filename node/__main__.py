@@ -20,6 +20,7 @@ from node.cli.pki import pki_app
 from node.cli.queue import queue_app
 from node.cli.remote import WrongUseError
 from node.cli.route import route_app
+from node.cli.support import support
 from node.cli.tokens import audit_app, token_app
 from node.cli.top import top
 from node.cli.upgrade import cluster_app
@@ -109,6 +110,7 @@ app.command("top")(top)
 app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
+app.command("support")(support)
 app.add_typer(wishes.vip_app, name="vip")
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(disaster_app, name="disaster")
