@@ -45,7 +45,7 @@ locals {
             dhcp6     = false
             accept-ra = false
             addresses = ["${node.address}/${local.prefix_length}"]
-            routes    = [{ to = "default", via = var.network.gateway }]
+            routes    = [{ to = strcontains(var.network.gateway, ":") ? "::/0" : "0.0.0.0/0", via = var.network.gateway }]
             nameservers = merge(
               { addresses = var.network.dns_servers },
               var.network.search_domain == null ? {} : { search = [var.network.search_domain] },
