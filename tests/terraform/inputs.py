@@ -73,11 +73,11 @@ ENTRA: dict[str, Any] = {
 }
 INVENTORY: dict[str, Any] = {
     "cluster_name": "corp-mail",
-    "nodes": {
-        "relay-a": {"address": "10.1.0.11", "site": "dc1"},
-        "relay-b": {"address": "10.2.0.11", "site": "dc2"},
-        "etcd-w": {"address": "10.3.0.11", "site": "office", "relay": False},
-    },
-    "virtual_addresses": {"smtp": {"address": "10.1.0.10", "site": "dc1", "driver": "netlink"}},
+    "nodes": [
+        {"relay-a": {"address": "10.1.0.11", "site": "dc1"}},
+        {"relay-b": {"address": "10.2.0.11", "site": "dc2"}},
+        {"etcd-w": {"address": "10.3.0.11", "site": "office", "relay": False}},
+    ],
+    "virtual_addresses": [{"smtp": {"address": "10.1.0.10", "site": "dc1", "driver": "netlink"}}],
 }
 MODULES = {"azure-cluster": AZURE, "vsphere-cluster": VSPHERE, "entra-app": ENTRA, "inventory": INVENTORY}

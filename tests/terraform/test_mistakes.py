@@ -81,6 +81,8 @@ BAD = [
     ("azure-cluster", {"network.zones": {"1": "10.20.0.0/27"}}, 'zones has the three keys "1", "2" and "3"'),
     ("azure-cluster", {"network.load_balancer": "fd00::/64"}, "every range is IPv4 with a prefix length"),
     ("azure-cluster", {"network.load_balancer": "10.20.0.97/28"}, "bits of a host set"),
+    ("azure-cluster", {"network.load_balancer": "10.20.0.64/26"}, "two subnets overlap"),
+    ("azure-cluster", {"network.load_balancer": "10.20.0.0/27"}, "two subnets overlap"),
     ("azure-cluster", {"network.load_balancer": "10.99.0.96/28"}, "a subnet lies outside address_space"),
     ("azure-cluster", {"client_networks": ["0.0.0.0/0"]}, "wider than /8"),
     ("azure-cluster", {"admin_networks": ["10.0.0.0/8"]}, "none wider than /16"),
@@ -95,6 +97,7 @@ BAD = [
     ("vsphere-cluster", {"virtual_addresses.smtp.address": "10.2.0.10"}, "where no neighbour would ask for it"),
     ("vsphere-cluster", {"virtual_addresses.smtp.address": "10.1.0.11"}, "belongs to a node or to the gateway"),
     ("vsphere-cluster", {"virtual_addresses.smtp.address": "10.1.0.10/24"}, "it becomes a /32 or /128 by itself"),
+    ("vsphere-cluster", {"virtual_addresses.again": {"address": "10.1.0.10"}}, "an address is given twice"),
     ("vsphere-cluster", {"network.subnet": "10.1.0.1/24"}, "no bits of a host set"),
     ("vsphere-cluster", {"network.vlan_id": 110}, "distributed_switch and vlan_id come together"),
     ("entra-app", {"certificates": {}}, "could not sign in"),
@@ -106,10 +109,20 @@ BAD = [
         {"authorization": "mailbox_permissions", "uses": ["graph"]},
         "Graph permissions in Entra reach every mailbox",
     ),
-    ("inventory", {"nodes.etcd-w": None}, "add a witness"),
-    ("inventory", {"nodes.etcd-w.site": "dc1"}, "one site has most members of etcd"),
-    ("inventory", {"virtual_addresses.smtp.site": "office"}, "no relay stands at the site"),
-    ("inventory", {"virtual_addresses.smtp.driver": "vrrp"}, "driver is netlink, probe or hook"),
+    (
+        "inventory",
+        {"nodes.1": {"relay-a": {"address": "10.2.0.11", "site": "dc2"}}},
+        "two sites have a node of the same name",
+    ),
+    (
+        "inventory",
+        {"virtual_addresses.0.again": {"address": "10.1.0.10", "site": "dc1", "driver": "netlink"}},
+        "given twice",
+    ),
+    ("inventory", {"nodes.2.etcd-w": None}, "add a witness"),
+    ("inventory", {"nodes.2.etcd-w.site": "dc1"}, "one site has most members of etcd"),
+    ("inventory", {"virtual_addresses.0.smtp.site": "office"}, "no relay stands at the site"),
+    ("inventory", {"virtual_addresses.0.smtp.driver": "vrrp"}, "driver is netlink, probe or hook"),
 ]
 
 
@@ -139,11 +152,11 @@ def given(terraform, module, change, *command):
         *above, last = path.split(".")
         place = values
         for key in above:
-            place = place[key]
+            place = place[int(key) if isinstance(place, list) else key]
         if value is None:
             del place[last]
         else:
-            place[last] = value
+            place[int(last) if isinstance(place, list) else last] = value
     folder = f"modules/{module}"
     (terraform.tree / folder / "given.tfvars.json").write_text(json.dumps(values))
     (terraform.tree / folder / "given.tf").write_text(PROVIDERS.get(module, ""))

@@ -82,6 +82,6 @@ module "inventory" {
   source = "../../modules/inventory"
 
   cluster_name      = local.cluster
-  nodes             = merge(module.dc1.nodes, module.dc2.nodes, module.witness.nodes)
-  virtual_addresses = merge(module.dc1.virtual_addresses, module.dc2.virtual_addresses)
+  nodes             = [module.dc1.nodes, module.dc2.nodes, module.witness.nodes]
+  virtual_addresses = [module.dc1.virtual_addresses, module.dc2.virtual_addresses]
 }

@@ -56,7 +56,7 @@ module "inventory" {
   source = "../../modules/inventory"
 
   cluster_name      = local.cluster
-  nodes             = module.cluster.nodes
-  virtual_addresses = module.cluster.virtual_addresses
+  nodes             = [module.cluster.nodes]
+  virtual_addresses = [module.cluster.virtual_addresses]
   ssh_user          = module.cluster.ssh_user
 }

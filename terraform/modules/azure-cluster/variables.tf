@@ -143,8 +143,17 @@ variable "network" {
   }
 
   validation {
-    condition     = length(distinct(concat([var.network.load_balancer, var.network.private_endpoints], values(var.network.zones)))) == length(var.network.zones) + 2
-    error_message = "network: the same range is given to two subnets."
+    condition = alltrue([
+      for pair in setproduct(
+        concat([var.network.load_balancer, var.network.private_endpoints], values(var.network.zones)),
+        concat([var.network.load_balancer, var.network.private_endpoints], values(var.network.zones)),
+      ) :
+      pair[0] == pair[1] || try(
+        cidrhost("${split("/", pair[0])[0]}/${min([for cidr in pair : tonumber(split("/", cidr)[1])]...)}", 0) !=
+        cidrhost("${split("/", pair[1])[0]}/${min([for cidr in pair : tonumber(split("/", cidr)[1])]...)}", 0), true
+      )
+    ]) && length(distinct(concat([var.network.load_balancer, var.network.private_endpoints], values(var.network.zones)))) == length(var.network.zones) + 2
+    error_message = "network: two subnets overlap."
   }
 }
 

@@ -1,13 +1,16 @@
 # The inventory is data of the contract with the playbooks: groups etcd and relay, both below relay_cluster.
 locals {
+  nodes     = merge(var.nodes...)
+  addresses = merge(var.virtual_addresses...)
+
   members = {
     for group in ["etcd", "relay"] : group => {
-      hosts = { for name, node in var.nodes : name => null if node[group] }
+      hosts = { for name, node in local.nodes : name => null if node[group] }
     }
   }
 
   hosts = {
-    for name, node in var.nodes : name => {
+    for name, node in local.nodes : name => {
       ansible_host    = node.address
       relay_node_name = name
       relay_site      = node.site
@@ -15,7 +18,7 @@ locals {
   }
 
   relay_addresses = [
-    for name, one in var.virtual_addresses : merge(
+    for name, one in local.addresses : merge(
       {
         name    = name
         address = "${one.address}/${strcontains(one.address, ":") ? 128 : 32}"

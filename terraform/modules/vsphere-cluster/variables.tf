@@ -100,6 +100,11 @@ variable "virtual_addresses" {
   }
 
   validation {
+    condition     = length(distinct([for one in var.virtual_addresses : one.address])) == length(var.virtual_addresses)
+    error_message = "virtual_addresses: an address is given twice."
+  }
+
+  validation {
     condition     = alltrue([for one in var.virtual_addresses : strcontains(one.address, ":") == strcontains(var.network.subnet, ":")])
     error_message = "virtual_addresses: address and network.subnet are of one family, both IPv4 or both IPv6."
   }

@@ -1,15 +1,15 @@
 # The contract with the playbooks, and what it refuses.
 variables {
   cluster_name = "corp-mail"
-  nodes = {
+  nodes = [{
     relay-a = { address = "10.1.0.11", site = "dc1" }
     relay-b = { address = "10.2.0.11", site = "dc2" }
     etcd-w  = { address = "10.3.0.11", site = "office", relay = false }
-  }
-  virtual_addresses = {
+  }]
+  virtual_addresses = [{
     smtp-dc1 = { address = "10.1.0.10", site = "dc1", driver = "netlink", prefer = "relay-a" }
     smtp-dc2 = { address = "10.2.0.10", site = "dc2", driver = "probe", probe_port = 8026 }
-  }
+  }]
 }
 
 run "follows_the_contract" {
@@ -39,12 +39,12 @@ run "follows_the_contract" {
 
 run "ipv6_gets_128" {
   variables {
-    nodes = {
+    nodes = [{
       relay-a = { address = "fd00::11", site = "dc1" }
       relay-b = { address = "fd00::12", site = "dc1" }
       relay-c = { address = "fd00::13", site = "dc1" }
-    }
-    virtual_addresses = { smtp = { address = "fd00::10", site = "dc1", driver = "netlink" } }
+    }]
+    virtual_addresses = [{ smtp = { address = "fd00::10", site = "dc1", driver = "netlink" } }]
   }
 
   assert {
@@ -57,10 +57,10 @@ run "refuses_two_members" {
   command = plan
 
   variables {
-    nodes = {
+    nodes = [{
       relay-a = { address = "10.1.0.11", site = "dc1" }
       relay-b = { address = "10.2.0.11", site = "dc2" }
-    }
+    }]
   }
   expect_failures = [var.nodes]
 }
@@ -69,11 +69,11 @@ run "refuses_most_members_at_one_site" {
   command = plan
 
   variables {
-    nodes = {
+    nodes = [{
       relay-a = { address = "10.1.0.11", site = "dc1" }
       relay-b = { address = "10.2.0.11", site = "dc2" }
       etcd-w  = { address = "10.1.0.12", site = "dc1", relay = false }
-    }
+    }]
   }
   expect_failures = [var.nodes]
 }
@@ -82,7 +82,7 @@ run "refuses_a_prefix_length_in_an_address" {
   command = plan
 
   variables {
-    virtual_addresses = { smtp-dc1 = { address = "10.1.0.10/24", site = "dc1", driver = "netlink" } }
+    virtual_addresses = [{ smtp-dc1 = { address = "10.1.0.10/24", site = "dc1", driver = "netlink" } }]
   }
   expect_failures = [var.virtual_addresses]
 }
@@ -91,7 +91,7 @@ run "refuses_a_node_s_own_address" {
   command = plan
 
   variables {
-    virtual_addresses = { smtp-dc1 = { address = "10.1.0.11", site = "dc1", driver = "netlink" } }
+    virtual_addresses = [{ smtp-dc1 = { address = "10.1.0.11", site = "dc1", driver = "netlink" } }]
   }
   expect_failures = [var.virtual_addresses]
 }
@@ -100,7 +100,7 @@ run "refuses_an_address_where_no_relay_stands" {
   command = plan
 
   variables {
-    virtual_addresses = { smtp = { address = "10.3.0.10", site = "office", driver = "netlink" } }
+    virtual_addresses = [{ smtp = { address = "10.3.0.10", site = "office", driver = "netlink" } }]
   }
   expect_failures = [var.virtual_addresses]
 }
@@ -109,7 +109,7 @@ run "refuses_a_probe_without_its_port" {
   command = plan
 
   variables {
-    virtual_addresses = { smtp = { address = "10.1.0.10", site = "dc1", driver = "probe" } }
+    virtual_addresses = [{ smtp = { address = "10.1.0.10", site = "dc1", driver = "probe" } }]
   }
   expect_failures = [var.virtual_addresses]
 }
@@ -118,7 +118,20 @@ run "refuses_to_prefer_a_node_elsewhere" {
   command = plan
 
   variables {
-    virtual_addresses = { smtp = { address = "10.1.0.10", site = "dc1", driver = "netlink", prefer = "relay-b" } }
+    virtual_addresses = [{ smtp = { address = "10.1.0.10", site = "dc1", driver = "netlink", prefer = "relay-b" } }]
   }
   expect_failures = [var.virtual_addresses]
+}
+
+run "refuses_one_name_at_two_sites" {
+  command = plan
+
+  variables {
+    nodes = [
+      { relay-a = { address = "10.1.0.11", site = "dc1" }, relay-b = { address = "10.1.0.12", site = "dc1", etcd = false } },
+      { relay-a = { address = "10.2.0.11", site = "dc2" }, relay-c = { address = "10.2.0.12", site = "dc2" } },
+      { etcd-w = { address = "10.3.0.11", site = "office", relay = false } },
+    ]
+  }
+  expect_failures = [var.nodes]
 }
