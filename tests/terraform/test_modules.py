@@ -50,8 +50,8 @@ def test_its_own_tests_pass(shared, folder):
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_folder_has_what_a_reader_looks_for(folder):
     assert list((TREE / folder / "tests").glob("*.tftest.hcl")), "tests"
-    for kind, names in (("variable", "variables.tf"), ("output", "outputs.tf")):
-        text = (TREE / folder / names).read_text()
+    for kind, names in (("variable", "variables*.tf"), ("output", "outputs.tf")):
+        text = "".join(file.read_text() for file in (TREE / folder).glob(names))
         count = len(re.findall(rf'^{kind} "', text, re.MULTILINE))
         assert count > 0
         assert len(re.findall(r"^  description +=", text, re.MULTILINE)) == count, f"each {kind} is described"

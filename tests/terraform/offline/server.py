@@ -27,7 +27,7 @@ def serving(schemas: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
             path = folder / str(number)
             server = _server(Provider(schema), path)
             stack.callback(lambda one=server: one.stop(0.5).wait(2))
-            attached[f"registry.terraform.io/{source}"] = {
+            attached[source] = {
                 "Protocol": "grpc", "ProtocolVersion": 5, "Pid": os.getpid(), "Test": True,
                 "Addr": {"Network": "unix", "String": str(path)},
             }  # fmt: skip
