@@ -108,8 +108,8 @@ resource "vsphere_virtual_machine" "node" {
       label            = disk.value.use
       unit_number      = disk.value.unit
       size             = disk.value.gib
-      thin_provisioned = false # a datastore that fills up must not take accepted mail with it
-      eagerly_scrub    = true
+      thin_provisioned = var.thin_disks
+      eagerly_scrub    = !var.thin_disks # whole from the start: no datastore that fills up, no first write that waits
     }
   }
 

@@ -207,6 +207,13 @@ variable "size" {
   }
 }
 
+variable "thin_disks" {
+  description = "Data disks take space as they fill, for storage that reserves by itself or cannot do otherwise (vSAN, some NFS). A datastore that is full then stops mail."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "separate_hosts" {
   description = "must: machines that would share an ESXi host stay off (with three hosts, drain and stop one for maintenance). should: they start together if nothing else is left."
   type        = string

@@ -47,6 +47,19 @@ run "three_machines_apart" {
   }
 }
 
+run "disks_are_whole_unless_storage_cannot" {
+  command = plan
+
+  variables {
+    thin_disks = true
+  }
+
+  assert {
+    condition     = alltrue([for disk in vsphere_virtual_machine.node["relay-a"].disk : disk.thin_provisioned && !disk.eagerly_scrub if disk.label != "system"])
+    error_message = "thin where asked for, and never both"
+  }
+}
+
 run "cloud_init_knows_the_address" {
   command = plan
 
