@@ -1,0 +1,4 @@
+output "yaml" {
+  description = "The inventory as YAML."
+  value       = yamlencode(local.inventory)
+}
