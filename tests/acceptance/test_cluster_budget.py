@@ -129,6 +129,7 @@ def undisturbed(home: Path, accounts: int, window_s: float, lasts_s: float) -> R
     return run
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_three_nodes_and_two_accounts_six_times_faster(tmp_path):
     run = undisturbed(tmp_path, 2, 10, 40)

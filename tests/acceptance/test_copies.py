@@ -109,6 +109,7 @@ def test_a_drained_node_gives_its_mail_away_and_takes_it_back_no_more(tmp_path):
     assert code == 0, result
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_all_nodes_are_restarted_in_turn_and_nothing_is_refused_lost_or_repeated(tmp_path):
     """Stopped by signal under load; clients of one message and clients that keep their sessions go on with another."""
