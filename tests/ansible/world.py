@@ -182,10 +182,14 @@ with smtplib.SMTP("{ADDRESS}", 25, timeout=20) as session:
 """
         self.lab.ssh("sim", "python3", "-", input=program)
 
+    def stats(self) -> dict[str, Any]:
+        """Give what the simulator counted."""
+        found: dict[str, Any] = json.loads(self.lab.ssh("sim", "python3", "-", input=_STATS).stdout)
+        return found
+
     def arrived(self) -> int:
         """Say how many messages the simulator has."""
-        got = self.lab.ssh("sim", "python3", "-", input=_STATS)
-        return int(json.loads(got.stdout)["messages"])
+        return int(self.stats()["messages"]["accepted"])
 
     def arrives(self, wanted: int, patience_s: float = 90) -> None:
         """Wait until the simulator has so many."""
