@@ -72,6 +72,14 @@ def test_a_host_that_cannot_carry_it_is_named(world):
     world.play("preflight.yml").fine()
 
 
+def test_a_host_without_the_capability_is_named(world):
+    world.lab.up("d", capabilities="")
+    try:
+        world.play("preflight.yml", relays=(*NODES, "d")).refused("d: no service here may have CAP_NET_RAW")
+    finally:
+        world.lab.destroy("d")
+
+
 def test_fresh_hosts_become_a_cluster_that_takes_mail_at_one_address(cluster):
     assert len(cluster.holders()) == 1
     cluster.send(5)
