@@ -52,3 +52,22 @@ def test_playbooks_enter_roles_where_something_is_specified():
 def test_version_is_that_of_the_product():
     product = (COLLECTION.parent / "pyproject.toml").read_text()
     assert f'version = "{read(COLLECTION / "galaxy.yml")["version"]}"' in product
+
+
+def tasks_of(file):
+    """Give the tasks of a file, those in blocks too."""
+    waiting = list(read(file) or [])
+    while waiting:
+        task = waiting.pop(0)
+        waiting += [inner for part in ("block", "rescue", "always") for inner in task.get(part, [])]
+        yield task
+
+
+def test_units_are_read_whenever_one_is_started():
+    """A run may break off after a unit was written: the next would start the one systemd knows from before."""
+    files = [*(COLLECTION / "roles").glob("*/tasks/*.yml"), *(COLLECTION / "roles").glob("*/handlers/*.yml")]
+    for file in files:
+        for task in tasks_of(file):
+            how = task.get("ansible.builtin.systemd_service", {})
+            if str(how.get("state")) in {"started", "restarted"} or "'started'" in str(how.get("state")):
+                assert how.get("daemon_reload") is True, f"{file}: {task['name']}"
