@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.ansible.lab_base import INSIDE, Base, run
+from tests.ansible.lab_base import INSIDE, Base, run, succeeds
 
 HUB: Final = "relaylab"
 NETWORK: Final = "10.79"
@@ -139,10 +139,10 @@ class Lab:
             self._halted(host)
             root = self._folder(host) / "root"
             for _ in range(50):
-                if not os.path.ismount(root) or _quiet("umount", root):
+                if not os.path.ismount(root) or succeeds("umount", root):
                     break
                 time.sleep(0.2)
-            _quiet("ip", "netns", "del", host.namespace)
+            succeeds("ip", "netns", "del", host.namespace)
             for group in _groups(host):
                 for below in (*sorted(group.rglob("*/"), reverse=True), group):
                     with suppress(OSError):
@@ -188,7 +188,7 @@ class Lab:
             run("ip", "-n", HUB, "link", "set", "lo", "up")
             run(*self.hub, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         bridge = f"br{host.net}"
-        if not _quiet("ip", "-n", HUB, "link", "show", bridge):
+        if not succeeds("ip", "-n", HUB, "link", "show", bridge):
             run("ip", "-n", HUB, "link", "add", bridge, "type", "bridge")
             run("ip", "-n", HUB, "addr", "add", f"{NETWORK}.{host.net}.1/24", "dev", bridge)
             run("ip", "-n", HUB, "link", "set", bridge, "up")
@@ -264,10 +264,6 @@ _SSH: Final = (
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=3",
     "-o", "LogLevel=ERROR",
 )  # fmt: skip
-
-
-def _quiet(*command: object) -> bool:
-    return subprocess.run([str(word) for word in command], capture_output=True, timeout=30, check=False).returncode == 0
 
 
 def _groups(host: Host) -> Any:

@@ -39,6 +39,11 @@ def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]
     return done
 
 
+def succeeds(*command: object) -> bool:
+    """Tell whether a command that is to be quick succeeds."""
+    return subprocess.run([str(word) for word in command], capture_output=True, timeout=30, check=False).returncode == 0
+
+
 @dataclass(frozen=True)
 class Base:
     """The base system below *home*."""
