@@ -24,7 +24,7 @@ from tests.support.settings_files import TENANT, loaded
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MINE = [file for file in FILES if file.name != "performance.md"]
-OTHERS = {"make", "swaks", "curl", "kill", "systemctl", "jq"}
+OTHERS = {"make", "swaks", "curl", "kill", "systemctl", "jq", "cp", "pip", "ansible-galaxy", "ansible-playbook"}
 """Programs of others that may stand in an example."""
 WRONG_USE = typer.BadParameter.__mro__[1]
 """UsageError, which typer does not export."""

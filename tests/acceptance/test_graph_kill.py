@@ -1,6 +1,5 @@
 """kill -9 of the node while it builds a large message at Graph: it arrives once, whole, and no draft of it stays."""
 
-import random
 
 import pytest
 
@@ -19,7 +18,7 @@ MOMENTS = {
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_between_draft_and_send(tmp_path, moment, on_unknown):
 
-    port = lasting_port(random.Random(moment + on_unknown))
+    port = lasting_port()
     plans = {"quick": {"retry": QUICK, "rebuild": True, "on_unknown": on_unknown}}
     with Simulated(tmp_path / "sim", directory(["relay1"], limits=WIDE)) as cloud:
         routes = {"internal": ["graph"], "external": ["graph"]}

@@ -22,10 +22,10 @@ ACCOUNT = {"limits": {**WIDE_ACCOUNT["limits"], "sessions": 9}}
 _QUEUE_ID = re.compile(r"\tid ([0-9a-f-]{36});")
 
 
-def lasting_port(rng: random.Random) -> int:
-    """A port below those the system hands out, so that nobody takes it while the node is down."""
+def lasting_port() -> int:
+    """A port below those the system hands out, so that nobody takes it while the node is down; another each time."""
     while True:
-        port = rng.randrange(12_000, 32_000)
+        port = random.SystemRandom().randrange(12_000, 32_000)
         with socket.socket() as tried:
             try:
                 tried.bind(("127.0.0.1", port))
@@ -118,7 +118,7 @@ def lives(tmp_path, count: int, rate: float, seed: int) -> None:
     cloud = Simulated(tmp_path / "sim", directory(NAMES, limits=WIDE, timing=timing))
     with cloud:
         node = relay(cloud, tmp_path / "node", dict.fromkeys(NAMES, ACCOUNT))
-        port = node.config["listeners"]["smtp"]["port"] = lasting_port(rng)
+        port = node.config["listeners"]["smtp"]["port"] = lasting_port()
         began = time.monotonic()
         with node:
             sending = load(port, ledger, count, rate)
@@ -164,7 +164,7 @@ def test_a_killed_node_stays_within_microsofts_limits(tmp_path):
     timing = {"latency": "400ms", "latency_longest": "2s"}
     with Simulated(tmp_path / "sim", directory(NAMES, limits=limits, timing=timing)) as cloud:
         node = relay(cloud, tmp_path / "node", {name: {"limits": limits} for name in NAMES})
-        port = node.config["listeners"]["smtp"]["port"] = lasting_port(rng)
+        port = node.config["listeners"]["smtp"]["port"] = lasting_port()
         with node:
             sending = load(port, ledger, 100, 100)
             until(lambda: cloud.stats()["messages"]["accepted"] >= 10)

@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("prometheus"), reason="needs Debian's package prometheus"),
     pytest.mark.timeout(180),
 ]
-PORTS = dict(zip(NAMES, zip(free_ports(3), free_ports(3), strict=True), strict=True))
 ALWAYS = {
     "Doors open", "Mail on one machine only", "Coordinators alive", "Leaders", "Ways that rest", "Spools in quarantine",
     "Accepted and delivered", "Recipients by state", "From acceptance to delivery", "Left until the session's deadline",
@@ -37,9 +36,12 @@ ALWAYS = {
 class Watched(RelayCluster):
     """A cluster whose processes can be scraped."""
 
+    ports: dict[str, tuple[int, int]]
+    """Of relay-node and relay-coordinator, by node."""
+
     def config(self, name: str) -> dict:
         plain = super().config(name)
-        node, coordinator = PORTS[name]
+        node, coordinator = self.ports[name]
         return plain | {"admin": {"port": node}, "coordinator": plain["coordinator"] | {"prometheus": coordinator}}
 
 
@@ -58,10 +60,10 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(home: Path):
+def prometheus(home: Path, ports: list[int]):
     home.mkdir()
     [port] = free_ports(1)
-    targets = [f"127.0.0.1:{each}" for ports in PORTS.values() for each in ports]
+    targets = [f"127.0.0.1:{each}" for each in ports]
     plain = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(Path("node/monitoring/alerts.yaml").absolute())],
@@ -90,9 +92,11 @@ def test_every_panel_and_rule_is_answered_and_a_dead_node_is_told(tmp_path):
     with ExitStack() as stack:
         cloud = stack.enter_context(Simulated(tmp_path / "sim", directory(accounts)))
         made = Watched(tmp_path / "c", cloud, wide(*accounts), coordinators=True, copies="preferred")
+        ports = free_ports(6)
+        made.ports = {name: (ports[at], ports[at + 3]) for at, name in enumerate(NAMES)}
         cluster = stack.enter_context(made)
-        watching = stack.enter_context(prometheus(tmp_path / "p"))
-        until(lambda: up(watching) == 6, 40, 0.3)
+        watching = stack.enter_context(prometheus(tmp_path / "p", ports))
+        until(lambda: up(watching) == 6, 60, 0.3)
         for name in NAMES:
             for number in range(3):
                 node = cluster.nodes[name]

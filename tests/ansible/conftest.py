@@ -1,0 +1,64 @@
+"""Ansible for the tests, in an environment of its own: the product does not need it."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.ansible.support import COLLECTION, Ansible
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+INSTALL_S = 120
+
+
+@pytest.fixture(scope="session")
+def ansible(tmp_path_factory) -> Ansible:
+    """Give Ansible with this collection; skipped where it cannot be installed in time."""
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = cache / f"m365-relay-ansible-{digest}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not (home / "complete").exists():
+            try:
+                _install(home)
+            except (subprocess.SubprocessError, OSError) as error:
+                pytest.skip(f"Ansible cannot be installed here: {error}")
+    return Ansible(home, tmp_path_factory.mktemp("ansible"))
+
+
+def _install(home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    pip = (str(home / "bin/python"), "-m", "pip", "--disable-pip-version-check", "-q")
+    core, community = _split(REQUIREMENTS.read_text())
+    for command in (
+        (sys.executable, "-m", "venv", str(home)),
+        (*pip, "install", *core),
+        (*pip, "download", "--no-deps", "-d", str(home / "community"), *community),
+    ):
+        subprocess.run(command, check=True, timeout=INSTALL_S, capture_output=True)
+    # The package `ansible` holds a hundred collections, of which one is needed.
+    for wheel in (home / "community").glob("ansible-*.whl"):
+        with zipfile.ZipFile(wheel) as packed:
+            wanted = [name for name in packed.namelist() if name.startswith("ansible_collections/community/crypto/")]
+            packed.extractall(home / "collections", wanted)
+    shutil.rmtree(home / "community")
+    place = home / "collections/ansible_collections/m365_relay"
+    place.mkdir(parents=True)
+    (place / "relay").symlink_to(COLLECTION)
+    (home / "complete").touch()
+
+
+def _split(text: str) -> tuple[list[str], list[str]]:
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    wanted = [line for line in lines if line]
+    return [line for line in wanted if not line.startswith("ansible=")], [
+        line for line in wanted if line.startswith("ansible=")
+    ]
