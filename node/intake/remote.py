@@ -64,6 +64,7 @@ class RemoteDoor(asyncio.Protocol):
         self._bodies = Path()
         self.lane: WorkerLane | None = None
         """Where mail goes past the core's event loop; closed if the core does not want it so."""
+        self._by_lane = self._lane_lost = False
         self._seen: Counter[tuple[str, Sight, str]] = Counter()
         self._seen_timer: asyncio.TimerHandle | None = None
         self.ready: Future[Welcome] = self._loop.create_future()
@@ -115,8 +116,7 @@ class RemoteDoor(asyncio.Protocol):
                 self._state = state
             case Welcome(body_directory=directory, state=state, lane=lane):
                 self._bodies, self._state = Path(directory), state
-                if not lane:
-                    self._drop_lane()
+                self._welcomed(lane=lane)
                 if not self.ready.done():
                     self.ready.set_result(frame)
             case _:
@@ -128,9 +128,18 @@ class RemoteDoor(asyncio.Protocol):
             self._answer(seq, None)
 
     def lane_lost(self) -> None:
-        """Without answers to what went by the lane there is no going on."""
-        if self.lane is not None and self._transport is not None:
+        """Without answers to what went by the lane there is no going on; before the welcome nothing went by it."""
+        self._lane_lost = True
+        if self._by_lane and self.lane is not None and self._transport is not None:
             self._transport.abort()
+
+    def _welcomed(self, *, lane: bool) -> None:
+        """The core wants mail by the lane or does not, and then closes its end, which may be noticed before this."""
+        self._by_lane = lane
+        if not lane:
+            self._drop_lane()
+        elif self._lane_lost:
+            self.lane_lost()
 
     def _drop_lane(self) -> None:
         lane, self.lane = self.lane, None

@@ -1,6 +1,5 @@
 """kill -9 of the node while it builds a large message at Graph: it arrives once, whole, and no draft of it stays."""
 
-
 import pytest
 
 from tests.acceptance.test_kill import lasting_port

@@ -158,7 +158,6 @@ def test_twenty_thousand_messages_survive_kills_every_few_seconds(tmp_path):
 @pytest.mark.timeout(240)
 def test_a_killed_node_stays_within_microsofts_limits(tmp_path):
     """Real limits with a window of 10 s instead of 60: what was out at the crash counts as out afterwards."""
-    rng = random.Random(3)
     ledger = tmp_path / "ledger"
     limits = {"rate": "12/10s", "sessions": 3, "recipients": "40/24h"}
     timing = {"latency": "400ms", "latency_longest": "2s"}

@@ -453,8 +453,9 @@ def faults_of(node, case: Case, rest: dict[str, dict]) -> list[str]:
     elif mine:
         faults.append(f"rests without cause: {mine}")
     if row.scope in (Scope.MESSAGE, Scope.RECIPIENT, Scope.CONNECTION) and case.final == "waiting":
-        last = [line for line in found["lines"] if line["detail"].get("reason") == row.reason][-1]
-        waits_s = (found["recipients"][0]["next_attempt_ms"] - last["at_ms"]) / 1000
+        seen = case.seen or found  # by now it may be under way again, or wait for its turn
+        last = [line for line in seen["lines"] if line["detail"].get("reason") == row.reason][-1]
+        waits_s = (seen["recipients"][0]["next_attempt_ms"] - last["at_ms"]) / 1000
         if row.schedule and waits_s < row.schedule[0] * 0.99:
             faults.append(f"due after {waits_s} s, not {row.schedule[0]} s")
     if case.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT, Stage.HTTP) and not case.example.startswith("0 "):
