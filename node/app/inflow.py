@@ -38,21 +38,27 @@ class Inflow:
 
     def append_soon(self, item: Accepted) -> "asyncio.Future[None]":
         """Make one message durable, then let delivery look at its lanes."""
-        if self.returned is not None and self.returned.wants(item):
-            return self.returned.take(item)
+        reader = self._reader(item)
+        if reader is not None:
+            return reader.take(item)
         stored = self.store.append_soon(item)
         stored.add_done_callback(partial(self._stored, item.message))
         return stored
 
     def _stored(self, message: NewMessage, stored: "asyncio.Future[None]") -> None:
-        if stored.cancelled() or stored.exception() is not None:
-            return
-        if not message.held:
-            self._wake({lane_of(message, recipient.direction) for recipient in message.recipients})
+        if not stored.cancelled() and stored.exception() is None:
+            self._heard([message])
 
     def feed(self, inlet: Inlet) -> bool:
         """Let a worker's mail go straight to the spool, if it stands alone; delivery hears of it all the same."""
-        return isinstance(self.store, SqliteSpool) and self.store.feed(inlet, self._heard)
+        return isinstance(self.store, SqliteSpool) and self.store.feed(inlet, self._heard, self._for_the_spool)
+
+    def _reader(self, item: Accepted) -> Returned | None:
+        """Give who takes a message instead of the spool; asked in whichever thread took it in."""
+        return self.returned if self.returned is not None and self.returned.wants(item) else None
+
+    def _for_the_spool(self, item: Accepted) -> bool:
+        return self._reader(item) is None
 
     def _heard(self, messages: Sequence[NewMessage]) -> None:
         self._wake({lane_of(one, to.direction) for one in messages if not one.held for to in one.recipients})

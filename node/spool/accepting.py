@@ -17,7 +17,7 @@ from node.policy.envelope import NewMessage
 from node.spool.bodies import INLINE_BYTES
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.handover import Desk
-from node.spool.inlets import Heard, Inlet, Inlets, Load
+from node.spool.inlets import Heard, Inlets, Load, Source
 from node.spool.journal import payload_of
 from node.spool.operations import Ticket
 from node.spool.pending import Pending, Unapplied
@@ -136,11 +136,11 @@ class Acceptor:
         self._ringing = False
         self._inlets.ring()
 
-    def feed(self, inlet: Inlet, heard: Heard) -> bool:
+    def feed(self, source: Source) -> bool:
         """Take mail from an inlet from now on; False if this is not at work. Called in the event loop."""
         if self._thread is None:
             return False
-        self._inlets.add(inlet, heard)
+        self._inlets.add(source)
         return True
 
     # ---- in the thread ---------------------------------------------------------------------------------------
@@ -201,8 +201,9 @@ class Acceptor:
 
     def _fitting(self, load: Load, *, usable: bool) -> Load:
         """What of a load may go into the journal. The rest takes the detour and is judged there."""
-        arrivals = load.arrivals
-        fits = [usable and one.size_bytes <= INLINE_BYTES and self._new(one) for one in arrivals]
+        arrivals, wanted = load.arrivals, load.source.fits
+        # The last one counts: an id that was judged is known from then on.
+        fits = [usable and one.size_bytes <= INLINE_BYTES and wanted(one.item) and self._new(one) for one in arrivals]
         if all(fits):
             return load
         _detour(load, (at for at, fit in enumerate(fits) if not fit))
@@ -230,7 +231,7 @@ class Acceptor:
             return False
         due = self._keep(number, arrivals, len(payload))
         for load in loads:
-            load.inlet.stored(load.numbers)
+            load.source.inlet.stored(load.numbers)
         self._untold += loads
         if tickets:
             self._desk.answer(tickets)
@@ -248,14 +249,14 @@ class Acceptor:
         loads, self._untold = self._untold, []
         news: dict[Heard, list[NewMessage]] = {}
         for load in loads:
-            news.setdefault(load.heard, []).extend([one.item.message for one in load.arrivals])
+            news.setdefault(load.source.heard, []).extend([one.item.message for one in load.arrivals])
         for heard, messages in news.items():
             self._desk.tell(partial(heard, messages))
 
 
 def _detour(load: Load, places: Iterable[int]) -> None:
     for at in places:
-        load.inlet.detour(load.numbers[at], load.arrivals[at].item)
+        load.source.inlet.detour(load.numbers[at], load.arrivals[at].item)
 
 
 def _arrival(ticket: Ticket) -> Arrival:

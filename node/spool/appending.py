@@ -7,7 +7,7 @@ from node.spool.bodies import Bodies
 from node.spool.contract import Accepted
 from node.spool.engine import Engine
 from node.spool.filing import append_file, inline
-from node.spool.inlets import Heard, Inlet
+from node.spool.inlets import Fits, Heard, Inlet, Source
 
 
 class AppendingVerbs:
@@ -36,6 +36,6 @@ class AppendingVerbs:
         arrival = None if self._engine.full else inline(item)
         return asyncio.ensure_future(self.append(item)) if arrival is None else self._engine.append_soon(arrival)
 
-    def feed(self, inlet: Inlet, heard: Heard = lambda _: None) -> bool:
+    def feed(self, inlet: Inlet, heard: Heard = lambda _: None, fits: Fits = lambda _: True) -> bool:
         """Take mail from an inlet until its end, past the event loop; False: it must all come by ``append_soon``."""
-        return self._engine.feed(inlet, heard)
+        return self._engine.feed(Source(inlet, heard, fits))

@@ -17,7 +17,7 @@ from node.spool.committing import Committer
 from node.spool.database import Database
 from node.spool.errors import SpoolBroken, SpoolFull
 from node.spool.handover import Desk
-from node.spool.inlets import Heard, Inlet
+from node.spool.inlets import Source
 from node.spool.operations import FLUSH, Alone, Step
 from node.spool.paired import Changed
 from node.spool.pending import Pending, Unapplied
@@ -119,9 +119,9 @@ class Engine:
         self._acceptor.take(ticket)
         return ticket.future
 
-    def feed(self, inlet: Inlet, heard: Heard) -> bool:
+    def feed(self, source: Source) -> bool:
         """Take mail from an inlet until its end, past the event loop; False if all of it must come through there."""
-        return self._journal and self._acceptor.feed(inlet, heard)
+        return self._journal and self._acceptor.feed(source)
 
     # ---- questions ---------------------------------------------------------------------------------------------
 

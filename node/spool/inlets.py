@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 Heard = Callable[[Sequence[NewMessage]], None]
 """Told, in the event loop, which messages are durable."""
+Fits = Callable[[Accepted], bool]
+"""Asked, by the accepting thread, whether a message is for the spool at all; the others take the detour."""
 READY_MAX: Final = 4
 """Inlets read in one turn, so that the batch does not grow without bound; the kernel lets the others come next."""
 
@@ -58,11 +60,18 @@ class Inlet(Protocol):
         ...
 
 
-class Load(NamedTuple):
-    """What was read of an inlet in one turn."""
+class Source(NamedTuple):
+    """An inlet, and what is asked and told of its mail."""
 
     inlet: Inlet
     heard: Heard
+    fits: Fits
+
+
+class Load(NamedTuple):
+    """What was read of an inlet in one turn."""
+
+    source: Source
     numbers: list[int]
     arrivals: list[Arrival]
 
@@ -77,8 +86,8 @@ class Inlets:
         self._bell = -1
         self._epoll = select.epoll()
         self._epoll.close()
-        self._new: deque[tuple[Inlet, Heard]] = deque()
-        self._open: dict[int, tuple[Inlet, Heard]] = {}
+        self._new: deque[Source] = deque()
+        self._open: dict[int, Source] = {}
         self._ready: list[int] = []
 
     def start(self) -> None:
@@ -94,18 +103,18 @@ class Inlets:
             if self._bell >= 0:
                 os.eventfd_write(self._bell, 1)
 
-    def add(self, inlet: Inlet, heard: Heard) -> None:
+    def add(self, source: Source) -> None:
         """Take mail from an inlet until its end."""
-        self._new.append((inlet, heard))
+        self._new.append(source)
         self.ring()
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait for mail or the bell, for at most so long; False if the time was over."""
         events = self._epoll.poll(timeout_s, READY_MAX)
         while self._new:
-            inlet, heard = self._new.popleft()
-            self._open[inlet.fileno()] = inlet, heard
-            self._epoll.register(inlet.fileno(), select.EPOLLIN)
+            source = self._new.popleft()
+            self._open[source.inlet.fileno()] = source
+            self._epoll.register(source.inlet.fileno(), select.EPOLLIN)
         self._ready = [handle for handle, _ in events if handle != self._bell]
         return bool(events)
 
@@ -113,8 +122,8 @@ class Inlets:
         """What the inlets found by ``wait`` have."""
         loads: list[Load] = []
         for handle in self._ready:
-            inlet, heard = self._open[handle]
-            mail = inlet.read()
+            source = self._open[handle]
+            mail = source.inlet.read()
             if mail:
                 try:
                     arrivals = [arrival_from(facts, body) for _, facts, body in mail]
@@ -122,14 +131,14 @@ class Inlets:
                     _log.error("mail that cannot be read: its inlet is closed")
                     mail = None
                 else:
-                    loads.append(Load(inlet, heard, [one.number for one in mail], arrivals))
+                    loads.append(Load(source, [one.number for one in mail], arrivals))
             if mail is None:
                 self._drop(handle)
         return loads
 
     def _drop(self, handle: int) -> None:
         self._epoll.unregister(handle)
-        self._open.pop(handle)[0].close()
+        self._open.pop(handle).inlet.close()
 
     def close(self) -> None:
         """Let go of all; called after the thread has ended."""
@@ -137,7 +146,7 @@ class Inlets:
             os.close(self._bell)
             self._bell = -1
         self._epoll.close()
-        for inlet in (*(inlet for inlet, _ in self._open.values()), *(inlet for inlet, _ in self._new)):
-            inlet.close()
+        for source in (*self._open.values(), *self._new):
+            source.inlet.close()
         self._open.clear()
         self._new.clear()

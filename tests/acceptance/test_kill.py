@@ -111,7 +111,7 @@ def blameless(node, cloud, ledger) -> tuple[int, list[str]]:
     return repeated.total(), listed
 
 
-def lives(tmp_path, count: int, rate: float, seed: int) -> None:
+def lives(tmp_path, count: int, rate: float, seed: int, processes: int) -> None:
     rng = random.Random(seed)
     ledger = tmp_path / "ledger"
     timing = {"latency": "60ms", "latency_longest": "2s"}
@@ -119,6 +119,7 @@ def lives(tmp_path, count: int, rate: float, seed: int) -> None:
     with cloud:
         node = relay(cloud, tmp_path / "node", dict.fromkeys(NAMES, ACCOUNT))
         port = node.config["listeners"]["smtp"]["port"] = lasting_port()
+        node.config["intake"] = {"processes": processes}
         began = time.monotonic()
         with node:
             sending = load(port, ledger, count, rate)
@@ -144,15 +145,21 @@ def lives(tmp_path, count: int, rate: float, seed: int) -> None:
     assert result["unexplained"] == 0
 
 
+BOTH_DOORS = pytest.mark.parametrize("processes", [1, 2])
+"""In the core's process, and in workers whose mail goes past its loop (``lane.py``)."""
+
+
+@BOTH_DOORS
 @pytest.mark.timeout(180)
-def test_two_thousand_messages_survive_kills_every_few_seconds(tmp_path):
-    lives(tmp_path, 2_000, 120, 1)
+def test_two_thousand_messages_survive_kills_every_few_seconds(tmp_path, processes):
+    lives(tmp_path, 2_000, 120, 1, processes)
 
 
 @pytest.mark.long
+@BOTH_DOORS
 @pytest.mark.timeout(1800)
-def test_twenty_thousand_messages_survive_kills_every_few_seconds(tmp_path):
-    lives(tmp_path, 20_000, 150, 2)
+def test_twenty_thousand_messages_survive_kills_every_few_seconds(tmp_path, processes):
+    lives(tmp_path, 20_000, 150, 2, processes)
 
 
 @pytest.mark.timeout(240)

@@ -101,6 +101,17 @@ def test_a_report_to_the_return_path_turns_delivered_into_bounced_later(world, t
     assert (matched(), later()) == (1, 1)
 
 
+def test_with_several_processes_at_the_door_a_report_ends_here_too(tmp_path, to):
+    with Simulated(tmp_path / "sim", {"smarthost": {"tls": "none"}}, keep=True) as cloud:
+        plain = config(cloud) | {"intake": {"processes": 2}}
+        with RelayProcess(tmp_path / "node", plain) as node:
+            queue_id, sender = delivered(node, cloud, to)
+            assert report(node, sender, exchange_ndr(to=sender, recipient=to))[0] == 250
+            assert events(view(node, queue_id))[-1] == "bounced_later"
+            node.wait_empty()
+            assert sender not in [to for one in cloud.receipts() for to in one["recipients"]]
+
+
 def test_the_sender_and_the_owner_hear_of_it_once(world, to):
     node, cloud = world
     repeated = Counted(node, "relay_reports_total", outcome="repeated")

@@ -55,6 +55,20 @@ async def test_what_is_answered_survives_a_kill_and_the_loop_hears_of_it(tmp_pat
     await again.close()
 
 
+async def test_what_is_not_for_the_spool_takes_the_detour_and_leaves_nothing(tmp_path, lanes):
+    spool, lane, heard = await opened(tmp_path / "spool"), lanes(), []
+    mine, others = message(), message()
+    assert spool.feed(lane.core, heard.extend, lambda item: item.message.id == mine.id)
+    lane.send(1, others, BODY)
+    lane.send(2, mine, BODY)
+    assert await lane.answered(1) == [2]
+    await until(lambda: lane.detoured)
+    assert [(number, item.message.id, item.body) for number, item in lane.detoured] == [(1, others.id, BODY)]
+    await until(lambda: heard)
+    assert await ids(spool) == {mine.id}
+    await spool.close()
+
+
 async def test_nothing_is_answered_before_its_write_is_done(tmp_path, lanes, monkeypatch):
     spool, lane = await opened(tmp_path / "spool"), lanes()
     await spool.append(accepted(message()))
