@@ -25,7 +25,7 @@ from node.admin.queries import BadRequestError
 from node.admin.routes import HEALTH, ROUTES, Route
 from node.errors import RelayError
 from node.policy.explain import QuestionError
-from node.telemetry.audit import Audit
+from node.audit import Audit
 
 BODY_MAX_BYTES = 64 * 1024
 PATH_MAX_BYTES = 100

@@ -45,7 +45,7 @@ from node.settings.reload import compare
 from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
-from node.telemetry.audit import Audit
+from node.audit import Audit
 
 GRAPH_CONNECTIONS: Final = 64
 """To Graph at once, for all mailboxes; each has at most four."""

@@ -13,7 +13,7 @@ from node.cli.common import JsonOption, clean, console, show, show_json, styled,
 from node.cli.errors import UsageError
 from node.cli.output import ConfigOption, read_config
 from node.policy.chain import first_fault
-from node.telemetry.audit import files_in, lines_of
+from node.audit import files_in, lines_of
 
 token_app = typer.Typer(help="Tokens for the API over the network.", no_args_is_help=True)
 audit_app = typer.Typer(help="Who did what on this node.", no_args_is_help=True)

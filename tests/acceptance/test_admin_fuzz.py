@@ -12,7 +12,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 from node.admin.openapi import description
-from node.telemetry.audit import files_in, lines_of
+from node.audit import files_in, lines_of
 from tests.support.etcd_cluster import free_ports
 from tests.support.simulated import Simulated, directory
 from tests.support.world import relay, wide

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -29,6 +31,7 @@ LEVELS = {
     **dict.fromkeys(("node.spool", "node.m365", "node.cluster", "node.telemetry", "node.tls", "node.settings"), 2),
     **dict.fromkeys(("node.setup", "node.check", "node.monitoring"), 2),
     "node.policy": 1,
+    "node.audit": 2,
     "node.errors": 1,
     "node": 0,
 }
@@ -181,3 +184,10 @@ def test_metrics_reported_are_in_the_catalogue():
                 assert metric is not None, f"{path.relative_to(ROOT)}:{item.lineno}: {item.args[0].value}"
                 labels = {keyword.arg for keyword in item.keywords} - {None, "amount"}
                 assert labels <= set(metric.labels), f"{path.relative_to(ROOT)}:{item.lineno}: {labels}"
+
+
+def test_commands_do_not_load_what_only_the_daemon_needs():
+    """Every command would pay for it: the SDK and gRPC take a quarter of a second."""
+    code = "import sys, node.__main__; print([n for n in ('grpc', 'opentelemetry.sdk') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

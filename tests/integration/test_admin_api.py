@@ -16,7 +16,7 @@ from node.admin.routes import HEALTH, ROUTES
 from node.app.administration import AdminTls
 from node.policy.chain import first_fault
 from node.settings.host import Certificate
-from node.telemetry.audit import Audit, files_in, lines_of
+from node.audit import Audit, files_in, lines_of
 from node.tls.server import ServerTls
 from tests.support.admin_house import admin_house
 

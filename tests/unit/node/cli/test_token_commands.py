@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from node.__main__ import app
 from node.app.administration import tokens_of
-from node.telemetry.audit import Audit, files_in
+from node.audit import Audit, files_in
 from tests.support.settings_files import CLIENTS, TENANT, loaded
 
 

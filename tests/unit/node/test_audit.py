@@ -5,8 +5,8 @@ import stat
 import pytest
 
 from node.policy.chain import first_fault
-from node.telemetry import audit
-from node.telemetry.audit import Audit, files_in, lines_of
+from node import audit
+from node.audit import Audit, files_in, lines_of
 
 
 def write(directory, *events: str) -> None:
