@@ -23,9 +23,9 @@ from node.admin.handlers import Handlers
 from node.admin.openapi import description
 from node.admin.queries import BadRequestError
 from node.admin.routes import HEALTH, ROUTES, Route
+from node.audit import Audit
 from node.errors import RelayError
 from node.policy.explain import QuestionError
-from node.audit import Audit
 
 BODY_MAX_BYTES = 64 * 1024
 PATH_MAX_BYTES = 100

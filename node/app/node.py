@@ -25,6 +25,7 @@ from node.app.protection import Protection
 from node.app.retreat import Retreat
 from node.app.truth import Truth
 from node.app.upgrades import upgrades_of
+from node.audit import Audit
 from node.cluster.budgets import EmbeddedBudgets
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery
@@ -45,7 +46,6 @@ from node.settings.reload import compare
 from node.settings.rules import intake_rules, users
 from node.spool.sqlite import SqliteSpool
 from node.telemetry import build
-from node.audit import Audit
 
 GRAPH_CONNECTIONS: Final = 64
 """To Graph at once, for all mailboxes; each has at most four."""

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.audit import files_in, lines_of
 from node.cli.common import JsonOption, clean, console, show, show_json, styled, told
 from node.cli.errors import UsageError
 from node.cli.output import ConfigOption, read_config
 from node.policy.chain import first_fault
-from node.audit import files_in, lines_of
 
 token_app = typer.Typer(help="Tokens for the API over the network.", no_args_is_help=True)
 audit_app = typer.Typer(help="Who did what on this node.", no_args_is_help=True)

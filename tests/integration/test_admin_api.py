@@ -14,9 +14,9 @@ from node.admin.access import Role, Token
 from node.admin.asking import Ask
 from node.admin.routes import HEALTH, ROUTES
 from node.app.administration import AdminTls
+from node.audit import Audit, files_in, lines_of
 from node.policy.chain import first_fault
 from node.settings.host import Certificate
-from node.audit import Audit, files_in, lines_of
 from node.tls.server import ServerTls
 from tests.support.admin_house import admin_house
 

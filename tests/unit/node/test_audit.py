@@ -4,9 +4,9 @@ import stat
 
 import pytest
 
-from node.policy.chain import first_fault
 from node import audit
 from node.audit import Audit, files_in, lines_of
+from node.policy.chain import first_fault
 
 
 def write(directory, *events: str) -> None:
