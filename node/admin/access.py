@@ -1,10 +1,8 @@
 """Who asks, and what they may: tokens, roles, and how often a stranger may try. Pure.
 
-A token is 256 random bits, so one fast hash of it is enough (operations §2, §5); the hash is what a lookup goes by, so
-that comparing tells nothing of the token.
+A token is looked up by its hash (operations §2, §5).
 """
 
-import hashlib
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
@@ -12,6 +10,7 @@ from typing import Final
 import msgspec
 
 from node.errors import PermanentError
+from node.policy.passwords import token_digest
 
 TRIES: Final = 10
 """Wrong tokens of one address within ``TRIES_S``; then it is not listened to."""
@@ -104,7 +103,7 @@ class Gatekeeper:
         if self._failed.over(address, now_s):
             raise Denied(429, "too many wrong tokens from this address; try again in a minute")
         scheme, _, token = authorization.partition(" ")
-        known = self._tokens.get(digest_of(token.strip())) if scheme.lower() == "bearer" else None
+        known = self._tokens.get(token_digest(token.strip())) if scheme.lower() == "bearer" else None
         if known is None or known.until_ms <= now_ms:
             if authorization:
                 self._failed.note(address, now_s)
@@ -119,11 +118,6 @@ def permit(caller: Caller, least: Role) -> None:
     """Raise Denied if the caller's role is not enough."""
     if caller.role < least:
         raise Denied(403, f"this takes the role {least.name.lower()}; {caller.name} is {caller.role.name.lower()}")
-
-
-def digest_of(token: str) -> str:
-    """Hash a token."""
-    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 def _ended(token: Token | None) -> str:

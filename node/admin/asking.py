@@ -19,16 +19,18 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     match: Mapping[str, str] = {}
     """What stands in place of the names in the route's path."""
     body: bytes = b""
+    known: frozenset[str] = frozenset()
+    """What the route's query or body may name (``routes.py``)."""
     caller: Caller = Caller(name="local", role=Role.ADMIN, at=LOCAL)
 
-    def values(self, known: frozenset[str] = frozenset()) -> dict[str, str]:
+    def values(self) -> dict[str, str]:
         """Give the query's parameters; raises BadRequestError."""
-        return parameters(self.query, known)
+        return parameters(self.query, self.known)
 
-    def object(self, known: frozenset[str]) -> dict[str, object]:
+    def object(self) -> dict[str, object]:
         """Give the body, a JSON object; raises BadRequestError."""
         parameters(self.query)
-        return object_of(self.body, known)
+        return object_of(self.body, self.known)
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,16 +1,13 @@
 """What each route of the administration interface does: reads the request, asks the node, words the answer."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from node.admin.access import Role, permit
 from node.admin.asking import MAIL, Answer, Ask, Deed, missing
-from node.admin.cluster import WISH_KEYS, WishKind, order_of
+from node.admin.cluster import WishKind, order_of
 from node.admin.control import Control
 from node.admin.everywhere import ROUNDS_MAX, Done, Order, action_of, here_of
 from node.admin.queries import (
-    FILTER_KEYS,
-    ROUTE_KEYS,
     BadRequestError,
     bounded,
     filter_in,
@@ -21,13 +18,6 @@ from node.admin.queries import (
     text_of,
     whole,
 )
-
-HERE: Final = frozenset({"here"})
-QUEUE_KEYS: Final = frozenset({"filter", "all", "reason"})
-ACCOUNT_KEYS: Final = frozenset({"account", "reason", "here"})
-ERASE_KEYS: Final = frozenset({"address"})
-WHY_KEYS: Final = frozenset({"reason"})
-LIMIT: Final = frozenset({"limit"})
 
 
 class Handlers:
@@ -61,21 +51,21 @@ class Handlers:
 
     async def find(self, ask: Ask) -> Answer:
         """Messages of this node, newest first."""
-        return Answer(value=await self._control.spool.find(filter_of(ask.values(FILTER_KEYS))))
+        return Answer(value=await self._control.spool.find(filter_of(ask.values())))
 
     async def find_everywhere(self, ask: Ask) -> Answer:
         """Messages of all nodes."""
-        values = ask.values(FILTER_KEYS | HERE)
+        values = ask.values()
         return Answer(value=await self._control.everywhere.find(filter_of(values), here=here_of(values)))
 
     async def trace_everywhere(self, ask: Ask) -> Answer:
         """One message from every node that has it."""
-        values = ask.values(HERE)
+        values = ask.values()
         return Answer(value=await self._control.everywhere.trace(ask.match["id"], here=here_of(values)))
 
     async def route(self, ask: Ask) -> Answer:
         """What would become of a message."""
-        return Answer(value=self._control.route(question_of(ask.values(ROUTE_KEYS))))
+        return Answer(value=self._control.route(question_of(ask.values())))
 
     async def show(self, ask: Ask) -> Answer:
         """One message with its journey."""
@@ -119,7 +109,7 @@ class Handlers:
 
     async def reports(self, ask: Ask) -> Answer:
         """Mailboxes read, reports kept aside, addresses listed."""
-        return Answer(value=await self._control.truth.view(filter_of(ask.values(LIMIT)).limit))
+        return Answer(value=await self._control.truth.view(filter_of(ask.values()).limit))
 
     async def report(self, ask: Ask) -> Answer:
         """The beginning of a report."""
@@ -140,7 +130,7 @@ class Handlers:
         return await self._acted(ask, self._control.everywhere.act)
 
     async def _acted(self, ask: Ask, act: Callable[[Order], Awaitable[Done]]) -> Answer:
-        action, body = action_of(ask.match["action"]), ask.object(QUEUE_KEYS)
+        action, body = action_of(ask.match["action"]), ask.object()
         which, why = filter_in(body), text_of(body, "reason")
         if names_nothing(which) and not flag_of(body, "all"):
             raise BadRequestError("filter: names nothing; say all: true to mean every message")
@@ -151,7 +141,7 @@ class Handlers:
 
     async def account_act(self, ask: Ask) -> Answer:
         """Park or resume one."""
-        action, body = ask.match["action"], ask.object(ACCOUNT_KEYS)
+        action, body = ask.match["action"], ask.object()
         acts = {"park": self._control.park, "resume": self._control.resume}
         if action not in acts:
             raise BadRequestError(f"action: expected one of {', '.join(acts)}, not {action[:40]!r}")
@@ -163,7 +153,7 @@ class Handlers:
 
     async def wish(self, ask: Ask) -> Answer:
         """What an operator wishes of the whole cluster."""
-        order, cluster = order_of(ask.object(WISH_KEYS)), self._control.cluster
+        order, cluster = order_of(ask.object()), self._control.cluster
         if cluster is None:
             raise BadRequestError("this node belongs to no cluster")
         if order.kind is WishKind.DEAD:
@@ -174,13 +164,13 @@ class Handlers:
 
     async def finalise(self, ask: Ask) -> Answer:
         """Put the newest level in force."""
-        why = text_of(ask.object(WHY_KEYS), "reason", required=True)
+        why = text_of(ask.object(), "reason", required=True)
         view = await self._control.finalise(why, ask.caller.name)
         return Answer(value=view, deed=Deed(text=f"level {view.level} is in force", facts={"why": why}))
 
     async def erase(self, ask: Ask) -> Answer:
         """Take an address out of this node's history."""
-        address = text_of(ask.object(ERASE_KEYS), "address", required=True)
+        address = text_of(ask.object(), "address", required=True)
         if "@" not in address.strip("@"):
             raise BadRequestError("address: expected an address to erase from the history")
         changed = await self._control.erase(address, ask.caller.name)
@@ -189,13 +179,13 @@ class Handlers:
 
     async def unsuppress(self, ask: Ask) -> Answer:
         """Take an address off the list."""
-        address = text_of(ask.object(ERASE_KEYS), "address", required=True)
+        address = text_of(ask.object(), "address", required=True)
         changed = int(await self._control.truth.unsuppress(address))
         deed = Deed(text="address taken off the suppression list", facts={"changed": changed})
         return Answer(value={"changed": changed}, deed=deed)
 
     async def release_spool(self, ask: Ask) -> Answer:
         """Use a quarantined spool."""
-        why = text_of(ask.object(WHY_KEYS), "reason", required=True)
+        why = text_of(ask.object(), "reason", required=True)
         self._control.release_spool()
         return Answer(value={"released": True}, deed=Deed(text="quarantined spool released", facts={"why": why}))

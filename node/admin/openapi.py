@@ -4,28 +4,9 @@ import re
 from typing import Any, Final
 
 from node import __version__
-from node.admin.cluster import WISH_KEYS
-from node.admin.handlers import ACCOUNT_KEYS, ERASE_KEYS, HERE, LIMIT, QUEUE_KEYS, WHY_KEYS, Handlers
-from node.admin.queries import FILTER_KEYS, ROUTE_KEYS
-from node.admin.routes import HEALTH, ROUTES, Handler, Route
+from node.admin.queries import FILTER_KEYS
+from node.admin.routes import HEALTH, ROUTES, Route
 
-QUERIES: Final[dict[Handler, frozenset[str]]] = {
-    Handlers.find: FILTER_KEYS,
-    Handlers.find_everywhere: FILTER_KEYS | HERE,
-    Handlers.trace_everywhere: HERE,
-    Handlers.route: ROUTE_KEYS,
-    Handlers.reports: LIMIT,
-}
-BODIES: Final[dict[Handler, frozenset[str]]] = {
-    Handlers.act: QUEUE_KEYS,
-    Handlers.act_everywhere: QUEUE_KEYS,
-    Handlers.account_act: ACCOUNT_KEYS,
-    Handlers.wish: WISH_KEYS,
-    Handlers.finalise: WHY_KEYS,
-    Handlers.erase: ERASE_KEYS,
-    Handlers.unsuppress: ERASE_KEYS,
-    Handlers.release_spool: WHY_KEYS,
-}
 WHOLE: Final = frozenset({"since_ms", "until_ms", "limit", "size", "for_s"})
 TRUTHS: Final = frozenset({"all", "here", "on"})
 ERROR_REF: Final = {"$ref": "#/components/schemas/Error"}
@@ -52,13 +33,15 @@ def _operation(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {
         "summary": route.about,
         "operationId": getattr(route.handler, "__name__", route.path),
-        "parameters": [*_places(route.path), *(_parameter(name) for name in sorted(QUERIES.get(route.handler, ())))],
+        "parameters": _places(route.path),
         "responses": _responses(route),
     }
     if route not in HEALTH:
         found |= {"security": [{"token": []}], "x-role": route.role.name.lower()}
-    if route.handler in BODIES:
-        properties = {name: _type(name) for name in sorted(BODIES[route.handler])}
+    if route.method == "GET":
+        found["parameters"] += [_parameter(name) for name in sorted(route.keys)]
+    elif route.keys:
+        properties = {name: _type(name) for name in sorted(route.keys)}
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return found

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from ssl import SSLContext
 
@@ -151,6 +150,7 @@ class AdminServer:
             query=tuple(request.query.items()),
             match=dict(request.match_info),
             body=await request.read(),
+            known=route.keys,
             caller=caller,
         )
         answer = await route.handler(self._handlers, ask)
@@ -182,8 +182,7 @@ class AdminServer:
         if self._audit is None:
             return
         entry = {"actor": caller.name, "role": caller.role.name.lower(), "from": caller.at, "event": answer.deed.text}
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(self._written(self._audit, entry | {"facts": facts}))
+        await asyncio.shield(self._written(self._audit, entry | {"facts": facts}))
 
     async def _written(self, audit: Audit, entry: dict[str, object]) -> None:
         async with self._writing:

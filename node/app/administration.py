@@ -1,10 +1,10 @@
 """The administration port as the settings want it: who may use it, by which certificate, where its audit lies."""
 
-import datetime as dt
 import ssl
 
 from node.admin.access import Role, Token
 from node.admin.server import LOOPBACK
+from node.policy.endings import end_of_ms
 from node.settings.model import Settings
 from node.tls.server import ServerTls
 
@@ -13,15 +13,13 @@ def tokens_of(settings: Settings) -> tuple[Token, ...]:
     """Give the tokens of the configuration."""
     return tuple(
         Token(
-            name=name, digest=one.hash.removeprefix("sha256:"), role=Role[one.role.upper()], until_ms=_end_ms(one.until)
+            name=name,
+            digest=one.hash.removeprefix("sha256:"),
+            role=Role[one.role.upper()],
+            until_ms=end_of_ms(one.until),
         )
         for name, one in settings.admin.tokens.items()
     )
-
-
-def _end_ms(day: dt.date) -> int:
-    """Midnight after it, UTC."""
-    return int(dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC).timestamp() * 1000)
 
 
 class AdminTls:

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from node.delivery.clock import wall_ms
-from node.policy.endings import DAY_MS, Ending, Told, said, threshold
+from node.policy.endings import DAY_MS, Ending, Told, end_of_ms, said, threshold
 from node.settings.model import Settings
 from node.tls.expiry import expiries
 
@@ -72,20 +72,14 @@ def endings_of(settings: Settings, certificates: dict[str, int]) -> list[Ending]
         for key, day in (("secret", app.secret_until), ("next_secret", app.next_secret_until)) if app else ():
             if day is not None:
                 place = f"tenants.{name}.app.{key}"
-                found.append(Ending(credential=place, ends_ms=_end_of(day), what="the client secret"))
+                found.append(Ending(credential=place, ends_ms=end_of_ms(day), what="the client secret"))
         for mailbox, account in tenant.service_accounts.items():
             if account.password is not None:
                 place = f"tenants.{name}.service_accounts.{mailbox}.password"
-                found.append(Ending(credential=place, ends_ms=_end_of(BASIC_ENDS), what="Basic authentication"))
+                found.append(Ending(credential=place, ends_ms=end_of_ms(BASIC_ENDS), what="Basic authentication"))
     found += [
         Ending(credential=place, ends_ms=end_ms, what="the certificate")
         for place, end_ms in certificates.items()
         if place.startswith("tenants.")
     ]
     return found
-
-
-def _end_of(day: dt.date) -> int:
-    """Midnight after it, UTC: Entra shows days."""
-    following = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
-    return int(following.timestamp() * 1000)

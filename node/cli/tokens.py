@@ -1,11 +1,10 @@
 """``relayctl token`` and ``relayctl audit``: who may use the API over the network, and who did what on this node."""
 
-import hashlib
 import json
 import secrets
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -14,10 +13,12 @@ from node.cli.common import JsonOption, clean, console, show, show_json, styled,
 from node.cli.errors import UsageError
 from node.cli.output import ConfigOption, read_config
 from node.policy.chain import first_fault
+from node.policy.passwords import token_digest
+from node.settings.host import RoleName
 
 token_app = typer.Typer(help="Tokens for the API over the network.", no_args_is_help=True)
 audit_app = typer.Typer(help="Who did what on this node.", no_args_is_help=True)
-ROLES: Final = ("viewer", "operator", "admin")
+ROLES: Final = get_args(RoleName)
 TOKEN_BYTES: Final = 32
 DAYS_MAX: Final = 730
 
@@ -37,7 +38,7 @@ def make(
         raise UsageError(f"--days {days}: expected 1 to {DAYS_MAX}")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     until: date = datetime.now(UTC).date() + timedelta(days=days)
-    held = {"hash": f"sha256:{hashlib.sha256(token.encode()).hexdigest()}", "role": role, "until": until.isoformat()}
+    held = {"hash": f"sha256:{token_digest(token)}", "role": role, "until": until.isoformat()}
     if as_json:
         show_json({"token": token, "admin": {"tokens": {name: held}}})
         return

@@ -12,6 +12,13 @@ import msgspec
 
 SHARE_TOLD: Final = 0.8
 """Of a day's limit (operations §2: alarm at 80 %)."""
+RESTS: Final = {
+    "tenant": "RelayTenantRests",
+    "path": "RelayPathRests",
+    "site": "RelayPathRests",
+    "account": "RelayAccountRests",
+}
+"""What a resting scope is told as, by its kind; pairs and clients are nobody's alarm."""
 SHORT_HOLD_S: Final = 30.0
 UNPROTECTED_HOLD_S: Final = 120.0
 """After a node went or came its mail is copied anew within seconds."""
@@ -112,12 +119,12 @@ def _waiting(facts: Facts, bounds: Bounds) -> Iterator[Alarm]:
 
 def _resting(rest: Rest, bounds: Bounds) -> Iterator[Alarm]:
     kind = rest.scope.partition("/")[0]
-    names = {"tenant": "RelayTenantRests", "path": "RelayPathRests", "site": "RelayPathRests"}
+    if kind not in RESTS:
+        return
     text = f"{rest.scope} is {rest.state}: {rest.reason or 'no reason given'}"
-    if kind in names or kind == "account":
-        severity = Severity.CRITICAL if kind == "tenant" else Severity.WARNING
-        hold_s = 0.0 if kind == "tenant" else bounds.rests_s
-        yield _alarm(f"rest {rest.scope}", names.get(kind, "RelayAccountRests"), text, severity, hold_s=hold_s)
+    severity = Severity.CRITICAL if kind == "tenant" else Severity.WARNING
+    hold_s = 0.0 if kind == "tenant" else bounds.rests_s
+    yield _alarm(f"rest {rest.scope}", RESTS[kind], text, severity, hold_s=hold_s)
 
 
 def _used(limit: Limit, now_ms: int) -> Iterator[Alarm]:

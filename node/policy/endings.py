@@ -1,5 +1,6 @@
 """When a credential's end is told: 30, 7 and 1 days before, and once it has come. Pure."""
 
+import datetime as dt
 from typing import Final
 
 import msgspec
@@ -7,6 +8,11 @@ import msgspec
 DAY_MS: Final = 86_400_000
 WARN_DAYS: Final = (30, 7, 1, 0)
 """Days before the end at which people are told; 0: it has come."""
+
+
+def end_of_ms(day: dt.date) -> int:
+    """Give the midnight after a last day, UTC: Entra shows days."""
+    return int(dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC).timestamp() * 1000)
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

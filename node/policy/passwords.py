@@ -146,3 +146,8 @@ def _decode(text: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise PasswordHashError("salt or hash is not base64") from error
+
+
+def token_digest(token: str) -> str:
+    """Give the hash a token is known by: of 256 random bits one fast hash is enough; a lookup by it tells nothing."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()

@@ -139,6 +139,9 @@ class TelemetrySettings(Part):
     """Least level written."""
 
 
+RoleName = Literal["viewer", "operator", "admin"]
+
+
 class Oidc(Part):
     """Sign-in for the console."""
 
@@ -146,7 +149,7 @@ class Oidc(Part):
     """Issuer URL."""
     client_id: str | None = None
     """Client id registered there."""
-    roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(default_factory=dict)
+    roles: dict[str, RoleName] = Field(default_factory=dict)
     """Group or role there to role here."""
 
 
@@ -155,7 +158,7 @@ class AdminToken(Part):
 
     hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """``sha256:`` and the hash of the token."""
-    role: Literal["viewer", "operator", "admin"]
+    role: RoleName
     """viewer looks, operator acts on mail and ways, admin also on what cannot be taken back."""
     until: Day
     """Its last day (UTC)."""

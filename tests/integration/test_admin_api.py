@@ -48,9 +48,7 @@ def place(path: str) -> str:
 
 
 def body_of(route) -> dict:
-    from node.admin.openapi import BODIES
-
-    return {key: value for key, value in BODY.items() if key in BODIES.get(route.handler, ())}
+    return {key: value for key, value in BODY.items() if key in route.keys}
 
 
 @pytest.mark.parametrize("role", [None, *Role])
