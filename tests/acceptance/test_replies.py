@@ -412,9 +412,13 @@ def configuration(made: list[Case], cloud: Simulated, home, **changes) -> dict:
 # -- judging
 
 
+def failures(found: dict, reason: str) -> list[dict]:
+    """The journey's lines that tell the reason."""
+    return [line for line in found["lines"] if line["detail"].get("reason") == reason]
+
+
 def first_failure(found: dict, reason: str) -> dict | None:
-    """The journey's first line that tells the reason."""
-    return next((line for line in found["lines"] if line["detail"].get("reason") == reason), None)
+    return next(iter(failures(found, reason)), None)
 
 
 def now(found: dict) -> str:
@@ -433,8 +437,17 @@ def reached(node, case: Case) -> bool:
                 node.post("/v1/accounts/resume", account=scope)
         node.post("/v1/queue/release", filter={"ids": [case.queue_id]})
         return False
+    told = failures(found, case.row.reason)
+    free = row_waits(case) and case.row.hint is Hint.RECONNECT and "until_ms" not in told[0]["detail"]
+    if free and len(told) < 2:
+        return False  # the first break of a conversation costs nothing: again at once, on a new connection
     case.seen = found
     return now(found) == case.final
+
+
+def row_waits(case: Case) -> bool:
+    """Whether the row lets the message itself wait, not its way."""
+    return case.row.scope in (Scope.MESSAGE, Scope.RECIPIENT, Scope.CONNECTION) and case.final == "waiting"
 
 
 def faults_of(node, case: Case, rest: dict[str, dict]) -> list[str]:
@@ -452,9 +465,9 @@ def faults_of(node, case: Case, rest: dict[str, dict]) -> list[str]:
         faults += resting_faults(case, found, mine)
     elif mine:
         faults.append(f"rests without cause: {mine}")
-    if row.scope in (Scope.MESSAGE, Scope.RECIPIENT, Scope.CONNECTION) and case.final == "waiting":
+    if row_waits(case):
         seen = case.seen or found  # by now it may be under way again, or wait for its turn
-        last = [line for line in seen["lines"] if line["detail"].get("reason") == row.reason][-1]
+        last = failures(seen, row.reason)[-1]
         waits_s = (seen["recipients"][0]["next_attempt_ms"] - last["at_ms"]) / 1000
         if row.schedule and waits_s < row.schedule[0] * 0.99:
             faults.append(f"due after {waits_s} s, not {row.schedule[0]} s")
