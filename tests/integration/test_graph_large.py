@@ -105,6 +105,7 @@ async def test_what_may_not_be_rebuilt_is_returned_with_the_reason_where_there_i
     tmp_path, body, more, reason
 ):
     async with cloud() as simulator, graph_room(tmp_path, simulator, **STANDARD) as back:
+        script(simulator, {"at": "graph", "reply": "503 ServiceUnavailable: busy"})  # the report stays, to be read
         made = await hand_in(back, body, **more)
         view = await back.until(made, S.BOUNCED, seconds=60)
         assert view.recipients[0].last_reason == reason
