@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 
 from node.admin.openapi import description
 from node.audit import files_in, lines_of
-from tests.support.etcd_cluster import free_ports
+from tests.support.ports import free_ports
 from tests.support.simulated import Simulated, directory
 from tests.support.world import relay, wide
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from node.monitoring.grafana import boards, filled
-from tests.support.etcd_cluster import free_ports
+from tests.support.ports import free_ports
 from tests.support.relay_cluster import NAMES, RelayCluster
 from tests.support.simulated import Simulated, directory
 from tests.support.world import hand_in, until, wait_state, wide

@@ -1,11 +1,11 @@
 """Entra down, Entra saying no, a secret changed on disk: mail waits or goes on, and never bounces for it."""
 
 import re
-import socket
 import urllib.request
 
 import pytest
 
+from tests.support.ports import free_ports
 from tests.support.simulated import SECRET, Simulated, directory
 from tests.support.world import events, hand_in, relay, standings, states, until, view, wait_state, wide
 
@@ -74,7 +74,7 @@ def test_an_outage_before_the_first_token_only_delays(tmp_path):
 def test_a_wrong_secret_bounces_nothing_shows_and_heals_without_a_restart(tmp_path):
     with Simulated(tmp_path / "sim", directory(["relay1", "relay2"])) as cloud:
         node = relay(cloud, tmp_path / "node", wide("relay1", "relay2"))
-        node.config["admin"] = {"port": free_port()}
+        node.config["admin"] = {"port": free_ports(1)[0]}
         secret = tmp_path / "node" / "secret"
         secret.write_text("expired long ago")
         with node:
@@ -127,9 +127,3 @@ def test_a_changed_secret_is_found_without_anybody_telling(tmp_path):
             found = wait_state(node, queue_id, "delivered", 450)
             assert "bounced" not in events(found)
             assert standings(node) == {}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]

