@@ -7,7 +7,7 @@ from node.telemetry.spans import SpanQueue
 from node.telemetry.spread import Spread
 
 SAME_TRACE_FOR_S = 300.0
-"""So long after acceptance spans belong to its trace (``telemetry.same_trace_for``); later ones begin one linked to it."""
+"""So long after acceptance spans belong to its trace (``telemetry.same_trace_for``); later ones begin their own."""
 
 
 class RelayTelemetry:

@@ -1,4 +1,4 @@
-"""The spans of a report: ``relay.ndr``, in the acceptance's trace for five minutes, later linked to it; ``relay.bounce``.
+"""The spans of a report: ``relay.ndr``, in the acceptance's trace for five minutes and later linked; ``relay.bounce``.
 
 ``relay.ndr`` is linked to the attempts that had delivered and, if the report came by the return path, to its own
 acceptance at the door: what Microsoft said later and what the message was are one graph.
