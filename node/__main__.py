@@ -20,6 +20,7 @@ PLACES: Final = {
     "pause": "node.cli.wishes:pause",
     "hold": "node.cli.wishes:hold",
     "drain": "node.cli.wishes:drain",
+    "erase": "node.cli.erase:erase",
     "support": "node.cli.support:support",
     "completion": "node.cli.completion:completion",
     "vip": "node.cli.wishes:vip_app",

@@ -1,7 +1,8 @@
 """One message through everything that can part a trace, as a collector sees it: one connected graph, every span, link.
 
-An application with spans of its own sends it; it is copied, its node killed, it is taken over, refused by one account and
-by the other, put off by another path until later than its trace lasts, delivered, and reported to have failed after all.
+An application with spans of its own sends it; it is copied, its node killed, it is taken over, refused by one account
+and by the other, put off by another path until later than its trace lasts, delivered, and reported to have failed after
+all.
 """
 
 import shutil
