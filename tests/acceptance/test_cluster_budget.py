@@ -219,6 +219,7 @@ def silent(
     return run
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_mail_flows_while_etcd_is_silent(tmp_path):
     silent(tmp_path, 2, 10, 15, 30, 30, (0.5, 0.7))  # beside other tests, with every pause six times as long
