@@ -39,7 +39,15 @@ async def mail(session: Session, argument: bytes) -> None:
     if refusal is not None:
         session.say(refusal)
     elif await session.answer(Moment.MAIL, _facts(session, sender, sender, ()), texts.SENDER_OK):
-        session.transaction = session.service.open(session, sender, smtputf8="SMTPUTF8" in parameters)
+        transaction = session.service.open(session, sender, smtputf8="SMTPUTF8" in parameters)
+        transaction.operation = session.hub.chronicle.begun(
+            session.hub.directory,
+            session.service.scope(session),
+            session.service.name,
+            session.wire.peer,
+            transaction.tenant,
+        )
+        session.transaction = transaction
 
 
 async def rcpt(session: Session, argument: bytes) -> None:
