@@ -26,6 +26,7 @@ from node.cli.top import top
 from node.cli.upgrade import cluster_app
 from node.errors import RelayError
 from node.rehearsal.commands import rehearse_app
+from node.rehearsal.drill.faults import Kind
 
 NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node in the configuration.")]
 
@@ -78,6 +79,25 @@ def demonstrate() -> None:
     from node.app.demo_run import demo_cluster  # noqa: PLC0415 - as in _run_node
 
     raise typer.Exit(common.told(demo_cluster)())
+
+
+@app.command("drill")
+@common.told
+def drill(
+    on_demo: Annotated[bool, typer.Option("--demo", help="On a demonstration cluster of its own.")] = False,
+    fault: Annotated[list[Kind] | None, typer.Option("--fault", help="Only this; may be repeated.")] = None,
+    output: Annotated[Path, typer.Option(help="Directory of report.html and report.json.")] = Path("var/drill/report"),
+    rate: Annotated[float, typer.Option(help="Messages a second.", min=0.1, max=5.0)] = 3.0,
+) -> None:
+    """Do faults to a cluster under synthetic mail, check every promise from outside, and write a report."""
+    from node.app.drill_run import Options, drill_demo  # noqa: PLC0415 - as in _run_node
+
+    if not on_demo:
+        raise WrongUseError("drill: only --demo is known")
+    options = Options(kinds=tuple(fault or Kind), output=output, rate=rate)
+    outcome = drill_demo(options, lambda text: common.errors.print(f"drill: {text}", markup=False))
+    common.console.print(f"{output}/report.html: {'every invariant held' if outcome.holds else outcome.stopped}")
+    raise typer.Exit(0 if outcome.holds else common.EXIT_PROBLEM)
 
 
 @m365_app.command("check")

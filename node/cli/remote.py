@@ -36,13 +36,13 @@ class WrongUseError(RefusedError):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -63,9 +63,9 @@ def find_socket(given: Path | None) -> Path:
 class Remote:
     """One node's administration interface."""
 
-    def __init__(self, path: Path) -> None:
-        """Keep the socket's path; connects for each request."""
-        self._path = path
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """Keep the socket's path; connects for each request, and waits at most so long for each part of an answer."""
+        self._path, self._timeout_s = path, timeout_s
 
     def get(self, path: str, **query: str | int) -> Any:
         """Give the decoded answer of a GET; empty values are left out. Raises UnreachableError, RefusedError."""
@@ -81,7 +81,7 @@ class Remote:
 
         What ``write`` raises is the caller's.
         """
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._timeout_s)
         try:
             response = self._request(connection, "GET", quote(path), None)
             if response.status != http.client.OK:
@@ -95,7 +95,7 @@ class Remote:
             connection.close()
 
     def _json(self, method: str, path: str, body: bytes | None) -> Any:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._timeout_s)
         try:
             response = self._request(connection, method, path, body)
             data = self._read(response, ANSWER_MAX_BYTES)
@@ -112,7 +112,7 @@ class Remote:
 
     def beside(self, name: str) -> "Remote":
         """Give another process of the same host, by the name of its socket."""
-        return Remote(self._path.with_name(name))
+        return Remote(self._path.with_name(name), self._timeout_s)
 
     def _request(
         self, connection: _UnixConnection, method: str, path: str, body: bytes | None

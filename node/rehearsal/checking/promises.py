@@ -26,7 +26,8 @@ class Delivery(NamedTuple):
 
     at_ms: float
     answered: bool
-    source: str
+    sources: tuple[str, ...]
+    """Address and name of who sent it, as far as known."""
     line: str
 
 
@@ -80,9 +81,10 @@ def gather(ledger: Iterable[Entry], operations: Iterable[tuple[Begun, Ended | No
     for begun, ended in operations:
         if ended is None or not ended.taken or not ended.id:
             continue
-        line = f"{ended.at_ms:.0f} taken for {begun.scope} from {begun.peer}, operation {ended.operation}"
+        sources = tuple(filter(None, (begun.peer.rpartition(":")[0], begun.helo)))
+        line = f"{ended.at_ms:.0f} taken for {begun.scope} from {begun.helo} {begun.peer}, operation {ended.operation}"
         for recipient in ended.recipients:
-            delivery = Delivery(ended.at_ms, ended.answered, begun.peer.rpartition(":")[0], line)
+            delivery = Delivery(ended.at_ms, ended.answered, sources, line)
             told[ended.id].deliveries[recipient.lower()].append(delivery)
     return dict(told)
 
@@ -190,7 +192,7 @@ def _excuses(one: Told, deliveries: Sequence[Delivery], faults: Sequence[Fault])
 
 def _silenced(delivery: Delivery, faults: Sequence[Fault]) -> Fault | None:
     near = (one for one in faults if one.at_ms - TELLING_MS <= delivery.at_ms <= one.until_ms)
-    return next((one for one in near if not delivery.source or one.source in ("", delivery.source)), None)
+    return next((one for one in near if not delivery.sources or one.source in ("", *delivery.sources)), None)
 
 
 def _silent(subject: tuple[str, str], one: Told, before: Delivery, again: Delivery) -> Violation:

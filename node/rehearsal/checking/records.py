@@ -60,7 +60,9 @@ class Begun(Record, frozen=True, kw_only=True, tag="begun"):
     tenant: str = ""
     service: str = ""
     peer: str = ""
-    """Address of who sends."""
+    """Address of who sends, and the port."""
+    helo: str = ""
+    """What it calls itself (EHLO)."""
 
 
 class Ended(Record, frozen=True, kw_only=True, tag="ended"):
@@ -86,7 +88,7 @@ class Fault(Record, frozen=True, kw_only=True, tag="fault"):
     kind: str
     node: str = ""
     source: str = ""
-    """Address the node sends from; empty: any."""
+    """Address the node sends from, or the name it says in EHLO; empty: any."""
     silences: bool = False
     """What the node knew of outcomes may be gone with it, or cannot be told meanwhile."""
 

@@ -26,6 +26,14 @@ class Operation(NamedTuple):
     number: int
 
 
+class Who(NamedTuple):
+    """Who sends: address with port, and the name it gave itself."""
+
+    peer: str = ""
+    helo: str = ""
+
+
+NOBODY: Final = Who()
 NOTHING: Final = Operation(0)
 
 
@@ -71,7 +79,7 @@ class Chronicle:
             self._sessions.discard((scope, session))
             self.write(Gone(at_ms=self.now_ms(), scope=scope, session=session))
 
-    def begun(self, directory: "Directory", scope: str, service: str, peer: str, tenant: str = "") -> Operation:
+    def begun(self, directory: "Directory", scope: str, service: str, who: Who, tenant: str = "") -> Operation:
         """MAIL was taken, or a request to send began."""
         if self.write is None:
             return NOTHING
@@ -80,7 +88,15 @@ class Chronicle:
         self._tell_limits(directory, scope, tenant)
         self._number += 1
         self.write(
-            Begun(at_ms=self.now_ms(), operation=self._number, scope=scope, tenant=tenant, service=service, peer=peer)
+            Begun(
+                at_ms=self.now_ms(),
+                operation=self._number,
+                scope=scope,
+                tenant=tenant,
+                service=service,
+                peer=who.peer,
+                helo=who.helo,
+            )
         )
         return Operation(self._number)
 

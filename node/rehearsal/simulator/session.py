@@ -39,6 +39,8 @@ class Session:
         self.commands = commands
         self.number = hub.connections["total"] = hub.connections["total"] + 1
         self.greeted = False
+        self.helo = ""
+        """What the client calls itself."""
         self.account = ""
         self.transaction: Transaction | None = None
         self._errors = 0

@@ -10,6 +10,7 @@ from typing import IO
 
 from node.rehearsal.errors import ConversationOverError, WaitedTooLongError
 from node.rehearsal.simulator import texts
+from node.rehearsal.simulator.chronicle import Who
 from node.rehearsal.simulator.content import Content, Unstuffer
 from node.rehearsal.simulator.delivery import Delivery, finish
 from node.rehearsal.simulator.envelope import Transaction
@@ -44,7 +45,7 @@ async def mail(session: Session, argument: bytes) -> None:
             session.hub.directory,
             session.service.scope(session),
             session.service.name,
-            session.wire.peer,
+            Who(session.wire.peer, session.helo),
             transaction.tenant,
         )
         session.transaction = transaction

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from node.rehearsal.simulator.chronicle import NOBODY
 from node.rehearsal.simulator.graph.access import (
     READ,
     SEND,
@@ -221,7 +222,7 @@ class Drafts:
         hub.chronicle.login(hub.directory, who.mailbox, number, "")
         try:
             letter = from_draft(draft.value, draft.attachments, draft.message_id)
-            operation = hub.chronicle.begun(hub.directory, who.mailbox, "graph", "", who.tenant_id)
+            operation = hub.chronicle.begun(hub.directory, who.mailbox, "graph", NOBODY, who.tenant_id)
             answer = await self._sending.finish(who, letter, meter, Counted(meter.begin(hub.now_s()), operation))
         finally:
             meter.leave(number)

@@ -6,7 +6,7 @@ The mailbox's own limits apply as for SMTP (facts m365 §1.2 F): one request cou
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from node.rehearsal.simulator.chronicle import Operation
+from node.rehearsal.simulator.chronicle import NOBODY, Operation
 from node.rehearsal.simulator.graph.access import SEND, Caller, DeniedError, caller, error, metered, scripted, spoken
 from node.rehearsal.simulator.graph.letters import Letter, from_base64, from_mime
 from node.rehearsal.simulator.graph.sent import Copy
@@ -60,7 +60,7 @@ class Sending:
         meter.enter(number)
         hub.chronicle.login(hub.directory, who.mailbox, number, "")
         submission = meter.begin(hub.now_s())
-        operation = hub.chronicle.begun(hub.directory, who.mailbox, "graph", "", who.tenant_id)
+        operation = hub.chronicle.begun(hub.directory, who.mailbox, "graph", NOBODY, who.tenant_id)
         try:
             text = await request.load() if request.load is not None else request.body
             letter = None if text is None else self._letter(request, text)
