@@ -17,6 +17,7 @@ from node.cli.monitoring import monitoring_app
 from node.cli.output import SYSTEM_FILE, ConfigOption, read_config
 from node.cli.passwords import hash_password
 from node.cli.pki import pki_app
+from node.cli.plan import plan
 from node.cli.queue import queue_app
 from node.cli.remote import WrongUseError
 from node.cli.route import route_app
@@ -131,6 +132,7 @@ app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.command("support")(support)
+app.command("plan")(plan)
 app.add_typer(wishes.vip_app, name="vip")
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(disaster_app, name="disaster")
