@@ -122,6 +122,7 @@ async def until_ready(home: Path, balancer: Balancer, stop: asyncio.Event) -> bo
 
 
 def is_ready(home: Path, node: str) -> bool:
+    """Whether a node says that it is."""
     try:
         seen = Remote(home / node / "run" / SOCKET_NAME).get("/ready")
     except RelayError:

@@ -8,7 +8,7 @@ import typer
 
 from node.cli.common import JsonOption, console, told
 from node.cli.remote import WrongUseError
-from node.policy.capacity import ImpossibleError, Ground, Plan, Volume
+from node.policy.capacity import Ground, ImpossibleError, Plan, Volume
 from node.policy.capacity import plan as planned
 from node.settings.units import parse_size
 
@@ -16,7 +16,7 @@ GIB = 1 << 30
 
 
 @told
-def plan(  # noqa: PLR0917 - typer passes every option by name
+def plan(
     messages: Annotated[int, typer.Option("--messages", min=1, help="Messages a day.")],
     recipients: Annotated[float, typer.Option(min=1, help="Recipients of a message, on average.")] = 1.0,
     external: Annotated[float, typer.Option(min=0, max=100, help="Percent of recipients outside.")] = 100.0,

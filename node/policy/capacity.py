@@ -1,8 +1,8 @@
 """How many accounts, tenants, nodes and sites a volume of mail needs. Pure arithmetic on published limits.
 
 Limits: Microsoft's, for a mailbox (facts m365 §2.1) and for a tenant's external recipients (§2.2). What the relay makes
-of them: ``USED`` of a minute's limit (measured: docs/performance.md), two of three sessions, and a day that is counted in
-quarter hours of which the oldest counts whole. Every number is rounded to the safe side.
+of them: ``USED`` of a minute's limit (measured: docs/performance.md), two of three sessions, and a day that is counted
+in quarter hours of which the oldest counts whole. Every number is rounded to the safe side.
 """
 
 import math

@@ -319,7 +319,7 @@ def test_the_day_limits_hold_over_crashes(seed):
 
 @pytest.mark.parametrize("accounts", [1, 10, pytest.param(100, marks=pytest.mark.long)])
 def test_what_is_planned_is_what_the_budgets_give(accounts):
-    """`relayctl plan` for what so many accounts should do: they do it at full queue, and their limits forbid one fewer."""
+    """`relayctl plan` for what so many accounts should do: they do it, and Microsoft's limits forbid one fewer."""
     volume = Volume(messages_per_day=400_000, peak_per_minute=int(accounts * 29.1), peak_minutes=60, patience_minutes=0)
     ground = Ground(answer_s=0.7, spare_accounts=0)
     volume = replace(volume, messages_per_day=min(volume.messages_per_day, accounts * 9_800))

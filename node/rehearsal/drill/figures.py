@@ -1,6 +1,6 @@
-"""Figures of a drill: gaps, takeovers, and series for the plots; from the ledger, the history and what was looked at. Pure.
+"""Figures of a drill: gaps, takeovers, series for the plots. Pure.
 
-All times are milliseconds since the epoch.
+They come from the ledger, the history and what was looked at. All times are milliseconds since the epoch.
 """
 
 from collections import Counter

@@ -109,8 +109,8 @@ def _rate(outcome: Outcome, scale: _Scale, top: float, title: str, values: list[
     points = []
     for second, value in enumerate(values):
         height = top + HIGH - value / most * (HIGH - 8)
-        for edge in (second, second + 1):
-            points.append(f"{scale.x(outcome.began_ms + edge * 1000)},{round(height, 1)}")
+        edges = (outcome.began_ms + edge * 1000 for edge in (second, second + 1))
+        points += [f"{scale.x(edge)},{round(height, 1)}" for edge in edges]
     line = " ".join(points)
     base = f"{WIDTH - RIGHT},{top + HIGH} {LEFT},{top + HIGH}"
     return (
