@@ -107,16 +107,16 @@ async def _run(home: Path, etcd: str, ready: dict[str, Any]) -> int:
     return 0
 
 
-async def until_ready(home: Path, balancer: Balancer, stop: asyncio.Event) -> bool:
+async def until_ready(home: Path, balancer: Balancer, stop: asyncio.Event, ready_s: float = READY_S) -> bool:
     """Wait until every node is ready and the address has a holder; False when told to stop meanwhile."""
-    until_s = asyncio.get_running_loop().time() + READY_S
+    until_s = asyncio.get_running_loop().time() + ready_s
     waiting = set(NODES)
     while (waiting or not balancer.holder) and not stop.is_set():
         said = await asyncio.gather(*(asyncio.to_thread(is_ready, home, node) for node in sorted(waiting)))
         waiting -= {node for node, is_ready in zip(sorted(waiting), said, strict=True) if is_ready}
         if asyncio.get_running_loop().time() > until_s:
             what = f"not ready: {', '.join(sorted(waiting))}" if waiting else "nobody holds the virtual address"
-            raise DemoError(f"after {READY_S:.0f} s {what}; see {home}/*/node.log, coordinator.log, etcd.log")
+            raise DemoError(f"after {ready_s:.0f} s {what}; see {home}/*/node.log, coordinator.log, etcd.log")
         await asyncio.sleep(LOOK_S)
     return not stop.is_set()
 

@@ -37,7 +37,7 @@ from node.rehearsal.drill.faults import Kind
 from node.rehearsal.drill.figures import holders, per_second
 from node.rehearsal.drill.outcome import Outcome, Span
 from node.rehearsal.drill.report import html
-from node.rehearsal.drill.runner import HistorySoFar, Runner, now_ms
+from node.rehearsal.drill.runner import WHOLE_S, HistorySoFar, Runner, now_ms
 from node.tls.cluster_ca import write_private
 
 HOME: Final = Path("var/drill")
@@ -58,6 +58,10 @@ class Options:
     kinds: Sequence[Kind]
     output: Path
     rate: float = RATE
+    patience_s: float = WHOLE_S
+    """Longest the cluster may take to start, and to be whole again."""
+    timing: str = "steady"
+    """Preset of the cluster: ``steady`` (leases of 10 s) or ``fast`` (5 s)."""
 
 
 def drill_demo(options: Options, say: Callable[[str], None]) -> Outcome:
@@ -77,15 +81,15 @@ def drill_demo(options: Options, say: Callable[[str], None]) -> Outcome:
             small_disks([disk_of(home, node) for node in NODES]),
             demo.simulator(home, secret, MAILBOXES, more) as ready,
         ):
-            write_configurations(home, lambda node: _configuration(home, node, ready))
+            write_configurations(home, lambda node: _configuration(home, node, ready, options.timing))
             outcome = asyncio.run(_run(home, etcd, ready, options, say))
     write_report(outcome, options.output)
     return outcome
 
 
-def _configuration(home: Path, node: str, ready: dict[str, Any]) -> dict[str, Any]:
+def _configuration(home: Path, node: str, ready: dict[str, Any], timing: str) -> dict[str, Any]:
     plain = configuration(home, node, ready, MAILBOXES)
-    plain["cluster"]["timing"] = "fast"
+    plain["cluster"]["timing"] = timing
     plain["clients"]["demo"]["plan"] = "drill"
     return {
         **plain,
@@ -103,12 +107,12 @@ async def _run(home: Path, etcd: str, ready: dict[str, Any], options: Options, s
     began_ms = now_ms()
     async with _cluster(home, etcd, say) as (running, balancer):
         say("starting three nodes, three members of etcd and the simulator")
-        if not await until_ready(home, balancer, stop):
+        if not await until_ready(home, balancer, stop, options.patience_s):
             raise DemoError("stopped before it began")
         world = DemoWorld(home, running, balancer, ready, f"{MAILBOXES[0]}@{demo.DOMAIN}")
         world.start()
         load = await _load(home, options.rate)
-        runner = Runner(world, say)
+        runner = Runner(world, say, options.patience_s)
         work = asyncio.create_task(runner.run(options.kinds, lambda: _end(load)))
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -26,6 +26,13 @@ class Kind(StrEnum):
     BREAK_ACCOUNT = "break-account"
 
 
+class Timing(StrEnum):
+    """How long the leases of a demonstration are."""
+
+    STEADY = "steady"
+    FAST = "fast"
+
+
 class Target(StrEnum):
     """Whom a fault befalls."""
 

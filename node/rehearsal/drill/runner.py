@@ -94,9 +94,9 @@ class HistorySoFar:
 class Runner:
     """One drill."""
 
-    def __init__(self, world: World, say: Callable[[str], None]) -> None:
-        """``say`` hears what will happen and what was found."""
-        self.world, self._say = world, say
+    def __init__(self, world: World, say: Callable[[str], None], patience_s: float = WHOLE_S) -> None:
+        """``say`` hears what will happen and what was found; ``patience_s``: longest until the cluster is whole."""
+        self.world, self._say, self._patience_s = world, say, patience_s
         self.looks: list[Look] = []
         self.steps: list[Step] = []
         self.skipped: list[Skipped] = []
@@ -211,11 +211,11 @@ class Runner:
 
     async def _whole(self, when: str) -> bool:
         """Wait until the cluster says that it is whole; stops the drill when it does not in time."""
-        since_ms, until_s = now_ms(), time.monotonic() + WHOLE_S
+        since_ms, until_s = now_ms(), time.monotonic() + self._patience_s
         while not (self.looks and self.looks[-1].asked_ms >= since_ms and not self.looks[-1].troubles):
             if time.monotonic() > until_s:
                 troubles = "; ".join(self.looks[-1].troubles) if self.looks else "nobody answers"
-                self.stopped = f"{when} the cluster was not whole within {WHOLE_S:.0f} s: {troubles}"
+                self.stopped = f"{when} the cluster was not whole within {self._patience_s:.0f} s: {troubles}"
                 return False
             await asyncio.sleep(LOOK_S)
         return True
