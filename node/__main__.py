@@ -84,7 +84,7 @@ def demonstrate() -> None:
 
 @app.command("drill")
 @common.told
-def drill(  # noqa: PLR0917 - typer passes every option by name
+def drill(
     on_demo: Annotated[bool, typer.Option("--demo", help="On a demonstration cluster of its own.")] = False,
     fault: Annotated[list[Kind] | None, typer.Option("--fault", help="Only this one; may be repeated.")] = None,
     output: Annotated[Path, typer.Option(help="Directory of report.html and report.json.")] = Path("var/drill/report"),
