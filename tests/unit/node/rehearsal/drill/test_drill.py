@@ -1,4 +1,4 @@
-"""The drill's own rules, on a world that is told what to answer: order, waiting, skipping, stopping, figures, report."""
+"""The drill's own rules, on a world told what to answer: order, waiting, skipping, stopping, figures, report."""
 
 import asyncio
 import re
@@ -31,6 +31,10 @@ class Scripted:
         self.upstream = HistoryWriter(self.history, "simulator", now_ms())
         self.upstream.write(Limit(at_ms=now_ms(), scope=ACCOUNT, measure="starts", amount=30, window_s=60))
         self.client = LedgerWriter(self.ledger)
+
+    def close(self):
+        self.upstream.close()
+        self.client.__exit__(None, None, None)
 
     def mail(self, *, copies=1):
         self.number += 1
@@ -88,7 +92,10 @@ def run(world, *kinds, patience_s=5.0):
         await runner.run(kinds, ended)
         return runner
 
-    return asyncio.run(work()), said
+    try:
+        return asyncio.run(work()), said
+    finally:
+        world.close()
 
 
 def test_faults_are_announced_done_undone_and_judged_in_order(tmp_path):
