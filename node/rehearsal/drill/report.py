@@ -20,7 +20,7 @@ p.verdict{font-size:1.15rem;padding:.5rem .9rem;border-radius:6px;display:inline
 .good{background:#e3f1e3;color:#1f5c23}.bad{background:#f9e0dd;color:#8a1f14}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
 th,td{text-align:left;padding:.35rem .55rem;border-bottom:1px solid #e3e5e8;vertical-align:top}
-td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td.w{min-width:15rem}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 svg text{font:12px system-ui,sans-serif;fill:#444}
 .small{color:#5d646c;font-size:13px}pre{white-space:pre-wrap;font-size:12.5px;background:#f6f7f8;padding:.6rem}
 """
@@ -177,7 +177,7 @@ def _row(number: int, step: Step) -> str:
         )
     )
     return (
-        f"<tr><td>{number}<td><b>{escape(step.kind)}</b><br><span class=small>{escape(step.does)}</span>{problems}"
+        f"<tr><td>{number}<td class=w><b>{escape(step.kind)}</b><br><span class=small>{escape(step.does)}</span>{problems}"
         f"<td class=small>{escape(step.holds)}{figures}</tr>"
     )
 
