@@ -177,7 +177,8 @@ def _row(number: int, step: Step) -> str:
         )
     )
     return (
-        f"<tr><td>{number}<td class=w><b>{escape(step.kind)}</b><br><span class=small>{escape(step.does)}</span>{problems}"
+        f"<tr><td>{number}<td class=w><b>{escape(step.kind)}</b>"
+        f"<br><span class=small>{escape(step.does)}</span>{problems}"
         f"<td class=small>{escape(step.holds)}{figures}</tr>"
     )
 
