@@ -149,6 +149,7 @@ async def _cluster(home: Path, etcd: str, say: Callable[[str], None]) -> AsyncIt
 
 
 async def _load(home: Path, rate: float) -> asyncio.subprocess.Process:
+    (home / "ledger.jsonl").touch(mode=0o600)
     with (home / "load.log").open("wb") as log:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "node.rehearsal", "load", "--server", f"{ADDRESS}:{PORT}"),

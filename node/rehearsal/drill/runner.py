@@ -109,7 +109,8 @@ class Runner:
         """Do all faults that can be done, then end the load and judge the whole."""
         watching = asyncio.create_task(self._watch(), name="drill looks")
         try:
-            await self._whole("at the beginning")
+            if await self._whole("at the beginning"):
+                await self._flowing()
             for kind in kinds:
                 if self.stopped:
                     break
@@ -219,6 +220,17 @@ class Runner:
                 return False
             await asyncio.sleep(LOOK_S)
         return True
+
+    async def _flowing(self) -> None:
+        """Wait until the first mail has arrived: before that nothing could show."""
+        until_s = time.monotonic() + self._patience_s
+        delivered = await asyncio.to_thread(self._so_far.delivered)
+        while not delivered:
+            if time.monotonic() > until_s:
+                self.stopped = f"no mail arrived within {self._patience_s:.0f} s"
+                return
+            await asyncio.sleep(LOOK_S)
+            delivered = await asyncio.to_thread(self._so_far.delivered)
 
     async def _empty(self, until_ms: float) -> None:
         """Wait until everything promised until a moment has arrived; whether it has, the check decides."""

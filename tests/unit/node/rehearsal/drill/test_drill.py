@@ -191,3 +191,12 @@ def test_a_fault_record_says_whom_it_silences():
     assert FAULTS[Kind.KILL_NODE].silences
     assert not FAULTS[Kind.ETCD_ONE].silences
     assert Fault(at_ms=0, until_ms=1, kind="x").silences is False
+
+
+def test_without_mail_nothing_is_done(tmp_path, monkeypatch):
+    world = Scripted(tmp_path)
+    monkeypatch.setattr(world, "mail", lambda **_: None)
+    runner, _ = run(world, Kind.KILL_NODE, patience_s=0.2)
+    assert runner.stopped == "no mail arrived within 0 s"
+    assert world.calls == []
+    assert runner.verdict is None
