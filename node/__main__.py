@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import common, status, trace, wishes
+from node.cli import common, history, status, trace, wishes
 from node.cli.checks import show_findings
 from node.cli.clients import client_app
 from node.cli.config import config_app
@@ -105,6 +105,7 @@ app.command()(init)
 app.command("hash-password")(hash_password)
 app.command("status")(status.status)
 app.command("trace")(trace.trace)
+app.command("history")(history.history)
 app.command("budget")(status.budget)
 app.command("top")(top)
 app.command("pause")(wishes.pause)

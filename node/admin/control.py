@@ -6,6 +6,7 @@ import msgspec
 
 from node.admin.cluster import ClusterControl
 from node.admin.everywhere import Everywhere
+from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
@@ -121,6 +122,11 @@ class Control(Protocol):
     @property
     def everywhere(self) -> Everywhere:
         """The queues of all nodes."""
+        ...
+
+    @property
+    def history(self) -> HistoryControl:
+        """The history of all nodes."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from node.admin.asking import MAIL, Answer, Ask, Deed, missing
 from node.admin.cluster import WishKind, order_of
 from node.admin.control import Control
 from node.admin.everywhere import ROUNDS_MAX, Done, Order, action_of, here_of
+from node.admin.history import before_of
 from node.admin.queries import (
     BadRequestError,
     bounded,
@@ -62,6 +63,12 @@ class Handlers:
         """One message from every node that has it."""
         values = ask.values()
         return Answer(value=await self._control.everywhere.trace(ask.match["id"], here=here_of(values)))
+
+    async def history(self, ask: Ask) -> Answer:
+        """A page of all nodes' messages, live and past, newest first; ``before`` is the page before's ``next``."""
+        values = ask.values()
+        here = here_of(values)
+        return Answer(value=await self._control.history.page(filter_of(values), before_of(values), here=here))
 
     async def route(self, ask: Ask) -> Answer:
         """What would become of a message."""

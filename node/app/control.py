@@ -8,8 +8,10 @@ from node import __version__
 from node.admin.cluster import ClusterControl, WishKind, WishOrder
 from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.everywhere import Everywhere
+from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
 from node.app.everywhere import Queues
+from node.app.history import History
 from node.app.owning import NotQuarantined
 from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
@@ -44,12 +46,15 @@ class NodeControl:
         self.spool: Spool = node.spool
         self.cluster: ClusterControl | None = None
         self.everywhere: Everywhere = Queues(node.loaded.node, node.spool, woken=self.wake)
+        self.history: HistoryControl = History(node.loaded.node, node.spool)
 
     def joined(self, side: "ClusterSide") -> None:
         """Take the cluster, whose queues are seen as one from now on."""
         self.cluster = side
         if side.queues is not None:
             self.everywhere = side.queues
+        if side.history is not None:
+            self.history = side.history
 
     @property
     def truth(self) -> TruthControl:

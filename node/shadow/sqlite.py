@@ -25,6 +25,7 @@ from node.spool.contract import Filter
 from node.spool.database import Database
 from node.spool.erasing import Eraser
 from node.spool.errors import SpoolUnusable
+from node.spool.pages import Spot
 from node.spool.place import Place
 from node.spool.readers import Readers
 from node.spool.salvage import SetAside
@@ -233,6 +234,10 @@ class SqliteCopies(Keeping):
     async def find_past(self, which: Filter) -> FoundPast:
         """See the contract."""
         return await self._readers.ask(finding.past, which)
+
+    async def page_past(self, which: Filter, before: Spot | None = None) -> FoundPast:
+        """See the contract."""
+        return await self._readers.ask(finding.page, which, before)
 
     async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:
         """See the contract."""

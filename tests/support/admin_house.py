@@ -11,6 +11,7 @@ from node.admin.server import AdminServer
 from node.admin.truth import TruthView
 from node.app.control import NothingToRelease
 from node.app.everywhere import Queues
+from node.app.history import History
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer, explain
 from node.policy.health import HealthBook
@@ -50,6 +51,7 @@ class SmallControl:
 
     def __post_init__(self) -> None:
         self.everywhere = Queues("n1", self.spool, woken=self.wake)
+        self.history = History("n1", self.spool)
 
     async def erase(self, address: str, actor: str) -> int:
         return await self.spool.erase(address, actor, T0)
