@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from node.admin.cluster import ClusterControl
+from node.admin.erasing import ErasureControl
 from node.admin.everywhere import Everywhere
 from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
@@ -127,6 +128,11 @@ class Control(Protocol):
     @property
     def history(self) -> HistoryControl:
         """The history of all nodes."""
+        ...
+
+    @property
+    def erasures(self) -> ErasureControl:
+        """Addresses that are erased on all nodes."""
         ...
 
     @property

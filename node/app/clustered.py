@@ -35,6 +35,7 @@ from node.admin.cluster import (
 from node.admin.control import CopiesView, Readiness
 from node.admin.queries import BadRequestError
 from node.app.cluster_level import ClusterLevel
+from node.app.erasing import Erasures
 from node.app.everywhere import Queues
 from node.app.history import History
 from node.app.lasting import Lasting
@@ -128,6 +129,10 @@ class ClusterSide:
             peers=of.peers,
             others=self._others,
         )
+
+    def erases(self, erasures: Erasures) -> None:
+        """Let addresses be erased on the other nodes too."""
+        erasures.among(self._of.peers, self._others)
 
     def _others(self) -> list[str]:
         return [node for node in self._of.nodes() if node != self._of.node]

@@ -148,6 +148,12 @@ SELECT received_ms, id FROM searched
 WHERE role = :role AND key = :key AND (received_ms, id) < (:before_ms, :before_id) AND received_ms >= :since_ms
 ORDER BY received_ms DESC, id DESC LIMIT :limit
 
+-- name: naming
+SELECT DISTINCT id FROM searched WHERE role IN (0, 1) AND key = ? LIMIT ?
+
+-- name: drop_named
+DELETE FROM searched WHERE role IN (0, 1) AND key = :key AND id IN (SELECT value FROM json_each(:ids))
+
 -- name: searched_among
 SELECT received_ms, id FROM searched WHERE role = :role AND key BETWEEN :first AND :last LIMIT :limit
 

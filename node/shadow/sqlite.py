@@ -275,13 +275,13 @@ class SqliteCopies(Keeping):
 
     async def erase(self, address: str, actor: str, now_ms: int) -> int:
         """See the contract."""
-        eraser, after, total = Eraser(address), "", 0
-        while True:
-            job = partial(putting.erase_some, eraser=eraser, actor=actor, now_ms=now_ms, after=after)
-            changed, after = await self._engine.soon(job)
-            total += int(changed)
-            if not after:
-                return total
+        while await self.complete_addresses(ROWS_MAX):
+            pass  # what is not found by its addresses yet must be before it can be said that none is left
+        job = partial(putting.erase_some, eraser=Eraser(address), actor=actor, now_ms=now_ms)
+        total = 0
+        while changed := int(await self._engine.soon(job)):
+            total += changed
+        return total
 
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract."""
