@@ -150,7 +150,7 @@ class Shipper:
                 await self._line.send(data)
         except (OSError, TimeoutError, ssl.SSLError) as error:
             if not self._silent:
-                _log.error("admin.syslog: %s: %s; the audit waits for it", self._to, error or "no answer in time")
+                _log.error("admin.syslog: %s: %s; the audit waits for it", self._to, str(error) or "no answer in time")
             self._silent = True
             await self._ended()
             return False

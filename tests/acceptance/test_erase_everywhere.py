@@ -46,8 +46,8 @@ def test_no_row_on_any_node_names_an_address_that_was_erased_while_one_was_away(
 
         said = nodes[asked].ctl("erase", ANN, "--reason", "asked for it", "--wait", "0s", check=False)
         assert (said.returncode, f"not asked: {away}" in said.stderr) == (1, True), said
-        nodes[away].start()
-        until(lambda: json.loads(nodes[asked].ctl("erase", "--json").stdout)[0]["done_ms"], 120, 1.0)
+        nodes[away].start(wait=False)
+        until(lambda: json.loads(nodes[asked].ctl("erase", "--json").stdout)[0]["done_ms"], 200, 1.0)
 
         assert rows_naming(cluster) == {name: [] for name in NAMES}
         found = nodes[third].get("/v1/history", recipient=ANN)
