@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import common, status, trace, wishes
+from node.cli import common, history, status, trace, wishes
+from node.cli.approvals import approval_app
 from node.cli.checks import show_findings
 from node.cli.clients import client_app
 from node.cli.config import config_app
 from node.cli.disaster import disaster_app
+from node.cli.erase import erase
 from node.cli.init import init
 from node.cli.m365 import m365_app
 from node.cli.monitoring import monitoring_app
@@ -130,6 +132,9 @@ app.command()(init)
 app.command("hash-password")(hash_password)
 app.command("status")(status.status)
 app.command("trace")(trace.trace)
+app.command("history")(history.history)
+app.command("erase")(erase)
+app.add_typer(approval_app, name="approval")
 app.command("budget")(status.budget)
 app.command("top")(top)
 app.command("pause")(wishes.pause)

@@ -118,7 +118,7 @@ class Remote:
         self, connection: _UnixConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
         try:
-            connection.request(method, path, body, {"X-Relay-Actor": _actor()})
+            connection.request(method, path, body, {"X-Relay-Actor": _actor(), **_token()})
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
@@ -135,6 +135,20 @@ class Remote:
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         return UnreachableError(f"node at {self._path}: {' '.join(why.split())}")
+
+
+def _token() -> dict[str, str]:
+    """Show a token of one's own, if ``RELAY_TOKEN_FILE`` names a file with one. Raises RefusedError."""
+    named = os.environ.get("RELAY_TOKEN_FILE")
+    if not named:
+        return {}
+    try:
+        token = Path(named).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"RELAY_TOKEN_FILE: {named} cannot be read: {error}") from None
+    if not token or not token.isprintable() or " " in token:
+        raise RefusedError(f"RELAY_TOKEN_FILE: {named} holds no token")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _actor() -> str:
