@@ -1,5 +1,6 @@
 """What each route of the administration interface does: reads the request, asks the node, words the answer."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from node.admin.access import Role, permit
@@ -13,19 +14,21 @@ from node.admin.queries import (
     filter_in,
     filter_of,
     flag_of,
+    limit_of,
     names_nothing,
     question_of,
     text_of,
     whole,
 )
+from node.audit import Audit
 
 
 class Handlers:
     """The handlers of one node; ``routes.py`` says which path each belongs to."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, audit: Audit | None = None) -> None:
         """Keep the node."""
-        self._control = control
+        self._control, self._audit = control, audit
 
     # -- health
 
@@ -118,6 +121,14 @@ class Handlers:
         if found is None:
             return missing("no report of that number is kept")
         return Answer(raw=found, kind=MAIL, deed=Deed(text="report exported", facts={"report": number}))
+
+    async def audit(self, ask: Ask) -> Answer:
+        """Who did what on this node, newest first; ``before``: number of an entry."""
+        values = ask.values()
+        limit, before = limit_of(values), whole(values.get("before", "0"), "before")
+        if self._audit is None:
+            return Answer(value=[])
+        return Answer(value=await asyncio.to_thread(self._audit.newest, limit, before))
 
     # -- acting
 

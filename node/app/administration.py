@@ -3,7 +3,8 @@
 import ssl
 
 from node.admin.access import Role, Token
-from node.admin.server import LOOPBACK
+from node.admin.server import LOOPBACK, AdminServer
+from node.console.server import Console
 from node.policy.endings import end_of_ms
 from node.settings.model import Settings
 from node.tls.server import ServerTls
@@ -20,6 +21,12 @@ def tokens_of(settings: Settings) -> tuple[Token, ...]:
         )
         for name, one in settings.admin.tokens.items()
     )
+
+
+def console_of(admin: AdminServer, settings: Settings, node: str, hostname: str) -> Console:
+    """Give the console of a node."""
+    names = {node, hostname, *settings.admin.names}
+    return Console(admin, node=node, names=names, trace_url=settings.admin.trace_url or "")
 
 
 class AdminTls:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
-from node.app.administration import admin_tls, tokens_of
+from node.app.administration import admin_tls, console_of, tokens_of
 from node.app.alarming import Alarming
 from node.app.chores import Chores
 from node.app.control import NodeControl
@@ -149,7 +149,8 @@ class Node:
         context = self.admin_tls.context if self.admin_tls is not None else None
         if settings.telemetry.prometheus is not None:
             await self.admin.start_port("127.0.0.1", settings.telemetry.prometheus, api=False)
-        await self.admin.start_port(str(settings.admin.address), settings.admin.port, context)
+        pages = console_of(self.admin, settings, self.loaded.node, self.hostname).mount
+        await self.admin.start_port(str(settings.admin.address), settings.admin.port, context, pages=pages)
         stack.push_async_callback(self.admin.close)
         await self.levels.measure(wall_ms())
         self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
