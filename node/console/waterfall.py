@@ -56,7 +56,7 @@ def waterfall(found: Found, now_ms: int) -> Waterfall:
     drawn = lines[-ROWS_MAX:]
     began = drawn[0].at_ms if drawn else found.message.received_ms
     ends = max([now_ms, *(line.at_ms for line in drawn)]) if drawn else began
-    after = [*(line.at_ms for line in drawn[1:]), ends]
+    after = [*(line.at_ms for line in drawn[1:]), ends][: len(drawn)]
     whole = max(ends - began, 1)
     bars = tuple(
         _bar(line, node, max(line.at_ms, end), began, whole)

@@ -55,6 +55,7 @@ async def test_the_cookie_is_for_this_host_alone_and_out_of_scripts_reach(tmp_pa
             assert {name: page.headers.get(name) for name in HEADERS} == HEADERS
             assert page.headers["Cache-Control"] == "no-store"
             text = await page.text()
+        assert HEADERS["Referrer-Policy"] == "same-origin", "with no-referrer, Chromium sends a form's Origin as null"
         assert "unsafe" not in HEADERS["Content-Security-Policy"]
         assert " style=" not in text
         assert text.count("<script") == text.count('<script src="/console/static/')

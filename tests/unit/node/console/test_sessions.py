@@ -60,7 +60,9 @@ def test_a_change_comes_from_a_page_of_ours():
             check_origin(origin, site, "https", "relay-a:8025")
 
 
-@pytest.mark.parametrize("way", ["", "//evil.example", "https://evil.example/console/", "/console", "/console/\\x", "/console/\r\nX: y"])
+@pytest.mark.parametrize(
+    "way", ["", "//evil.example", "https://evil.example/console/", "/console", "/console/\\x", "/console/\r\nX: y"]
+)
 def test_the_way_back_never_leaves_the_console(way):
     assert safe_way(way) == "/console/"
     assert safe_way("/console/queue?client=a") == "/console/queue?client=a"

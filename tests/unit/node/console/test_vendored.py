@@ -24,7 +24,10 @@ def test_vendored_files_have_their_checksums():
 
 
 def test_no_template_or_own_file_names_another_host_or_runs_inline():
-    own = [*HOME.glob("templates/*.html"), *(HOME / "static" / name for name in ("console.css", "console.js", "theme.js"))]
+    own = [
+        *HOME.glob("templates/*.html"),
+        *(HOME / "static" / name for name in ("console.css", "console.js", "theme.js")),
+    ]
     assert len(own) > 10
     for path in own:
         text = path.read_text()
