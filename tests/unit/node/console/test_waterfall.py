@@ -15,7 +15,8 @@ def found(*steps: tuple[str, int, dict], node: str = "relay-b") -> Found:
 def test_stretches_end_where_the_next_begins_and_lie_at_the_node_of_their_time():
     fall = waterfall(
         found(
-            ("accepted", 0, {}), ("claimed", 1_000, {}), ("deferred", 2_000, {}), ("adopted", 6_000, {"from": "relay-a"}),
+            ("accepted", 0, {}), ("claimed", 1_000, {}), ("deferred", 2_000, {}),
+            ("adopted", 6_000, {"from": "relay-a"}),
             ("claimed", 9_000, {}), ("delivered", 10_000, {}),
         ),
         0,
