@@ -44,6 +44,9 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     """``tls1.0``, ``tls1.1``, ``clear_password``, ``no_tls``, ``bare_lf`` ... to the number of sessions."""
     addresses: tuple[str, ...] = ()
     """Up to ten peer addresses seen with a weakness."""
+    owner: str = ""
+    """Who answers for it, by the configuration; empty: nobody, or the client is not in it any more."""
+    plan: str = ""
 
 
 class CopiesView(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What each route of the administration interface does: reads the request, asks the node, words the answer."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -17,6 +18,7 @@ from node.admin.queries import (
     filter_in,
     filter_of,
     flag_of,
+    limit_of,
     names_nothing,
     question_of,
     text_of,
@@ -34,6 +36,7 @@ from node.admin.seconding import (
     second,
     shown,
 )
+from node.audit import Audit
 
 
 async def _nowhere(_entry: dict[str, object]) -> None:
@@ -43,9 +46,9 @@ async def _nowhere(_entry: dict[str, object]) -> None:
 class Handlers:
     """The handlers of one node; ``routes.py`` says which path each belongs to."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, audit: Audit | None = None) -> None:
         """Keep the node."""
-        self._control = control
+        self._control, self._audit = control, audit
         self.seconding: Seconding | None = None
         """What waits for a second person; None: nothing ever does."""
         self.tell: Tell = _nowhere
@@ -152,6 +155,14 @@ class Handlers:
         if found is None:
             return missing("no report of that number is kept")
         return Answer(raw=found, kind=MAIL, deed=Deed(text="report exported", facts={"report": number}))
+
+    async def audit(self, ask: Ask) -> Answer:
+        """Who did what on this node, newest first; ``below``: number of an entry."""
+        values = ask.values()
+        limit, below = limit_of(values), whole(values.get("below", "0"), "below")
+        if self._audit is None:
+            return Answer(value=[])
+        return Answer(value=await asyncio.to_thread(self._audit.newest, limit, below))
 
     # -- what waits for a second person
 

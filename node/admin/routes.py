@@ -37,6 +37,7 @@ ACCOUNT_KEYS: Final = frozenset({"account", "reason", "here"})
 ERASE_KEYS: Final = frozenset({"address"})
 WHY_KEYS: Final = frozenset({"reason"})
 LIMIT: Final = frozenset({"limit"})
+AUDIT_KEYS: Final = frozenset({"limit", "below"})
 HEALTH: Final = (
     Route("GET", "/live", Handlers.live),
     Route("GET", "/ready", Handlers.ready),
@@ -70,5 +71,6 @@ ROUTES: Final = (
     Route("GET", "/v1/reports", Handlers.reports, keys=LIMIT),
     Route("GET", "/v1/reports/{number}/body", Handlers.report, Role.ADMIN, remote=False),
     Route("POST", "/v1/suppressed/remove", Handlers.unsuppress, Role.OPERATOR, keys=ERASE_KEYS),
+    Route("GET", "/v1/audit", Handlers.audit, keys=AUDIT_KEYS),
     Route("POST", "/v1/disaster/release-spool", Handlers.release_spool, Role.ADMIN, keys=WHY_KEYS),
 )

@@ -34,6 +34,8 @@ PATH_MAX_BYTES = 100
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Pages = Callable[[web.Application], None]
+"""Adds the console to the port's application."""
 
 
 def _json(value: object, status: int = 200) -> web.Response:
@@ -86,7 +88,7 @@ class AdminServer:
 
         ``seconding``: what waits for a second person; None: nothing ever does.
         """
-        self._handlers = Handlers(control)
+        self._handlers = Handlers(control, audit)
         self._handlers.seconding, self._handlers.tell = seconding, self.tell
         self._audit = audit
         self._writing = asyncio.Lock()
@@ -106,7 +108,9 @@ class AdminServer:
         await web.UnixSite(runner, str(path)).start()
         path.chmod(0o600)  # noqa: ASYNC240 - once, at start
 
-    async def start_port(self, host: str, port: int, tls: SSLContext | None = None, *, api: bool = True) -> None:
+    async def start_port(
+        self, host: str, port: int, tls: SSLContext | None = None, *, api: bool = True, pages: Pages | None = None
+    ) -> None:
         """Listen on TCP for health pages and, with ``api``, requests with a token; ``self.port``: the port bound."""
         app = _app()
         for route in HEALTH:
@@ -117,9 +121,18 @@ class AdminServer:
             app.router.add_get("/v1/openapi.json", _openapi)
             for route in (one for one in ROUTES if one.remote):
                 app.router.add_route(route.method, route.path, self._remote(route))
+        if pages is not None:
+            pages(app)
         runner = await self._run(app)
         await web.TCPSite(runner, host, port, ssl_context=tls).start()
         self.port = runner.addresses[0][1]
+
+    async def perform(self, route: Route, ask: Ask) -> Answer:
+        """Do what a route does for a caller who is known, whoever carried the request. Raises Denied, RelayError."""
+        permit(ask.caller, route.role)
+        answer = await route.handler(self._handlers, ask)
+        await self._told(answer, ask.caller)
+        return answer
 
     async def close(self) -> None:
         """Stop listening and finish requests in progress."""

@@ -6,6 +6,7 @@ from node.admin.access import Role, Token
 from node.admin.seconding import Seconding
 from node.admin.server import LOOPBACK, AdminServer
 from node.app.syslog import Shipper
+from node.console.server import Console
 from node.policy.endings import end_of_ms
 from node.settings.model import Settings
 from node.telemetry.contract import Telemetry
@@ -53,6 +54,12 @@ def put_in_force(admin: AdminServer, seconding: Seconding, settings: Settings) -
     admin.gatekeeper.replace(tokens_of(settings))
     seconding.kinds = frozenset(settings.admin.second_approver)
     seconding.within_s = settings.admin.approve_within
+
+
+def console_of(admin: AdminServer, settings: Settings, node: str, hostname: str) -> Console:
+    """Give the console of a node."""
+    names = {node, hostname, *settings.admin.names}
+    return Console(admin, node=node, names=names, trace_url=settings.admin.trace_url or "")
 
 
 class AdminTls:

@@ -230,9 +230,12 @@ class NodeControl:
         return self._node.budgets.use(steady_ms())
 
     def clients(self) -> list[ClientView]:
-        """Give what was seen of each client."""
+        """Give what was seen of each client, and who answers for it."""
+        named = self._node.settings.clients
         return [
             ClientView(
+                owner=(named[seen.client].owner or "") if seen.client in named else "",
+                plan=(named[seen.client].plan or "") if seen.client in named else "",
                 client=seen.client,
                 last_seen_ms=seen.last_ms,
                 messages=seen.counts.get(Sight.MESSAGE, 0),

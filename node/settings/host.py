@@ -188,7 +188,11 @@ class Admin(Part):
     certificate: Certificate | None = None
     """Instead of the common `tls`."""
     tokens: dict[Name, AdminToken] = Field(default_factory=dict)
-    """Who may use the API over the network, by name."""
+    """Who may use API and console over the network, by name."""
+    names: tuple[str, ...] = ()
+    """What a browser may call this node in `Host`, beside its addresses, `localhost`, its name and its host name."""
+    trace_url: str | None = Field(default=None, pattern=r"^https?://[^\s<>\"'{}]+\{trace_id\}[^\s<>\"'{}]*$")
+    """Where the console links to for a trace, such as ``https://tempo.example/trace/{trace_id}``."""
     oidc: Oidc | None = None
     """Single sign-on."""
     syslog: Syslog | None = None
