@@ -7,7 +7,7 @@ Entries are chained (``node/policy/chain.py``).
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +22,9 @@ _log = logging.getLogger("audit")
 class Audit:
     """Writes the entries of one node; used by one task at a time."""
 
-    def __init__(self, directory: Path, node: str) -> None:
-        """Nothing is opened until the first entry."""
-        self._directory, self._node = directory, node
+    def __init__(self, directory: Path, node: str, tell: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """Nothing is opened until the first entry. ``tell`` hears of each once it is durable, and must not block."""
+        self._directory, self._node, self._tell = directory, node, tell
         self._number, self._before = 0, START
         self._file: Path | None = None
 
@@ -36,6 +36,21 @@ class Audit:
             self._file = self._begun()
         self._append(entry)
 
+    def newest(self, most: int, before: int = 0) -> list[dict[str, Any]]:
+        """Give at most ``most`` entries, newest first; ``before``: only those with a lower number. Blocks.
+
+        One file is read at a time, and no more of them than it takes.
+        """
+        found: list[dict[str, Any]] = []
+        for file in reversed(files_in(self._directory)):
+            if len(found) >= most:
+                break
+            if before and int(file.stem.rpartition("-")[2]) >= before:  # a file's name says its first entry
+                continue
+            told = [entry for _, line in lines_of([file]) if (entry := _told(line)) is not None]
+            found += [entry for entry in reversed(told) if not before or entry["n"] < before]
+        return found[:most]
+
     def _append(self, entry: Mapping[str, Any]) -> None:
         assert self._file is not None  # noqa: S101 - found by whoever calls
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -45,6 +60,8 @@ class Audit:
             file.flush()
             os.fsync(file.fileno())
         self._number, self._before = whole["n"], whole["hash"]
+        if self._tell is not None:
+            self._tell(whole)
         _log.info("%s", whole["event"], extra={"actor": whole.get("actor"), "entry": whole["n"], "hash": whole["hash"]})
 
     def _found(self) -> Path:
@@ -92,6 +109,15 @@ def _cut(file: Path) -> int:
     if whole < len(text):
         os.truncate(file, whole)
     return len(text) - whole
+
+
+def _told(line: str) -> dict[str, Any] | None:
+    """Read an entry to be shown; None: it is none (the check of the chain says so)."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("n"), int) else None
 
 
 def _entry(line: bytes) -> tuple[int, str] | None:

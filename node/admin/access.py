@@ -47,6 +47,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     at: str
     """Where from: ``socket``, or an address."""
+    proven: bool = False
+    """By a token; on the socket a name is what was told."""
 
 
 LOCAL: Final = "socket"
@@ -108,10 +110,20 @@ class Gatekeeper:
             if authorization:
                 self._failed.note(address, now_s)
             raise Denied(401, "expected Authorization: Bearer with a token that is known" + _ended(known))
+        return self._counted(known, address, now_s)
+
+    def again(self, digest: str, address: str, now_ms: int) -> Caller:
+        """Tell who asks by the hash of a token shown before (the console's sessions): still known? Raises Denied."""
+        known = self._tokens.get(digest)
+        if known is None or known.until_ms <= now_ms:
+            raise Denied(401, "the token of this session is not known any more" + _ended(known))
+        return self._counted(known, address, now_ms / 1000)
+
+    def _counted(self, known: Token, address: str, now_s: float) -> Caller:
         if self._asked.over(known.name, now_s):
             raise Denied(429, "too many requests with this token; try again in a few seconds")
         self._asked.note(known.name, now_s)
-        return Caller(name=known.name, role=known.role, at=address)
+        return Caller(name=known.name, role=known.role, at=address, proven=True)
 
 
 def permit(caller: Caller, least: Role) -> None:

@@ -5,7 +5,9 @@ from typing import Protocol
 import msgspec
 
 from node.admin.cluster import ClusterControl
+from node.admin.erasing import ErasureControl
 from node.admin.everywhere import Everywhere
+from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
@@ -42,6 +44,9 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     """``tls1.0``, ``tls1.1``, ``clear_password``, ``no_tls``, ``bare_lf`` ... to the number of sessions."""
     addresses: tuple[str, ...] = ()
     """Up to ten peer addresses seen with a weakness."""
+    owner: str = ""
+    """Who answers for it, by the configuration; empty: nobody, or the client is not in it any more."""
+    plan: str = ""
 
 
 class CopiesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +126,16 @@ class Control(Protocol):
     @property
     def everywhere(self) -> Everywhere:
         """The queues of all nodes."""
+        ...
+
+    @property
+    def history(self) -> HistoryControl:
+        """The history of all nodes."""
+        ...
+
+    @property
+    def erasures(self) -> ErasureControl:
+        """Addresses that are erased on all nodes."""
         ...
 
     @property

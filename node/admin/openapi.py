@@ -7,7 +7,7 @@ from node import __version__
 from node.admin.queries import FILTER_KEYS
 from node.admin.routes import HEALTH, ROUTES, Route
 
-WHOLE: Final = frozenset({"since_ms", "until_ms", "limit", "size", "for_s"})
+WHOLE: Final = frozenset({"since_ms", "until_ms", "limit", "size", "for_s", "below"})
 TRUTHS: Final = frozenset({"all", "here", "on"})
 ERROR_REF: Final = {"$ref": "#/components/schemas/Error"}
 ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}

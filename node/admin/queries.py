@@ -80,7 +80,7 @@ def filter_of(values: Mapping[str, str]) -> Filter:
         reason=_text(values, "reason"),
         since_ms=_number(values, "since_ms", 0),
         until_ms=_number(values, "until_ms", 0),
-        limit=_limit(values),
+        limit=limit_of(values),
     )
 
 
@@ -146,7 +146,8 @@ def _text(values: Mapping[str, str], name: str) -> str:
     return text
 
 
-def _limit(values: Mapping[str, str]) -> int:
+def limit_of(values: Mapping[str, str]) -> int:
+    """Give the most that shall be listed; raises BadRequestError."""
     limit = _number(values, "limit", 100)
     if not 1 <= limit <= LIMIT_MAX:
         raise BadRequestError(f"limit: expected 1 to {LIMIT_MAX}")

@@ -1,25 +1,63 @@
-"""``relayctl erase``: takes an address out of what a node remembers of settled mail."""
+"""``relayctl erase``: take an address out of the history of every node, and see how far that is."""
 
-from typing import Annotated
+import time
+from typing import Annotated, Any, Final
 
 import typer
 
-from node.cli.common import JsonOption, SocketOption, connect, console, show_json, told
-from node.cli.remote import WrongUseError
+from node.cli.common import EXIT_PROBLEM, JsonOption, SocketOption, connect, console, show, show_json, styled, told
+from node.cli.everywhere import say_missing
+from node.cli.remote import Remote, WrongUseError
+from node.cli.when import show_ms, span_s
+
+LOOK_S: Final = 0.5
 
 
 @told
 def erase(
-    address: Annotated[str, typer.Argument(help="The address that shall be in no history.")],
-    sure: Annotated[bool, typer.Option("--yes", help="It cannot be taken back; say so.")] = False,
+    address: Annotated[str, typer.Argument(help="The address; none: show what is being erased.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit, so without the address.")] = "",
+    wait: Annotated[str, typer.Option("--wait", help="How long to wait until every node is done.")] = "10s",
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Take an address out of this node's history and lists, and out of the copies it keeps. Do it on every node."""
-    if not sure:
-        raise WrongUseError("an address that was erased cannot be brought back: say --yes")
-    answer = connect(socket).post("/v1/erase", {"address": address})
-    if as_json:
-        show_json(answer)
+    """Erase an address on every node; exit code 1 while one is not done: it is asked again by itself."""
+    remote = connect(socket)
+    if not address:
+        _shown(remote.get("/v1/erasures"), as_json)
         return
-    console.print(f"erased from {answer['changed']} entries of this node; other nodes have their own", markup=False)
+    if not reason:
+        raise WrongUseError("--reason is needed: what is erased cannot be brought back")
+    view = _until_done(
+        remote, remote.post("/v1/everywhere/erase", {"address": address, "reason": reason}), span_s(wait)
+    )
+    if as_json:
+        show_json(view)
+    else:
+        done = "no node has it any more" if view["done_ms"] else "not done; whoever is away is asked again by itself"
+        console.print(styled(f"{view['changed']} row(s) changed; {done} (order {view['id']})"))
+    if say_missing(view["waiting"]) or not view["done_ms"]:
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _until_done(remote: Remote, view: dict[str, Any], patience_s: float) -> dict[str, Any]:
+    until_s = time.monotonic() + patience_s
+    while not view["done_ms"] and time.monotonic() < until_s:
+        time.sleep(LOOK_S)
+        view = next((one for one in remote.get("/v1/erasures") if one["id"] == view["id"]), view)
+    return view
+
+
+def _shown(views: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        show_json(views)
+        return
+    rows = [
+        (one["id"], show_ms(one["at_ms"])[:19], one["actor"], one["changed"], show_ms(one["done_ms"])[:19], _why(one))
+        for one in views
+    ]
+    show(rows, ("id", "asked (UTC)", "by", "changed", "done (UTC)", "waits for"), empty="nothing is being erased")
+
+
+def _why(view: dict[str, Any]) -> str:
+    return "; ".join(f"{node}: {why}" for node, why in view["waiting"].items())

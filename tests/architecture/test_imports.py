@@ -46,6 +46,7 @@ MAY_ALSO = {  # same level, allowed on purpose
     ("node.check", "node.m365"),
     ("node.check", "node.setup"),
     ("node.policy", "node.errors"),
+    ("node.console", "node.admin"),  # another face of the same interface: it asks by the same routes
 }
 COORDINATED = ("node.cluster", "node.settings", "node.shadow", "node.app", "node.telemetry", "node.__main__")
 PURE = (
@@ -61,6 +62,9 @@ PURE = (
     "node/setup",
     "node/check/causes",
     "node/check/claims",
+    "node/console/flow",
+    "node/console/guard",
+    "node/console/words",
     "node/truth/match",
     "node/spool/schema",
     "coordinator/budget",
