@@ -19,6 +19,7 @@ from node.delivery.looking import Archive, Looker, LookFailed
 from node.policy.envelope import RecipientState, lane_of
 from node.policy.sample import Arrived, Seen, sample_of, seen_in
 from node.settings.clouds import cloud_of
+from node.settings.pathways import PathKind
 from node.settings.ways import graph_flow
 from node.spool.contract import Accepted
 
@@ -57,7 +58,8 @@ class Arrivals:
             for name, tenant in self._node.settings.tenants.items()
             if tenant.connector is not None and tenant.connector.probe is not None
         }
-        every = {name: probe.mailbox_every for name, probe in probes.items() if probe.mailbox is not None}
+        led = PathKind.CONNECTOR in self._node.settings.routes.kinds
+        every = {name: probe.mailbox_every for name, probe in probes.items() if led and probe.mailbox is not None}
         for gone in self._found.keys() - {name for name in every if self._turns.mine(name)}:
             self._forget(gone)
         due = self._turns.due(every)

@@ -136,8 +136,8 @@ READ = f"read@{DOMAIN}"
 
 
 def sampled(cloud: Simulated, home, **changes):
-    """A relay that sends a message by its connector to a mailbox it reads, though its mail goes by submission."""
-    node = connected(cloud, home, accounts=("relay1",), routes=("submission",), **changes)
+    """A relay that sends a message by its connector to a mailbox it reads, though its mail goes by submission first."""
+    node = connected(cloud, home, accounts=("relay1",), routes=("submission", "connector"), **changes)
     own = node.config["tenant"]
     own["connector"]["probe"] = {"to": "probe@example.net", "mailbox": READ, "mailbox_every": "1h"}
     own["ndrs"] = {"mailboxes": [READ], "accounts": False, "every": "1h"}

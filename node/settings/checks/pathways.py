@@ -8,7 +8,7 @@ from node.settings.checks.clients import owned
 from node.settings.checks.scene import Scene
 from node.settings.mail import Tenant, mailboxes_read
 from node.settings.nets import host_and_port
-from node.settings.pathways import Acs, ConnectorProbe, Hve, SmartHost
+from node.settings.pathways import Acs, ConnectorProbe, Hve, PathKind, SmartHost
 from node.settings.places import KeyPath
 from node.settings.secrets import read_secret
 
@@ -49,6 +49,8 @@ def connectors(scene: Scene) -> None:
             _certificate(scene, here, tenant)
         if connector.probe is None:
             continue
+        if PathKind.CONNECTOR not in scene.settings.routes.kinds:
+            scene.warn((*here, "probe"), "has no effect: no route names connector")
         if owned(scene, connector.probe.to.rpartition("@")[2]):
             scene.fault((*here, "probe", "to"), "its domain is a tenant's own; only an address outside shows a fault")
         if connector.probe.every < PROBE_EVERY_MIN_S:

@@ -50,6 +50,13 @@ def test_fault(tmp_path, text, expected):
     assert len(found) == 1, found
 
 
+@pytest.mark.parametrize(("routes", "said"), [("connector, submission", False), ("submission", True)])
+def test_a_probe_of_a_connector_no_mail_goes_by_is_pointed_out(tmp_path, routes, said):
+    text = f"{TENANT}  connector: {{probe: {{to: x@other.org}}}}\nroutes: {{external: [{routes}]}}\n"
+    warnings = loaded(tmp_path, text).warnings
+    assert any("connector.probe: has no effect: no route names connector" in one for one in warnings) is said
+
+
 def test_without_an_app_nobody_logs_in(tmp_path):
     text = TENANT.replace(APP, "") + "  connector: {host: mx}\n"
     routes = "routes: {internal: [connector], external: [connector]}\n"
