@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import common, status, trace, wishes
+from node.cli import common, login, status, trace, wishes
 from node.cli.checks import show_findings
 from node.cli.clients import client_app
 from node.cli.config import config_app
@@ -111,6 +111,8 @@ app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.command("support")(support)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
 app.add_typer(wishes.vip_app, name="vip")
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(disaster_app, name="disaster")

@@ -3,9 +3,14 @@
 import ssl
 
 from node.admin.access import Role, Token
+from node.admin.oidc import Oidc, Rules
+from node.admin.oidc_provider import Client, Provider
 from node.admin.server import LOOPBACK
+from node.m365.https import Https
 from node.policy.endings import end_of_ms
+from node.settings.host import CALLBACK
 from node.settings.model import Settings
+from node.settings.secrets import read_secret
 from node.tls.server import ServerTls
 
 
@@ -20,6 +25,32 @@ def tokens_of(settings: Settings) -> tuple[Token, ...]:
         )
         for name, one in settings.admin.tokens.items()
     )
+
+
+def oidc_of(settings: Settings, hostname: str) -> Oidc | None:
+    """Give the sign-in by an OpenID provider; None: none is configured. Raises ConfigurationError."""
+    one = settings.admin.oidc
+    if one is None:
+        return None
+    secret = one.secret
+    client = Client(client_id=one.client_id, secret=None if secret is None else lambda: read_secret(secret).reveal())
+    rules = Rules(
+        client_id=one.client_id,
+        redirect=one.redirect or _redirect(settings, hostname),
+        roles={name: Role[role.upper()] for name, role in one.roles.items()},
+        claims=one.claims,
+        scopes=one.scopes,
+        algorithms=one.algorithms,
+        lasts_s=one.lasts,
+    )
+    return Oidc(Provider(one.issuer, client, Https(settings.egress)), rules)
+
+
+def _redirect(settings: Settings, hostname: str) -> str:
+    admin = settings.admin
+    clear = admin.certificate is None and str(admin.address) in LOOPBACK
+    host = f"http://localhost:{admin.port}" if clear else f"https://{hostname}:{admin.port}"
+    return f"{host.removesuffix(':443')}{CALLBACK}"
 
 
 class AdminTls:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
-from node.app.administration import admin_tls, tokens_of
+from node.app.administration import admin_tls, oidc_of, tokens_of
 from node.app.alarming import Alarming
 from node.app.chores import Chores
 from node.app.control import NodeControl
@@ -94,7 +94,8 @@ class Node:
         self.control = NodeControl(self)
         self.admin_tls = admin_tls(settings, self.hostname)
         audit = Audit(settings.spool / "audit", loaded.node)
-        self.admin = AdminServer(self.control, tokens_of(settings), audit)
+        self.oidc = oidc_of(settings, self.hostname)
+        self.admin = AdminServer(self.control, tokens_of(settings), audit, self.oidc)
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
@@ -126,6 +127,8 @@ class Node:
         stack.push_async_callback(self.graph.close)
         if self.alarming is not None:
             stack.push_async_callback(self.alarming.close)
+        if self.oidc is not None:
+            stack.push_async_callback(self.oidc.provider.close)
         host_since_ms = self.keeping.prepare()
         attempts = await self.spool.recover(wall_ms())
         kept = self.keeping.counters()

@@ -159,7 +159,7 @@ def test_a_running_node_looks_how_mail_by_the_connector_arrives(simulated, tmp_p
     """Inside nobody is refused when a connector stops matching: only the message tells."""
     with simulated(with_mailboxes(**connectors)) as cloud, sampled(cloud, tmp_path / "node") as node:
         word = "arrives_as_ours" if arrives else "arrives_as_anybodys"
-        until(lambda: node.metric("relay_samples_total", tenant="contoso", reason=word) == 1, bound_s=60)
+        until(lambda: node.metric("relay_samples_total", tenant="contoso", reason=word) == 1, bound_s=240)
         assert node.metric("relay_connector_arrives_as_ours", tenant="contoso") == arrives
         assert taken(cloud) == {READ: ("mx", by)}, "by the connector, whatever the routes say"
         told = "mail by the connector of tenant contoso arrives as anybody's (Incoming)" in node.log.read_text()
@@ -173,8 +173,8 @@ def test_a_running_node_looks_how_mail_by_the_connector_arrives(simulated, tmp_p
 def test_a_sample_that_cannot_be_looked_at_proves_nothing(simulated, tmp_path):
     plain = with_mailboxes(**BY_NAME) | {"reports": {"readable": []}}
     with simulated(plain) as cloud, sampled(cloud, tmp_path / "node") as node:
-        until(lambda: taken(cloud), bound_s=60)
-        until(lambda: cloud.stats()["counts"].get("mailbox_requests", 0) > 2, bound_s=60)
+        until(lambda: taken(cloud), bound_s=240)
+        until(lambda: cloud.stats()["counts"].get("mailbox_requests", 0) > 2, bound_s=240)
         assert "arrives as anybody's" not in node.log.read_text()
         told = bytearray()
         node._remote().download("/metrics", told.extend)
