@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import common, history, status, trace, wishes
+from node.cli import common, history, login, status, trace, wishes
 from node.cli.approvals import approval_app
 from node.cli.checks import show_findings
 from node.cli.clients import client_app
@@ -142,6 +142,8 @@ app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.command("support")(support)
 app.command("plan")(plan)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
 app.add_typer(wishes.vip_app, name="vip")
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(disaster_app, name="disaster")
