@@ -9,19 +9,22 @@ from pathlib import Path
 
 def pack(directory: Path, to: Path, epoch: int) -> None:
     """Pack what lies in *directory* as a gzipped tar: sorted, root's, dated *epoch*."""
-    with to.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as zipped:
-        with tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as packed:
-            for entry in sorted(directory.rglob("*")):
-                about = packed.gettarinfo(entry, str(entry.relative_to(directory)))
-                about.uid = about.gid = 0
-                about.uname = about.gname = "root"
-                about.mtime = epoch
-                about.mode = 0o755 if about.isdir() or about.mode & 0o100 else 0o644
-                if about.isfile():
-                    with entry.open("rb") as content:
-                        packed.addfile(about, content)
-                else:
-                    packed.addfile(about)
+    with (
+        to.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as packed,
+    ):
+        for entry in sorted(directory.rglob("*")):
+            about = packed.gettarinfo(entry, str(entry.relative_to(directory)))
+            about.uid = about.gid = 0
+            about.uname = about.gname = "root"
+            about.mtime = epoch
+            about.mode = 0o755 if about.isdir() or about.mode & 0o100 else 0o644
+            if about.isfile():
+                with entry.open("rb") as content:
+                    packed.addfile(about, content)
+            else:
+                packed.addfile(about)
 
 
 def checksums(files: Iterable[Path], below: Path) -> str:

@@ -1,4 +1,4 @@
-"""The offline bundle: wheels, what to install with hashes, the bill of materials, checksums; the form the role takes."""
+"""The offline bundle in the form the role takes: wheels, what to install with hashes, bill of materials, checksums."""
 
 import shutil
 import tempfile

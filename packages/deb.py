@@ -63,6 +63,6 @@ def _configuration(file: Path, root: Path) -> bool:
 
 
 def _md5(file: Path) -> str:
-    """dpkg --verify compares these; they protect against accidents, not against people."""
+    """For ``dpkg --verify``; sums of this kind protect against accidents, not against people."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

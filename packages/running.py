@@ -10,7 +10,10 @@ LONGEST_S = 1800
 
 
 def run(
-    *words: str | Path, environment: Mapping[str, str] | None = None, at: Path | None = None, timeout_s: float = LONGEST_S
+    *words: str | Path,
+    environment: Mapping[str, str] | None = None,
+    at: Path | None = None,
+    timeout_s: float = LONGEST_S,
 ) -> str:
     """Run a program and give what it printed. Raises BuildError when it fails, is missing or takes too long."""
     command = [str(word) for word in words]

@@ -1,6 +1,6 @@
 """The software bill of materials (CycloneDX 1.6, JSON) of a directory of wheels, each with its hash and licence."""
 
-import datetime
+import datetime as dt
 import email.message
 import email.parser
 import hashlib
@@ -38,7 +38,7 @@ def sbom(wheels: Path, target: Target) -> str:
         serial_number=uuid.uuid5(_SPACE, " ".join(str(each[0].bom_ref.value) for each in found.values())),
     )
     bom.metadata.component = found[OWN][0]
-    bom.metadata.timestamp = datetime.datetime.fromtimestamp(target.epoch, datetime.UTC)
+    bom.metadata.timestamp = dt.datetime.fromtimestamp(target.epoch, dt.UTC)
     for component, facts in found.values():
         needed = [name for name in _needs(facts) if name in found]
         bom.register_dependency(component, [found[name][0] for name in needed])
@@ -80,14 +80,14 @@ def _licence_text(facts: email.message.Message) -> list[str]:
 
 def _licence(text: str, licences: LicenseFactory) -> License:
     try:
-        return licences.make_from_string(text)  # type: ignore[return-value] # an expression is one, too
+        return licences.make_from_string(text)
     except ValueError:
-        return licences.make_with_name(text)  # type: ignore[return-value]
+        return licences.make_with_name(text)
 
 
 def _needs(facts: email.message.Message) -> list[str]:
     """Name what it needs on such a machine, extras left aside."""
     wanted = [Requirement(text) for text in facts.get_all("Requires-Dist", [])]
-    return sorted({
-        canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})
-    })
+    return sorted(
+        {canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
+    )

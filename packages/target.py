@@ -66,7 +66,9 @@ def target(machine: str = "") -> Target:
 def _epoch() -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH") or _committed()
     if not given.isdecimal():
-        raise BuildError(f"SOURCE_DATE_EPOCH: expected seconds since 1970, not {given!r}; needed outside a git checkout")
+        raise BuildError(
+            f"SOURCE_DATE_EPOCH: expected seconds since 1970, not {given!r}; needed outside a git checkout"
+        )
     return int(given)
 
 

@@ -37,19 +37,21 @@ def install(gathered: Path, target: Target, root: Path) -> None:
 
 
 def begin(environment: Path, target: Target, commands: dict[str, str]) -> None:
-    """Write what makes a directory an environment of the host's Python, and its commands (name: ``module:function``)."""
+    """Write what makes a directory an environment of the host's Python; *commands*: ``module:function`` by name."""
     interpreter = f"/usr/bin/python{target.python}"
     programs = environment / "bin"
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(interpreter)
     (programs / f"python{target.python}").symlink_to("python")
     (environment / "lib64").symlink_to("lib")  # where RHEL's Python looks
-    (environment / "pyvenv.cfg").write_text(
-        f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {target.python}\nexecutable = {interpreter}\n"
-    )
+    facts = {"home": "/usr/bin", "include-system-site-packages": "false"}
+    facts |= {"version": target.python, "executable": interpreter}
+    (environment / "pyvenv.cfg").write_text("".join(f"{name} = {fact}\n" for name, fact in facts.items()))
     for name, entry in sorted(commands.items()):
         module, _, function = entry.partition(":")
-        text = f"#!{ENVIRONMENT}/bin/python -I\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+        text = (
+            f"#!{ENVIRONMENT}/bin/python -I\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+        )
         (programs / name).write_text(text)
 
 

@@ -49,7 +49,9 @@ def stage(root: Path, target: Target) -> None:
         _write(root / "usr/lib/systemd/system" / unit, render(unit))
     _write(root / "usr/lib/tmpfiles.d/m365-relay.conf", render("directories"))
     user = variables()["relay_user"]
-    _write(root / "usr/lib/sysusers.d/m365-relay.conf", f'u {user} - "SMTP relay to Microsoft 365" /var/lib/m365-relay\n')
+    _write(
+        root / "usr/lib/sysusers.d/m365-relay.conf", f'u {user} - "SMTP relay to Microsoft 365" /var/lib/m365-relay\n'
+    )
     for name, text in zip(CONFIGURATION, _sysctls(), strict=True):
         _write(root / name.lstrip("/"), text)
     command = root / "usr/bin/relayctl"

@@ -25,7 +25,13 @@ def fetch(target: Target, cache: Path) -> Path:
     if not (to / "complete").exists():
         shutil.rmtree(to, ignore_errors=True)
         platforms = [f"--platform={name}" for name in target.platforms]
-        chosen = ("--only-binary=:all:", "--no-deps", "--require-hashes", f"--python-version={target.python}", *platforms)
+        chosen = (
+            "--only-binary=:all:",
+            "--no-deps",
+            "--require-hashes",
+            f"--python-version={target.python}",
+            *platforms,
+        )
         run(*_PIP, "download", *chosen, f"--dest={to}", f"--requirement={LOCK}")
         (to / "complete").touch()
     return to

@@ -9,9 +9,13 @@ from packages import deb
 from packages.units import CONFIGURATION
 from tests.packages.conftest import TARGET, staged
 
-pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb"),
+    pytest.mark.timeout(600),  # seconds on a quiet machine
+]
 MESSAGE = "/var/lib/m365-relay/spool.db"
 EXAMPLE = "/usr/share/doc/m365-relay/examples/relay.yaml"
+SECRET = "/etc/m365-relay/app-secret"
 KEY = "/etc/m365-relay/pki/node.key"
 RELAY = "/etc/m365-relay/relay.yaml"
 QUESTION = "m365-relay m365-relay/purge-data boolean true"
@@ -62,6 +66,7 @@ def test_a_fresh_host_has_user_directories_and_command(installed):
     assert installed.fine("dpkg", "--verify", "m365-relay") == ""
     assert not installed.exists("/etc/systemd/system/multi-user.target.wants/relay-node.service")
     installed.fine("cp", EXAMPLE, RELAY)
+    installed.write(SECRET, "secret")
     assert "fine; 1 tenant" in installed.fine("relayctl", "config", "check")
 
 
@@ -78,7 +83,9 @@ def test_a_configuration_with_faults_is_named_and_stops_no_upgrade(installed, de
     said = installed.fine("dpkg", "-i", installed.put(debs[1]))
     assert "nonsense" in said
     assert f"{RELAY} cannot be used by this version" in said
-    assert installed.fine("dpkg-query", "-W", "-f", "${Version} ${Status}", "m365-relay") == "0.1.1 install ok installed"
+    assert (
+        installed.fine("dpkg-query", "-W", "-f", "${Version} ${Status}", "m365-relay") == "0.1.1 install ok installed"
+    )
 
 
 def test_a_removal_keeps_mail_and_keys_and_can_be_taken_back(installed, debs):

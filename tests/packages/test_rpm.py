@@ -11,7 +11,10 @@ from packages import rpm
 from packages.units import CONFIGURATION
 from tests.packages.conftest import NEWER, TARGET, staged
 
-pytestmark = pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="needs rpmbuild (package rpm)")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="needs rpmbuild (package rpm)"),
+    pytest.mark.timeout(600),  # seconds on a quiet machine
+]
 RPM = ("rpm", "--nodeps")
 """Debian's rpm knows no package of this machine, so nothing that is needed is there for it."""
 RELAY = "/etc/m365-relay/relay.yaml"
@@ -21,16 +24,14 @@ MESSAGE = "/var/lib/m365-relay/spool.db"
 @pytest.fixture(scope="module")
 def rpms(tmp_path_factory):
     to = tmp_path_factory.mktemp("rpms")
-    return [
-        rpm.build(staged(to / f"root-{target.version}", target), target, to)
-        for target in (TARGET, NEWER)
-    ]
+    return [rpm.build(staged(to / f"root-{target.version}", target), target, to) for target in (TARGET, NEWER)]
 
 
 @pytest.fixture
 def installed(scratch, rpms):
     scratch.fine(*RPM, "-i", scratch.put(rpms[0]))
     scratch.fine("cp", "/usr/share/doc/m365-relay/examples/relay.yaml", RELAY)
+    scratch.write("/etc/m365-relay/app-secret", "secret")
     scratch.write(MESSAGE, "mail")
     return scratch
 

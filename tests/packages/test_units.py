@@ -66,7 +66,9 @@ def test_units_are_sound_and_sandboxed(unit, tmp_path):
     program.parent.mkdir(parents=True)
     shutil.copy("/bin/true", program)
     file = tmp_path / unit
-    file.write_text(units.render(unit).replace(ENVIRONMENT, f"{tmp_path}{ENVIRONMENT}").replace("=m365-relay\n", "=daemon\n"))
+    file.write_text(
+        units.render(unit).replace(ENVIRONMENT, f"{tmp_path}{ENVIRONMENT}").replace("=m365-relay\n", "=daemon\n")
+    )
     verified = _run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", file)
     assert [line for line in verified.stdout.splitlines() if unit in line] == []
     judged = _run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE[unit]}", file)
@@ -79,7 +81,8 @@ def test_staged_files_lie_where_systemd_and_sysctl_look(tmp_path):
     assert "/run/m365-relay 0700 m365-relay" in (tmp_path / "usr/lib/tmpfiles.d/m365-relay.conf").read_text()
     for name in units.CONFIGURATION:
         assert "net." in (tmp_path / name.lstrip("/")).read_text()
-    assert os.readlink(tmp_path / "usr/bin/relayctl") == f"..{ENVIRONMENT.removeprefix('/usr')}/bin/relayctl"
+    command = tmp_path / "usr/bin/relayctl"
+    assert str(command.readlink()) == f"..{ENVIRONMENT.removeprefix('/usr')}/bin/relayctl"
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="needs shellcheck")
