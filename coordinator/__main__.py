@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ _log = logging.getLogger("coordinator")
 
 def relay_coordinator(arguments: list[str] | None = None) -> None:
     """Run until SIGTERM; exit codes: 0 stopped, 1 failed, 2 wrong use or configuration, 4 unfit version."""
+    faulthandler.enable()  # a crash in C code says where each thread was
     sys.exit(main(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -1,5 +1,6 @@
 """The commands: ``relay-node`` (the daemon) and ``relayctl`` (the operator's), put together from what rooms offer."""
 
+import faulthandler
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,7 @@ def main(
 def _run_node(config: Path, node: str | None = None) -> int:
     from node.app.run import run as run_node  # noqa: PLC0415 - the daemon's libraries take a second every command pays
 
+    faulthandler.enable()  # a crash in C code says where each thread was
     return run_node(config, node_name=node)
 
 

@@ -6,6 +6,7 @@ no message that was answered 250. When the core goes away it stops listening, an
 
 import argparse
 import asyncio
+import faulthandler
 import gc
 import json
 import logging
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("--listeners", type=json.loads, required=True, help="descriptors by listener, as JSON")
     parser.add_argument("--processes", type=int, required=True, help="how many share the ports")
     given = parser.parse_args()
+    faulthandler.enable()  # a crash in C code says where each thread was
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)  # the core gets it too, and tells us to drain
     listeners = {name: socket.socket(fileno=fd) for name, fd in given.listeners.items()}

@@ -113,6 +113,7 @@ def keeps_the_limits(found: Run) -> None:
     assert found.urgent_s
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_minute_six_times_faster(tmp_path):
     """Windows of 10 s and replies six times faster. A busy machine may cost some share."""

@@ -145,9 +145,12 @@ def test_ten_minutes_use_ninety_seven_percent(tmp_path, accounts):
     assert max(map(run.longest_wait_s, NAMES)) <= TURN_S
 
 
-def disturbed(home: Path, accounts: int, window_s: float, lasts_s: float) -> Run:
-    """A node is killed and stays away; another loses the store for a while; the whole limit is back in time."""
-    with full_queues(home, accounts=accounts, window_s=window_s, lasts_s=lasts_s) as (cluster, _, run):
+def disturbed(home: Path, accounts: int, window_s: float, lasts_s: float, after_s: float = 0.0) -> Run:
+    """A node is killed and stays away; another loses the store for a while; the whole limit is back in time.
+
+    ``after_s``: how much longer than ``lasts_s`` it is watched.
+    """
+    with full_queues(home, accounts=accounts, window_s=window_s, lasts_s=lasts_s + after_s) as (cluster, _, run):
         killed, parted, spared = NAMES
         time.sleep(lasts_s * 0.15)
         cluster.nodes[killed].kill()
@@ -157,7 +160,7 @@ def disturbed(home: Path, accounts: int, window_s: float, lasts_s: float) -> Run
         time.sleep(lasts_s * 0.15)
         cluster.gates[parted].open()
         run.notes.append(f"killed {killed}, cut {parted} from the store for {lasts_s * 0.15:.0f} s; {spared} untouched")
-        time.sleep(lasts_s * 0.55)
+        time.sleep(lasts_s * 0.55 + after_s)
     run.killed_ms = kill_ms
     print(run)
     keeps_the_limits(run)
@@ -173,12 +176,12 @@ def test_a_node_killed_and_another_cut_off_break_no_limit(tmp_path):
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("accounts", [1, 10, 100])
 def test_ten_minutes_with_faults_break_no_limit_and_the_whole_limit_returns(tmp_path, accounts):
-    run = disturbed(tmp_path, accounts, 60, 600)
+    run = disturbed(tmp_path, accounts, 60, 600, after_s=240)
     # From 2.5 min after the last fault ended (0.45 of the run) on the whole limit is used again: by all accounts
     # together; one that has a single connection while a vanished host's may linger for 6 min loses a little to it.
     after_ms = run.began_ms + int(0.45 * 600_000) + 150_000
     late = [used_share([at for at in times if at >= after_ms], 60) for times in run.times.values()]
-    print(f"  the last three minutes: least {100 * min(late):.2f} %, mean {100 * sum(late) / len(late):.2f} %")
+    print(f"  the last seven minutes: least {100 * min(late):.2f} %, mean {100 * sum(late) / len(late):.2f} %")
     assert sum(late) / len(late) >= GOAL
     # Of a hundred some meet several long replies on the one connection they have in these minutes.
     assert min(late) >= (0.95 if accounts <= 10 else 0.90)
@@ -212,13 +215,18 @@ def silent(
     keeps_the_limits(run)
     allowed = accounts * LIMIT * (back_ms - gone_ms - 15_000) / 1000 / window_s
     assert meanwhile >= goals[0] * allowed, (meanwhile, allowed)
-    back = [one["at_ms"] for one in run.receipts if one["at_ms"] >= back_ms + 10_000]
-    share = len(back) / (accounts * LIMIT * (run.ended_ms - back_ms - 10_000) / 1000 / window_s)
-    print(f"  {100 * share:.1f} % of the allowed from 10 s after the return, {allowed:.0f} allowed during the silence")
+    back = [[at for at in times if at >= back_ms + 10_000] for times in run.times.values()]
+    shares = [used_share(times, window_s) for times in back]
+    share = sum(shares) / len(shares)
+    print(
+        f"  from 10 s after the return: least {100 * min(shares):.1f} %, mean {100 * share:.1f} %;"
+        f" {allowed:.0f} allowed during the silence"
+    )
     assert share >= goals[1]
     return run
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_mail_flows_while_etcd_is_silent(tmp_path):
     silent(tmp_path, 2, 10, 15, 30, 30, (0.5, 0.7))  # beside other tests, with every pause six times as long
@@ -227,5 +235,5 @@ def test_mail_flows_while_etcd_is_silent(tmp_path):
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_ten_minutes_without_etcd_break_no_limit(tmp_path):
-    run = silent(tmp_path, 10, 60, 60, 600, 120, (0.8, 0.9))
+    run = silent(tmp_path, 10, 60, 60, 600, 250, (0.8, GOAL))
     assert run.receipts

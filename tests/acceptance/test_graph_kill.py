@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.acceptance.test_kill import lasting_port
 from tests.support.large_mail import LARGE, large
+from tests.support.ports import free_ports
 from tests.support.simulated import DOMAIN, WIDE, Simulated, directory
 from tests.support.world import QUICK, hand_in, relay, until, view, wait_state, wide
 
@@ -17,7 +17,7 @@ MOMENTS = {
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_between_draft_and_send(tmp_path, moment, on_unknown):
 
-    port = lasting_port()
+    port = free_ports(1)[0]
     plans = {"quick": {"retry": QUICK, "rebuild": True, "on_unknown": on_unknown}}
     with Simulated(tmp_path / "sim", directory(["relay1"], limits=WIDE)) as cloud:
         routes = {"internal": ["graph"], "external": ["graph"]}

@@ -87,7 +87,8 @@ def up(watching: Prometheus) -> int:
         return 0
 
 
-def test_every_panel_and_rule_is_answered_and_a_dead_node_is_told(tmp_path):
+def test_panels_and_rules(tmp_path):
+    """Every one is answered, and a dead node is told. (A short name: sockets lie below a directory named by it.)"""
     accounts = ["relay1", "relay2"]
     with ExitStack() as stack:
         cloud = stack.enter_context(Simulated(tmp_path / "sim", directory(accounts)))

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.json_format import MessageToJson
 
-from tests.support.ports import free_ports
 from tests.support.otlp import GrpcReceiver
+from tests.support.ports import free_ports
 from tests.support.simulated import SECRET, Simulated, directory
 from tests.support.world import hand_in, relay, until, wait_state, wide
 

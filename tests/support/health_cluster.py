@@ -139,7 +139,7 @@ class SharedNode:
         self.tasks = []
 
 
-async def until(condition, bound_s=20.0):
+async def until(condition, bound_s=60.0):
     """Wait for a condition, in virtual or in real time."""
     async with asyncio.timeout(bound_s):
         while not condition():  # noqa: ASYNC110 - conditions of any kind

@@ -17,6 +17,7 @@ from tests.support.world import settings, unshared
 
 NAMES = ("relay-a", "relay-b", "relay-c")
 CLUSTER = "test"
+SOCKET_MAX = 100
 
 
 class RelayCluster:
@@ -60,6 +61,8 @@ class RelayCluster:
         self._stack.close()
 
     def _coordinator(self, name: str) -> subprocess.Popen:
+        place = self.home / name / "run" / "coordinator.sock"
+        assert len(str(place)) <= SOCKET_MAX, f"give the test a shorter name: {place}"
         with (self.home / name / "coordinator.log").open("ab") as log:
             command = [sys.executable, "-m", "coordinator", str(self.nodes[name].file), "--node", name]
             return subprocess.Popen(command, stdout=log, stderr=log)
