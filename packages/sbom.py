@@ -3,15 +3,14 @@
 import datetime as dt
 import email.message
 import email.parser
-import hashlib
 import uuid
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from cyclonedx.factory.license import LicenseFactory
-from cyclonedx.model import HashType
+from cyclonedx.contrib.license.factories import LicenseFactory
+from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
@@ -20,6 +19,7 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from packages import archive
 from packages.target import BuildError, Target
 
 OWN: Final = "m365-relay"
@@ -56,7 +56,7 @@ def _components(wheels: Iterable[Path]) -> Iterable[tuple[str, Component, email.
             type=ComponentType.APPLICATION if name == OWN else ComponentType.LIBRARY,
             bom_ref=f"{name}=={version}",
             purl=PackageURL("pypi", None, name, version),
-            hashes=[HashType.from_composite_str(f"sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}")],
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=archive.digest(wheel))],
             description=facts["Summary"],
             licenses=[_licence(text, licences) for text in _licence_text(facts)],
         )
