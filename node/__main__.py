@@ -7,17 +7,20 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import common, status, trace, wishes
+from node.cli import common, history, status, trace, wishes
+from node.cli.approvals import approval_app
 from node.cli.checks import show_findings
 from node.cli.clients import client_app
 from node.cli.config import config_app
 from node.cli.disaster import disaster_app
+from node.cli.erase import erase
 from node.cli.init import init
 from node.cli.m365 import m365_app
 from node.cli.monitoring import monitoring_app
 from node.cli.output import SYSTEM_FILE, ConfigOption, read_config
 from node.cli.passwords import hash_password
 from node.cli.pki import pki_app
+from node.cli.plan import plan
 from node.cli.queue import queue_app
 from node.cli.remote import WrongUseError
 from node.cli.route import route_app
@@ -27,6 +30,7 @@ from node.cli.top import top
 from node.cli.upgrade import cluster_app
 from node.errors import RelayError
 from node.rehearsal.commands import rehearse_app
+from node.rehearsal.drill.faults import Kind, Timing
 
 NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node in the configuration.")]
 
@@ -82,6 +86,27 @@ def demonstrate() -> None:
     raise typer.Exit(common.told(demo_cluster)())
 
 
+@app.command("drill")
+@common.told
+def drill(
+    on_demo: Annotated[bool, typer.Option("--demo", help="On a demonstration cluster of its own.")] = False,
+    fault: Annotated[list[Kind] | None, typer.Option("--fault", help="Only this one; may be repeated.")] = None,
+    output: Annotated[Path, typer.Option(help="Directory of report.html and report.json.")] = Path("var/drill/report"),
+    rate: Annotated[float, typer.Option(help="Messages a second.", min=0.1, max=5.0)] = 3.0,
+    patience: Annotated[float, typer.Option(help="Seconds to start, and to be whole again.", min=1)] = 180.0,
+    timing: Annotated[Timing, typer.Option(help="Leases of 10 s or of 5 s.")] = Timing.STEADY,
+) -> None:
+    """Do faults to a cluster under synthetic mail, judge every promise from outside, and write a report."""
+    from node.app.drill_run import Options, drill_demo  # noqa: PLC0415 - as in _run_node
+
+    if not on_demo:
+        raise WrongUseError("drill: faults are done to a demonstration cluster of its own only: give --demo")
+    options = Options(kinds=tuple(fault or Kind), output=output, rate=rate, patience_s=patience, timing=timing.value)
+    outcome = drill_demo(options, lambda text: common.errors.print(f"drill: {text}", markup=False))
+    common.console.print(f"{output}/report.html: {outcome.stopped or 'every invariant held'}", markup=False)
+    raise typer.Exit(0 if outcome.holds else common.EXIT_PROBLEM)
+
+
 @m365_app.command("check")
 @common.told
 def check(
@@ -107,12 +132,16 @@ app.command()(init)
 app.command("hash-password")(hash_password)
 app.command("status")(status.status)
 app.command("trace")(trace.trace)
+app.command("history")(history.history)
+app.command("erase")(erase)
+app.add_typer(approval_app, name="approval")
 app.command("budget")(status.budget)
 app.command("top")(top)
 app.command("pause")(wishes.pause)
 app.command("hold")(wishes.hold)
 app.command("drain")(wishes.drain)
 app.command("support")(support)
+app.command("plan")(plan)
 app.add_typer(wishes.vip_app, name="vip")
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(disaster_app, name="disaster")

@@ -7,7 +7,7 @@ Entries are chained (``node/policy/chain.py``).
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +22,9 @@ _log = logging.getLogger("audit")
 class Audit:
     """Writes the entries of one node; used by one task at a time."""
 
-    def __init__(self, directory: Path, node: str) -> None:
-        """Nothing is opened until the first entry."""
-        self._directory, self._node = directory, node
+    def __init__(self, directory: Path, node: str, tell: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """Nothing is opened until the first entry. ``tell`` hears of each once it is durable, and must not block."""
+        self._directory, self._node, self._tell = directory, node, tell
         self._number, self._before = 0, START
         self._file: Path | None = None
 
@@ -45,6 +45,8 @@ class Audit:
             file.flush()
             os.fsync(file.fileno())
         self._number, self._before = whole["n"], whole["hash"]
+        if self._tell is not None:
+            self._tell(whole)
         _log.info("%s", whole["event"], extra={"actor": whole.get("actor"), "entry": whole["n"], "hash": whole["hash"]})
 
     def _found(self) -> Path:

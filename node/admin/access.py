@@ -47,6 +47,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     at: str
     """Where from: ``socket``, or an address."""
+    proven: bool = False
+    """By a token; on the socket a name is what was told."""
 
 
 LOCAL: Final = "socket"
@@ -111,7 +113,7 @@ class Gatekeeper:
         if self._asked.over(known.name, now_s):
             raise Denied(429, "too many requests with this token; try again in a few seconds")
         self._asked.note(known.name, now_s)
-        return Caller(name=known.name, role=known.role, at=address)
+        return Caller(name=known.name, role=known.role, at=address, proven=True)
 
 
 def permit(caller: Caller, least: Role) -> None:

@@ -5,7 +5,9 @@ from typing import Protocol
 import msgspec
 
 from node.admin.cluster import ClusterControl
+from node.admin.erasing import ErasureControl
 from node.admin.everywhere import Everywhere
+from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
@@ -121,6 +123,16 @@ class Control(Protocol):
     @property
     def everywhere(self) -> Everywhere:
         """The queues of all nodes."""
+        ...
+
+    @property
+    def history(self) -> HistoryControl:
+        """The history of all nodes."""
+        ...
+
+    @property
+    def erasures(self) -> ErasureControl:
+        """Addresses that are erased on all nodes."""
         ...
 
     @property

@@ -1,12 +1,16 @@
 """What each route of the administration interface does: reads the request, asks the node, words the answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
 
 from node.admin.access import Role, permit
 from node.admin.asking import MAIL, Answer, Ask, Deed, missing
 from node.admin.cluster import WishKind, order_of
 from node.admin.control import Control
+from node.admin.erasing import address_of
 from node.admin.everywhere import ROUNDS_MAX, Done, Order, action_of, here_of
+from node.admin.history import before_of
 from node.admin.queries import (
     BadRequestError,
     bounded,
@@ -18,6 +22,22 @@ from node.admin.queries import (
     text_of,
     whole,
 )
+from node.admin.seconding import (
+    WORKS,
+    Seconding,
+    Tell,
+    again,
+    of_action,
+    of_disaster,
+    of_erasing,
+    of_wish,
+    second,
+    shown,
+)
+
+
+async def _nowhere(_entry: dict[str, object]) -> None:
+    """Nothing is audited."""
 
 
 class Handlers:
@@ -26,6 +46,14 @@ class Handlers:
     def __init__(self, control: Control) -> None:
         """Keep the node."""
         self._control = control
+        self.seconding: Seconding | None = None
+        """What waits for a second person; None: nothing ever does."""
+        self.tell: Tell = _nowhere
+        """Write into the audit."""
+
+    async def told(self, actor: str, event: str, facts: Mapping[str, object]) -> None:
+        """Write a deed into the audit that is no answer's."""
+        await self.tell({"actor": actor, "event": event, "facts": dict(facts)})
 
     # -- health
 
@@ -62,6 +90,12 @@ class Handlers:
         """One message from every node that has it."""
         values = ask.values()
         return Answer(value=await self._control.everywhere.trace(ask.match["id"], here=here_of(values)))
+
+    async def history(self, ask: Ask) -> Answer:
+        """A page of all nodes' messages, live and past, newest first; ``before`` is the page before's ``next``."""
+        values = ask.values()
+        here = here_of(values)
+        return Answer(value=await self._control.history.page(filter_of(values), before_of(values), here=here))
 
     async def route(self, ask: Ask) -> Answer:
         """What would become of a message."""
@@ -119,12 +153,40 @@ class Handlers:
             return missing("no report of that number is kept")
         return Answer(raw=found, kind=MAIL, deed=Deed(text="report exported", facts={"report": number}))
 
+    # -- what waits for a second person
+
+    async def approvals(self, ask: Ask) -> Answer:
+        """What waits on this node for a second person."""
+        ask.values()
+        waiting = await self.seconding.all() if self.seconding is not None else []
+        return Answer(value=[shown(one) for one in waiting])
+
+    async def decide(self, ask: Ask) -> Answer:
+        """Approve (``yes``) or refuse (``no``) what somebody else asked for."""
+        action, caller = ask.match["action"], ask.caller
+        why = text_of(ask.object(), "reason")
+        if action not in ("yes", "no"):
+            raise BadRequestError(f"action: expected yes or no, not {action[:40]!r}")
+        pending = await self.seconding.take(ask.match["id"], caller) if self.seconding is not None else None
+        if pending is None or pending.deed not in WORKS:
+            return missing("nothing of that id waits here; it may be over")
+        facts = {"approval": pending.id, "kind": pending.kind, "asked_by": pending.actor, "why": why}
+        if action == "no":
+            return Answer(value={"refused": pending.id}, deed=Deed(text="refused what somebody asked for", facts=facts))
+        await self.told(caller.name, "approved what somebody asked for", facts)
+        answer = await WORKS[pending.deed](self, again(pending))
+        done = answer.deed or Deed(text="done with a second person")
+        deed = Deed(text=done.text, facts={**done.facts, "approval": pending.id, "asked_by": pending.actor})
+        return msgspec.structs.replace(answer, deed=deed)
+
     # -- acting
 
+    @second(of_action, Role.OPERATOR)
     async def act(self, ask: Ask) -> Answer:
         """Hold, release (retry) or delete what a filter names; everything only with ``all: true``."""
         return await self._acted(ask, self._control.everywhere.act_here)
 
+    @second(of_action, Role.OPERATOR)
     async def act_everywhere(self, ask: Ask) -> Answer:
         """Do the same on all nodes."""
         return await self._acted(ask, self._control.everywhere.act)
@@ -151,6 +213,7 @@ class Handlers:
         facts = {"action": action, "account": account, "why": why}
         return Answer(value={"changed": 1}, deed=Deed(text="account changed", facts=facts))
 
+    @second(of_wish, Role.ADMIN)
     async def wish(self, ask: Ask) -> Answer:
         """What an operator wishes of the whole cluster."""
         order, cluster = order_of(ask.object()), self._control.cluster
@@ -168,14 +231,27 @@ class Handlers:
         view = await self._control.finalise(why, ask.caller.name)
         return Answer(value=view, deed=Deed(text=f"level {view.level} is in force", facts={"why": why}))
 
+    @second(of_erasing, Role.ADMIN)
     async def erase(self, ask: Ask) -> Answer:
         """Take an address out of this node's history."""
-        address = text_of(ask.object(), "address", required=True)
-        if "@" not in address.strip("@"):
-            raise BadRequestError("address: expected an address to erase from the history")
+        address = address_of(text_of(ask.object(), "address", required=True))
         changed = await self._control.erase(address, ask.caller.name)
         deed = Deed(text="address erased from history", facts={"changed": changed})
         return Answer(value={"changed": changed}, deed=deed)
+
+    @second(of_erasing, Role.ADMIN)
+    async def erase_everywhere(self, ask: Ask) -> Answer:
+        """Take an address out of all nodes' history; whoever is away is asked again until done."""
+        body = ask.object()
+        address, why = address_of(text_of(body, "address", required=True)), text_of(body, "reason")
+        view = await self._control.erasures.order(address, ask.caller.name, why)
+        facts = {"erasure": view.id, "address": view.digest, "why": why, "waiting": sorted(view.waiting)}
+        return Answer(value=view, deed=Deed(text="address to be erased on every node", facts=facts))
+
+    async def erasures(self, ask: Ask) -> Answer:
+        """Addresses being erased on all nodes, by orders made here."""
+        ask.values()
+        return Answer(value=await self._control.erasures.all())
 
     async def unsuppress(self, ask: Ask) -> Answer:
         """Take an address off the list."""
@@ -184,6 +260,7 @@ class Handlers:
         deed = Deed(text="address taken off the suppression list", facts={"changed": changed})
         return Answer(value={"changed": changed}, deed=deed)
 
+    @second(of_disaster, Role.ADMIN)
     async def release_spool(self, ask: Ask) -> Answer:
         """Use a quarantined spool."""
         why = text_of(ask.object(), "reason", required=True)

@@ -7,6 +7,7 @@ from node.admin.access import Role
 from node.admin.asking import Answer, Ask
 from node.admin.cluster import WISH_KEYS
 from node.admin.handlers import Handlers
+from node.admin.history import HISTORY_KEYS
 from node.admin.queries import FILTER_KEYS, ROUTE_KEYS
 
 Handler = Callable[[Handlers, Ask], Coroutine[Any, Any, Answer]]
@@ -49,6 +50,7 @@ ROUTES: Final = (
     Route("GET", "/v1/messages/{id}/body", Handlers.body, Role.ADMIN, remote=False),
     Route("GET", "/v1/everywhere/messages", Handlers.find_everywhere, keys=FILTER_KEYS | HERE),
     Route("GET", "/v1/everywhere/messages/{id}", Handlers.trace_everywhere, keys=HERE),
+    Route("GET", "/v1/history", Handlers.history, keys=HISTORY_KEYS),
     Route("POST", "/v1/queue/{action}", Handlers.act, Role.OPERATOR, keys=QUEUE_KEYS),
     Route("POST", "/v1/everywhere/queue/{action}", Handlers.act_everywhere, Role.OPERATOR, keys=QUEUE_KEYS),
     Route("GET", "/v1/accounts", Handlers.accounts),
@@ -61,6 +63,10 @@ ROUTES: Final = (
     Route("GET", "/v1/clients", Handlers.clients),
     Route("GET", "/v1/route", Handlers.route, keys=ROUTE_KEYS),
     Route("POST", "/v1/erase", Handlers.erase, Role.ADMIN, keys=ERASE_KEYS),
+    Route("POST", "/v1/everywhere/erase", Handlers.erase_everywhere, Role.ADMIN, keys=ERASE_KEYS | WHY_KEYS),
+    Route("GET", "/v1/erasures", Handlers.erasures, Role.ADMIN),
+    Route("GET", "/v1/approvals", Handlers.approvals),
+    Route("POST", "/v1/approvals/{id}/{action}", Handlers.decide, Role.OPERATOR, keys=WHY_KEYS),
     Route("GET", "/v1/reports", Handlers.reports, keys=LIMIT),
     Route("GET", "/v1/reports/{number}/body", Handlers.report, Role.ADMIN, remote=False),
     Route("POST", "/v1/suppressed/remove", Handlers.unsuppress, Role.OPERATOR, keys=ERASE_KEYS),

@@ -22,6 +22,7 @@ from node.admin.handlers import Handlers
 from node.admin.openapi import description
 from node.admin.queries import BadRequestError
 from node.admin.routes import HEALTH, ROUTES, Route
+from node.admin.seconding import Seconding
 from node.audit import Audit
 from node.errors import RelayError
 from node.policy.explain import QuestionError
@@ -74,9 +75,19 @@ def status_of(error: RelayError) -> int:
 class AdminServer:
     """Serves one node's administration interface until closed."""
 
-    def __init__(self, control: Control, tokens: Iterable[Token] = (), audit: Audit | None = None) -> None:
-        """Keep the node; nothing listens yet. ``audit``: where deeds are written before they are answered."""
+    def __init__(
+        self,
+        control: Control,
+        tokens: Iterable[Token] = (),
+        audit: Audit | None = None,
+        seconding: Seconding | None = None,
+    ) -> None:
+        """Keep the node; nothing listens yet. ``audit``: where deeds are written before they are answered.
+
+        ``seconding``: what waits for a second person; None: nothing ever does.
+        """
         self._handlers = Handlers(control)
+        self._handlers.seconding, self._handlers.tell = seconding, self.tell
         self._audit = audit
         self._writing = asyncio.Lock()
         self.gatekeeper = Gatekeeper(tokens)
@@ -123,11 +134,15 @@ class AdminServer:
         return runner
 
     def _local(self, route: Route) -> Handler:
-        """Trust the name ``relayctl`` gives: only the owner can open the socket."""
+        """Trust the name ``relayctl`` gives, as only the owner can open the socket; a token, if shown, says more."""
 
         async def answered(request: web.Request) -> web.StreamResponse:
-            name = request.headers.get("X-Relay-Actor", "local")[:64]
-            return await self._answered(route, request, Caller(name=name, role=Role.ADMIN, at=LOCAL))
+            caller = Caller(name=request.headers.get("X-Relay-Actor", "local")[:64], role=Role.ADMIN, at=LOCAL)
+            shown = request.headers.get("Authorization", "")
+            if shown and route not in HEALTH:
+                caller = self.gatekeeper.admit(shown, LOCAL, time.time_ns() // 1_000_000)
+                permit(caller, route.role)
+            return await self._answered(route, request, caller)
 
         return answered
 
@@ -179,10 +194,13 @@ class AdminServer:
             return
         facts = dict(answer.deed.facts)
         _log.warning("%s", answer.deed.text, extra={**facts, "actor": caller.name})
-        if self._audit is None:
-            return
         entry = {"actor": caller.name, "role": caller.role.name.lower(), "from": caller.at, "event": answer.deed.text}
-        await asyncio.shield(self._written(self._audit, entry | {"facts": facts}))
+        await self.tell(entry | {"facts": facts})
+
+    async def tell(self, entry: dict[str, object]) -> None:
+        """Write an entry into the audit; durable when it returns, but for a disk that takes none: that is an alarm."""
+        if self._audit is not None:
+            await asyncio.shield(self._written(self._audit, entry))
 
     async def _written(self, audit: Audit, entry: dict[str, object]) -> None:
         async with self._writing:

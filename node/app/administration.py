@@ -3,9 +3,13 @@
 import ssl
 
 from node.admin.access import Role, Token
-from node.admin.server import LOOPBACK
+from node.admin.seconding import Seconding
+from node.admin.server import LOOPBACK, AdminServer
+from node.app.syslog import Shipper
 from node.policy.endings import end_of_ms
 from node.settings.model import Settings
+from node.telemetry.contract import Telemetry
+from node.tls.client import client_context
 from node.tls.server import ServerTls
 
 
@@ -20,6 +24,35 @@ def tokens_of(settings: Settings) -> tuple[Token, ...]:
         )
         for name, one in settings.admin.tokens.items()
     )
+
+
+def seconding_of(settings: Settings) -> Seconding:
+    """Give what waits for a second person, beside the spool."""
+    rules = settings.admin
+    return Seconding(settings.spool / "kept" / "approvals.json", rules.second_approver, rules.approve_within)
+
+
+def syslog_of(settings: Settings, hostname: str, telemetry: Telemetry) -> Shipper | None:
+    """Give the audit's way to syslog; None where none is configured. Raises ConfigurationError for a bundle."""
+    rules = settings.admin.syslog
+    if rules is None:
+        return None
+    if rules.to.startswith("tls:"):
+        client_context(rules.ca)  # a fault in it must be told at the start
+    return Shipper(
+        rules.to,
+        facility=rules.facility,
+        host=hostname,
+        tls=lambda: client_context(rules.ca),
+        lost=lambda number: telemetry.count("relay_syslog_lost", number),
+    )
+
+
+def put_in_force(admin: AdminServer, seconding: Seconding, settings: Settings) -> None:
+    """Take other tokens, and other deeds that need a second person; what waits goes on waiting."""
+    admin.gatekeeper.replace(tokens_of(settings))
+    seconding.kinds = frozenset(settings.admin.second_approver)
+    seconding.within_s = settings.admin.approve_within
 
 
 class AdminTls:

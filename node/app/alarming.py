@@ -6,16 +6,19 @@ post that fails is repeated at the next look; the log has every alarm too.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from node.admin.control import ClientView
 from node.delivery.clock import steady_ms, wall_ms
 from node.m365.errors import HttpFailed
 from node.m365.https import Https
-from node.policy.alarms import Board, Bounds, Facts, Known, Limit, Rest, standing
+from node.policy.alarms import Board, Bounds, Facts, Known, Limit, Rest, Weak, standing
+from node.policy.endings import end_of_ms
 from node.settings.alarms import Alarms
 from node.settings.headers import headers_in
+from node.settings.mail import Client
 
 if TYPE_CHECKING:
     from node.app.node import Node
@@ -78,6 +81,7 @@ class Alarming:
             troubles=tuple(node.credentials.known_troubles()),
             unprotected=protection.copying.unprotected if protection is not None else 0,
             quarantined=protection is not None and bool(protection.quarantined),
+            weak=tuple(weak_of(node.control.clients(), node.settings.clients)),
         )
 
     async def _post(self, now: Iterable[Known], over: Iterable[Known], now_ms: int) -> bool:
@@ -107,6 +111,15 @@ class Alarming:
     async def close(self) -> None:
         """End connections."""
         await self._https.close()
+
+
+def weak_of(seen: Iterable[ClientView], clients: Mapping[str, Client]) -> Iterable[Weak]:
+    """Give the clients seen to be weak since the start whose configuration says up to when they may be."""
+    for one in seen:
+        rule = clients.get(one.client)
+        if one.weaknesses and rule is not None and rule.weak_until is not None:
+            ends_ms, owner = end_of_ms(rule.weak_until), str(rule.owner or "")
+            yield Weak(client=one.client, what=tuple(sorted(one.weaknesses)), owner=owner, ends_ms=ends_ms)
 
 
 def _moment(at_ms: int) -> str:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from node.app import alarming
+from node.app import alarming, erasing
 from node.app.gauges import CopiesGauges, refresh
 from node.app.probing import LOOK_EVERY_S, Probing
 from node.delivery.clock import steady_ms, wall_ms
@@ -41,10 +41,14 @@ class Chores:
             "credentials": (CREDENTIALS_EVERY_S, self._node.credentials.look),
             "secrets": (SECRETS_EVERY_S, self._secrets),
             "connectors": (LOOK_EVERY_S, self._probing.look),
+            "erasures": (erasing.ROUND_EVERY_S, self._node.control.erasures.look),
         }
         if self._node.alarming is not None:
             chores["alarms"] = (alarming.LOOK_EVERY_S, self._node.alarming.look)
-        return [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
+        tasks = [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
+        if self._node.syslog is not None:
+            tasks.append(asyncio.create_task(self._node.syslog.run(), name="syslog"))
+        return tasks
 
     async def keep(self) -> None:
         """Write down standings and day counters."""

@@ -35,7 +35,9 @@ from node.admin.cluster import (
 from node.admin.control import CopiesView, Readiness
 from node.admin.queries import BadRequestError
 from node.app.cluster_level import ClusterLevel
+from node.app.erasing import Erasures
 from node.app.everywhere import Queues
+from node.app.history import History
 from node.app.lasting import Lasting
 from node.app.ordering import check, made, wish_view
 from node.app.owning import owner_in
@@ -99,6 +101,7 @@ class ClusterSide:
         """What this node knows of second copies."""
         self.lasting = Lasting(self._unprotected)
         self.queues: Queues | None = None
+        self.history: History | None = None
         of = membership
         finaliser = Finaliser(store=of.store, keys=of.keys, session=of.session, versions=of.versions, nodes=of.nodes)
         self.level = ClusterLevel(of.node, finaliser, of.peers)
@@ -116,8 +119,23 @@ class ClusterSide:
             usable=lambda: not protection.obstacle,
             woken=woken,
             peers=of.peers,
-            others=lambda: (node for node in of.nodes() if node != of.node),
+            others=self._others,
         )
+        self.history = History(
+            of.node,
+            spool,
+            copies=protection.copies,
+            usable=lambda: not protection.obstacle,
+            peers=of.peers,
+            others=self._others,
+        )
+
+    def erases(self, erasures: Erasures) -> None:
+        """Let addresses be erased on the other nodes too."""
+        erasures.among(self._of.peers, self._others)
+
+    def _others(self) -> list[str]:
+        return [node for node in self._of.nodes() if node != self._of.node]
 
     def _unprotected(self) -> int:
         kept = self.kept()
@@ -126,7 +144,8 @@ class ClusterSide:
     def routes(self) -> dict[str, Handler]:
         """Give what other nodes may ask."""
         queues = self.queues.routes() if self.queues is not None else {}
-        return {ROUTE: self.glance, **self.level.routes(), **queues}
+        history = self.history.routes() if self.history is not None else {}
+        return {ROUTE: self.glance, **self.level.routes(), **queues, **history}
 
     async def glance(self, caller: str, body: bytes) -> bytes:  # noqa: ARG002 - a ``Handler``; the question is empty
         """Answer another node."""

@@ -8,8 +8,12 @@ from node import __version__
 from node.admin.cluster import ClusterControl, WishKind, WishOrder
 from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.everywhere import Everywhere
+from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
+from node.app.digest import digest_with, key_in
+from node.app.erasing import Command, Erasures, Said, left
 from node.app.everywhere import Queues
+from node.app.history import History
 from node.app.owning import NotQuarantined
 from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
@@ -44,12 +48,24 @@ class NodeControl:
         self.spool: Spool = node.spool
         self.cluster: ClusterControl | None = None
         self.everywhere: Everywhere = Queues(node.loaded.node, node.spool, woken=self.wake)
+        self.history: HistoryControl = History(node.loaded.node, node.spool)
+        kept = node.settings.spool / "kept"
+        self.erasures = Erasures(
+            node.loaded.node,
+            kept,
+            self._erase,
+            self._digest,
+            tell=lambda entry: node.admin.tell(entry),  # noqa: PLW0108 - the interface comes after its control
+        )
 
     def joined(self, side: "ClusterSide") -> None:
         """Take the cluster, whose queues are seen as one from now on."""
         self.cluster = side
+        side.erases(self.erasures)
         if side.queues is not None:
             self.everywhere = side.queues
+        if side.history is not None:
+            self.history = side.history
 
     @property
     def truth(self) -> TruthControl:
@@ -181,6 +197,14 @@ class NodeControl:
         if protection is not None:
             changed += await protection.copies.erase(address, actor, wall_ms())
         return changed + await self._node.truth.erase(address)
+
+    def _digest(self, text: str) -> str:
+        return digest_with(key_in(self._node.settings.spool / "kept"))(text)
+
+    async def _erase(self, command: Command) -> Said:
+        changed, protection = await self.erase(command.address, command.actor), self._node.protection
+        copies = protection.copies if protection is not None else None
+        return Said(changed=changed, waiting=await left(self.spool, copies, command))
 
     def release_spool(self) -> None:
         """Use a quarantined spool after all; raises NothingToRelease."""

@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -31,13 +31,15 @@ class SimulatorFailedError(TemporaryError):
 
 
 @contextmanager
-def simulator(home: Path, secret: str) -> Iterator[dict[str, Any]]:
+def simulator(
+    home: Path, secret: str, mailboxes: Sequence[str] = MAILBOXES, more: Sequence[str] = ("--latency", "300ms")
+) -> Iterator[dict[str, Any]]:
     """Run the simulator; gives what it said of itself: ports, CA, tenant, client. ``secret`` is the app's."""
     arguments = ["--tls", str(home / "simulator"), "--domain", DOMAIN, "--keep", str(home / "received")]
-    for mailbox in MAILBOXES:
+    for mailbox in mailboxes:
         arguments += ["--mailbox", mailbox]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
-        [sys.executable, "-m", "node.rehearsal", "m365", *arguments, "--latency", "300ms"],
+        [sys.executable, "-m", "node.rehearsal", "m365", *arguments, *more],
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
@@ -62,7 +64,7 @@ def simulator(home: Path, secret: str) -> Iterator[dict[str, Any]]:
             process.stdout.close()
 
 
-def configuration(home: Path, ready: dict[str, Any]) -> dict[str, Any]:
+def configuration(home: Path, ready: dict[str, Any], mailboxes: Sequence[str] = MAILBOXES) -> dict[str, Any]:
     """Give the demo's configuration as it is written to ``var/relay.yaml``."""
     return {
         "hostname": "relay.demo.test",
@@ -75,7 +77,7 @@ def configuration(home: Path, ready: dict[str, Any]) -> dict[str, Any]:
             "id": ready["tenant"],
             "domains": [DOMAIN],
             "app": {"client_id": ready["client"], "secret": {"file": str(home / "simulator-secret")}},
-            "service_accounts": {f"{name}@{DOMAIN}": {"send_as": [f"*@{DOMAIN}"]} for name in MAILBOXES},
+            "service_accounts": {f"{name}@{DOMAIN}": {"send_as": [f"*@{DOMAIN}"]} for name in mailboxes},
             "cloud": {
                 "submission": f"{ready['host']}:{ready['smtp']}",
                 "authority": ready["entra"],

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,9 +48,11 @@ def etcd_binary() -> str:
     return on_path
 
 
-def configuration(home: Path, node: str, ready: dict[str, Any]) -> dict[str, Any]:
+def configuration(
+    home: Path, node: str, ready: dict[str, Any], mailboxes: Sequence[str] = demo.MAILBOXES
+) -> dict[str, Any]:
     """Give a node's configuration: the same for all but where its files lie and which loopback address is its own."""
-    plain = demo.configuration(home / node, ready)
+    plain = demo.configuration(home / node, ready, mailboxes)
     address = NODES[node]
     plain["listeners"] = {"smtp": {"port": PORT, "address": address, "auth": "none"}}
     plain["tenant"]["app"]["secret"] = {"file": str(home / "simulator-secret")}

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -47,17 +47,17 @@ def demo_cluster() -> int:
     etcd = etcd_binary()
     home = HOME.absolute()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(home):
-        _clean(home)
+    with alone(home):
+        clean(home)
         secret = secrets.token_urlsafe(24)
         write_private(home / "simulator-secret", secret.encode())
         with demo.simulator(home, secret) as ready:
-            _write(home, ready)
+            write_configurations(home, lambda node: configuration(home, node, ready))
             return asyncio.run(_run(home, etcd, ready))
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """Hold a lock: two demonstrations would use the same addresses and files."""
     with (home / "lock").open("w") as lock:
         try:
@@ -67,17 +67,18 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def _clean(home: Path) -> None:
+def clean(home: Path) -> None:
     """Forget the last demonstration: etcd and spools belong together, and both begin anew."""
     for name in (*NODES, "simulator", "received"):
         shutil.rmtree(home / name, ignore_errors=True)
 
 
-def _write(home: Path, ready: dict[str, Any]) -> None:
+def write_configurations(home: Path, configured: Callable[[str], dict[str, Any]]) -> None:
+    """Write every node's configuration, as ``configured`` gives it by name, and certificates of a new authority."""
     authority = ClusterAuthority.create(CLUSTER)
     for node, address in NODES.items():
         authority.write(home / node / "pki", node, addresses=[address])
-        text = yaml.safe_dump(configuration(home, node, ready), sort_keys=False)
+        text = yaml.safe_dump(configured(node), sort_keys=False)
         write_private(home / node / "relay.yaml", text.encode())
 
 
@@ -96,7 +97,7 @@ async def _run(home: Path, etcd: str, ready: dict[str, Any]) -> int:
             raise DemoError(f"{ADDRESS}:{PORT} cannot be used: {error.strerror}") from None
         await supervisor.start()
         _say("starting three nodes; this takes some seconds")
-        if await _until_ready(home, balancer, stop):
+        if await until_ready(home, balancer, stop):
             sys.stderr.write(_welcome(home, ready))
         await stop.wait()
         _say("ending everything")
@@ -106,21 +107,22 @@ async def _run(home: Path, etcd: str, ready: dict[str, Any]) -> int:
     return 0
 
 
-async def _until_ready(home: Path, balancer: Balancer, stop: asyncio.Event) -> bool:
+async def until_ready(home: Path, balancer: Balancer, stop: asyncio.Event, ready_s: float = READY_S) -> bool:
     """Wait until every node is ready and the address has a holder; False when told to stop meanwhile."""
-    until_s = asyncio.get_running_loop().time() + READY_S
+    until_s = asyncio.get_running_loop().time() + ready_s
     waiting = set(NODES)
     while (waiting or not balancer.holder) and not stop.is_set():
-        said = await asyncio.gather(*(asyncio.to_thread(_is_ready, home, node) for node in sorted(waiting)))
+        said = await asyncio.gather(*(asyncio.to_thread(is_ready, home, node) for node in sorted(waiting)))
         waiting -= {node for node, is_ready in zip(sorted(waiting), said, strict=True) if is_ready}
         if asyncio.get_running_loop().time() > until_s:
             what = f"not ready: {', '.join(sorted(waiting))}" if waiting else "nobody holds the virtual address"
-            raise DemoError(f"after {READY_S:.0f} s {what}; see {home}/*/node.log, coordinator.log, etcd.log")
+            raise DemoError(f"after {ready_s:.0f} s {what}; see {home}/*/node.log, coordinator.log, etcd.log")
         await asyncio.sleep(LOOK_S)
     return not stop.is_set()
 
 
-def _is_ready(home: Path, node: str) -> bool:
+def is_ready(home: Path, node: str) -> bool:
+    """Whether a node says that it is."""
     try:
         seen = Remote(home / node / "run" / SOCKET_NAME).get("/ready")
     except RelayError:

@@ -50,5 +50,5 @@ def hooks_of(node: "Node") -> Hooks:
         date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),
         readiness=lambda: node.control.readiness(),  # noqa: PLW0108 - the control comes after the hooks
         loaded=lambda: node.loaded,
-        routes=lambda: node.truth.routes(),  # noqa: PLW0108 - as above
+        routes=lambda: {**node.truth.routes(), **node.control.erasures.routes()},
     )

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
-from node.app.administration import admin_tls, tokens_of
+from node.app.administration import admin_tls, put_in_force, seconding_of, syslog_of, tokens_of
 from node.app.alarming import Alarming
 from node.app.chores import Chores
 from node.app.control import NodeControl
@@ -93,8 +93,11 @@ class Node:
         )
         self.control = NodeControl(self)
         self.admin_tls = admin_tls(settings, self.hostname)
-        audit = Audit(settings.spool / "audit", loaded.node)
-        self.admin = AdminServer(self.control, tokens_of(settings), audit)
+        self.syslog = syslog_of(settings, self.hostname, self.telemetry)
+        tell = self.syslog.say if self.syslog is not None else None
+        audit = Audit(settings.spool / "audit", loaded.node, tell)
+        self.seconding = seconding_of(settings)
+        self.admin = AdminServer(self.control, tokens_of(settings), audit, self.seconding)
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
@@ -196,7 +199,7 @@ class Node:
         self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
-        self.admin.gatekeeper.replace(tokens_of(settings))
+        put_in_force(self.admin, self.seconding, settings)
         if self.member is not None:
             self.member.reload(loaded, limits)
         else:

@@ -36,13 +36,13 @@ class WrongUseError(RefusedError):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -63,9 +63,9 @@ def find_socket(given: Path | None) -> Path:
 class Remote:
     """One node's administration interface."""
 
-    def __init__(self, path: Path) -> None:
-        """Keep the socket's path; connects for each request."""
-        self._path = path
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """Keep the socket's path; connects for each request, and waits at most so long for each part of an answer."""
+        self._path, self._timeout_s = path, timeout_s
 
     def get(self, path: str, **query: str | int) -> Any:
         """Give the decoded answer of a GET; empty values are left out. Raises UnreachableError, RefusedError."""
@@ -81,7 +81,7 @@ class Remote:
 
         What ``write`` raises is the caller's.
         """
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._timeout_s)
         try:
             response = self._request(connection, "GET", quote(path), None)
             if response.status != http.client.OK:
@@ -95,7 +95,7 @@ class Remote:
             connection.close()
 
     def _json(self, method: str, path: str, body: bytes | None) -> Any:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._timeout_s)
         try:
             response = self._request(connection, method, path, body)
             data = self._read(response, ANSWER_MAX_BYTES)
@@ -112,13 +112,13 @@ class Remote:
 
     def beside(self, name: str) -> "Remote":
         """Give another process of the same host, by the name of its socket."""
-        return Remote(self._path.with_name(name))
+        return Remote(self._path.with_name(name), self._timeout_s)
 
     def _request(
         self, connection: _UnixConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
         try:
-            connection.request(method, path, body, {"X-Relay-Actor": _actor()})
+            connection.request(method, path, body, {"X-Relay-Actor": _actor(), **_token()})
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
@@ -135,6 +135,20 @@ class Remote:
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         return UnreachableError(f"node at {self._path}: {' '.join(why.split())}")
+
+
+def _token() -> dict[str, str]:
+    """Show a token of one's own, if ``RELAY_TOKEN_FILE`` names a file with one. Raises RefusedError."""
+    named = os.environ.get("RELAY_TOKEN_FILE")
+    if not named:
+        return {}
+    try:
+        token = Path(named).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"RELAY_TOKEN_FILE: {named} cannot be read: {error}") from None
+    if not token or not token.isprintable() or " " in token:
+        raise RefusedError(f"RELAY_TOKEN_FILE: {named} holds no token")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _actor() -> str:

@@ -54,12 +54,13 @@ def trace(
         raise typer.BadParameter("name a queue id, or --to, --from or --since")
     since_at = since_ms(since, now_ms())
     views, missing = find(remote, here=here, recipient=recipient, sender=sender, since_ms=since_at, limit=limit)
-    show_json(views) if as_json else _table(views)
+    show_json(views) if as_json else print_found(views)
     if say_missing(missing):
         raise typer.Exit(EXIT_PROBLEM)
 
 
-def _table(views: list[dict[str, Any]]) -> None:
+def print_found(views: list[dict[str, Any]]) -> None:
+    """Print a line for each recipient of each message."""
     rows = [
         (
             view["message"]["id"],

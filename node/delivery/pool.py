@@ -34,6 +34,8 @@ class Place:
     phases: list[Phase] = field(default_factory=list)
     live: bool = False
     """One of the way's connections is this place's."""
+    life: int = 0
+    """The life of the pool it was reserved in."""
     reused: bool = False
     """The connection was open before: it may have died unnoticed."""
 
@@ -56,8 +58,10 @@ class Pool:
         self._look: asyncio.TimerHandle | None = None
         self.limit = endpoint.connections
         self._pace = pace.started(endpoint.connections) if endpoint.paced else None
-        self.shut = False
+        self._shut = False
         """No connection is kept for another attempt: this node may not send now."""
+        self._life = 0
+        """Ends with the session whose slots the connections had: none is kept from one life to the next."""
         self.opened = 0
 
     @property
@@ -90,7 +94,7 @@ class Pool:
         """Give a place at once, or None."""
         if self.full:
             return None
-        place = Place(pool=self)
+        place = Place(pool=self, life=self._life)
         if self.endpoint.slotted:
             self._take_idle(place)
             if place.connection is None:
@@ -164,15 +168,19 @@ class Pool:
         if connection is None:
             self._free(lease)
         else:
-            now_s = asyncio.get_running_loop().time()
-            connection.idle_since_s = 0.0
-            if connection.fit(now_s, waited_for=self.waited_for) and self._live < self.limit and not self.shut:
-                connection.idle_since_s = now_s
-                self._idle.append((connection, lease))
-                self._look_again()
-            else:
-                self._close(connection, lease)
+            self._keep_or_close(connection, lease, place.life)
         self._pass_turn()
+
+    def _keep_or_close(self, connection: Session, lease: SlotLease | None, life: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        connection.idle_since_s = 0.0
+        room = self._live < self.limit and not self._shut and life == self._life
+        if room and connection.fit(now_s, waited_for=self.waited_for):
+            connection.idle_since_s = now_s
+            self._idle.append((connection, lease))
+            self._look_again()
+        else:
+            self._close(connection, lease)
 
     def fewer(self, seconds: float) -> None:
         """Use one connection fewer for a while: somebody else uses the mailbox too (facts m365 §4.4)."""
@@ -220,6 +228,20 @@ class Pool:
     def _looked(self) -> None:
         self._look = None
         self.sweep()
+
+    def shut(self) -> None:
+        """Keep no connection: idle ones close now, those in use as they come back, though it be after ``reopen``.
+
+        An attempt that was cut gives its place back a turn of the loop later. By then this node may send again, with
+        a new session's slots, while the connection has one of the former's.
+        """
+        self._shut = True
+        self._life += 1
+        self.close_idle()
+
+    def reopen(self) -> None:
+        """Keep what is opened from now on."""
+        self._shut = False
 
     def close_idle(self) -> None:
         """Close every idle connection, e.g. after one of them turned out to be dead, or at the end."""

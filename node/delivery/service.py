@@ -119,8 +119,7 @@ class Delivery:
         self._fenced = True
         self._dispatcher.fence()
         for pool in (*self._pools.values(), *self._retired):
-            pool.shut = True
-            pool.close_idle()
+            pool.shut()
 
     def part(self) -> None:
         """Give up waiting for answers: what was past the final dot is unknown, and no connection stays open."""
@@ -130,7 +129,7 @@ class Delivery:
         """Go on."""
         self._fenced = False
         for pool in (*self._pools.values(), *self._retired):
-            pool.shut = False
+            pool.reopen()
         self._dispatcher.stopped = False
         self._lanes.stir()
 

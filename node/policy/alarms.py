@@ -19,6 +19,9 @@ RESTS: Final = {
     "account": "RelayAccountRests",
 }
 """What a resting scope is told as, by its kind; pairs and clients are nobody's alarm."""
+DAY_MS: Final = 86_400_000
+WEAK_TOLD_MS: Final = 30 * DAY_MS
+"""Before a client's exception ends: time to replace a printer."""
 SHORT_HOLD_S: Final = 30.0
 UNPROTECTED_HOLD_S: Final = 120.0
 """After a node went or came its mail is copied anew within seconds."""
@@ -62,6 +65,16 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Weak(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that was seen to use what a modern listener refuses, and may do so up to a day."""
+
+    client: str
+    what: tuple[str, ...]
+    """``old_tls``, ``clear_auth``, ``bare_lf``, ``lenient``."""
+    owner: str
+    ends_ms: int
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a node knows of itself at one moment."""
 
@@ -78,6 +91,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Credentials that end soon or are refused, in sentences."""
     unprotected: int = 0
     quarantined: bool = False
+    weak: tuple[Weak, ...] = ()
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +116,8 @@ def standing(facts: Facts, bounds: Bounds) -> Iterator[Alarm]:
         yield from _resting(rest, bounds)
     for limit in facts.limits:
         yield from _used(limit, facts.now_ms)
+    for weak in facts.weak:
+        yield from _weak(weak, facts.now_ms)
     for trouble in facts.troubles:
         yield _alarm(f"credential {trouble.partition(' ends ')[0]}", "RelayCredential", trouble, hold_s=0.0)
 
@@ -134,6 +150,17 @@ def _used(limit: Limit, now_ms: int) -> Iterator[Alarm]:
     elif limit.exhausted_ms > now_ms:
         text = f"{what}; at this pace it ends in {_minutes((limit.exhausted_ms - now_ms) / 1000)}"
         yield _alarm(f"pace {limit.scope} {limit.kind}", "RelayDayBudgetRunsOut", text, hold_s=900.0)
+
+
+def _weak(weak: Weak, now_ms: int) -> Iterator[Alarm]:
+    left_ms = weak.ends_ms - now_ms
+    if left_ms > WEAK_TOLD_MS:
+        return
+    when = f"ends in {left_ms // DAY_MS} days" if left_ms > 0 else "has ended"
+    owner = f", ask {weak.owner}" if weak.owner else ""
+    text = f"client {weak.client} still uses {', '.join(weak.what)}; its exception {when}{owner}"
+    severity = Severity.WARNING if left_ms > 0 else Severity.CRITICAL
+    yield _alarm(f"weak {weak.client}", "RelayWeakClient", text, severity, hold_s=0.0)
 
 
 def _alarm(

@@ -22,6 +22,7 @@ __all__ = (
     "Listener",
     "Node",
     "Oidc",
+    "Syslog",
     "TelemetrySettings",
     "VirtualAddress",
 )
@@ -164,6 +165,19 @@ class AdminToken(Part):
     """Its last day (UTC)."""
 
 
+class Syslog(Part):
+    """Where the audit is shipped to, as it is written (RFC 5424)."""
+
+    to: str = Field(default="unix:/dev/log", pattern=r"^(unix:/\S+|(tcp|tls)://[A-Za-z0-9.-]+:[0-9]{1,5})$")
+    """``unix:/dev/log``, ``tcp://host:601`` or ``tls://host:6514``."""
+    ca: FilePath | None = None
+    """PEM bundle that issued the receiver's certificate, beside the system's authorities."""
+    facility: Literal[
+        "auth", "authpriv", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
+    ] = "authpriv"
+    """Facility of the messages."""
+
+
 class Admin(Part):
     """The administration port."""
 
@@ -177,3 +191,9 @@ class Admin(Part):
     """Who may use the API over the network, by name."""
     oidc: Oidc | None = None
     """Single sign-on."""
+    syslog: Syslog | None = None
+    """Where the audit goes as well."""
+    second_approver: tuple[Literal["delete", "disaster", "erase"], ...] = ()
+    """Deeds that wait until a second person approves them: mail deleted, disaster words, addresses erased."""
+    approve_within: Seconds = Field(default=3600.0, ge=60, le=7 * 86_400)
+    """Afterwards such a request is over."""

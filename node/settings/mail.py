@@ -226,6 +226,8 @@ class Client(Part):
     """Instead of the plan's."""
     copies: CopiesWish | None = None
     """Instead of the plan's, which goes before the cluster's."""
+    weak_until: Day | None = None
+    """Last day it is meant to use old TLS, passwords in clear or bare line feeds: an alarm from 30 days before."""
 
 
 class RewriteRule(Part):

@@ -30,6 +30,7 @@ RESTART: dict[KeyPath, str] = {
     ("admin", "address"): "the port is opened at start",
     ("admin", "certificate"): "the port is opened at start",
     ("admin", "oidc"): "the port is opened at start",
+    ("admin", "syslog"): "the way there is opened at start",
 }
 """Keys that cannot change while running; everything else is swapped whole on SIGHUP. ``*``: any name."""
 NEW_LISTENER = "ports are opened at start"

@@ -1,4 +1,4 @@
-"""Which addresses settled messages name: rows by which history is searched, written in its transactions."""
+"""What settled messages are searched by: addresses, client, time; rows written in the transactions of history."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, cast
@@ -11,7 +11,7 @@ from node.spool.database import Database
 from node.spool.rows import Cell
 from node.spool.search import key_of
 
-RECIPIENT, SENDER = 0, 1
+RECIPIENT, SENDER, CLIENT, ALL = range(4)
 COMPLETED: Final = "\U0010ffff"
 """Beyond every id."""
 
@@ -27,20 +27,24 @@ class _Named(msgspec.Struct, frozen=True):
     mail_from: str
     header_from: str
     recipients: tuple[_Recipient, ...]
+    client: str
+    received_ms: int
 
 
 _named = msgspec.msgpack.Decoder(_Named)
 
 
-def keys_of(facts: bytes) -> set[tuple[int, str]]:
-    """Give roles and keys of every address a message names; none of one that cannot be read."""
+def keys_of(facts: bytes) -> set[tuple[int, str, int]]:
+    """Give role, key and when it was received, of all a message is found by; none of one that cannot be read."""
     try:
         named = _named.decode(facts)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return set()
     found = {(RECIPIENT, key_of(one.address)) for one in named.recipients}
     found |= {(RECIPIENT, key_of(one.original)) for one in named.recipients if one.original}
-    return found | {(SENDER, key_of(each)) for each in (named.header_from, named.mail_from) if each}
+    found |= {(SENDER, key_of(each)) for each in (named.header_from, named.mail_from) if each}
+    found |= {(CLIENT, named.client), (ALL, "")}
+    return {(role, key, named.received_ms) for role, key in found}
 
 
 def note(database: Database, items: Iterable[tuple[str, bytes]]) -> None:
@@ -56,8 +60,8 @@ def forget(database: Database, items: Iterable[tuple[str, bytes]]) -> None:
 
 def _rows(items: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Cell, ...]]:
     for name, facts in items:
-        for role, key in sorted(keys_of(facts)):
-            yield role, key, name
+        for place in sorted(keys_of(facts)):
+            yield *place, name
 
 
 def complete(database: Database, limit: int) -> Done:

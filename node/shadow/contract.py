@@ -14,6 +14,7 @@ from coordinator.ownership.rows import Attached
 from node.shadow.entries import Copy, Intent, Progress
 from node.shadow.frames import Batch
 from node.spool.contract import Filter, JourneyLine
+from node.spool.pages import Spot
 from node.spool.paired import Standing
 
 PAIRINGS_MAX: Final = 1_024
@@ -68,6 +69,8 @@ class FoundPast(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Past, ...]
     more: bool = False
     """Not everything was looked at."""
+    looked_to: Spot | None = None
+    """All that fits down to here is in it, and there may be more beyond; None: that was all."""
 
 
 class FoundKept(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +171,10 @@ class Copies(Protocol):
 
     async def find_past(self, which: Filter) -> FoundPast:
         """Find settled messages, as far as is known here how they ended; at most ``which.limit``."""
+        ...
+
+    async def page_past(self, which: Filter, before: Spot | None = None) -> FoundPast:
+        """Find settled messages beyond a place of history; takes a bounded time, as ``Spool.page`` does."""
         ...
 
     async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:

@@ -1,11 +1,12 @@
 """Searches in the copy store: history by its addresses, spares by looking at them; newest first, and bounded.
 
-Ids tell the order of acceptance (UUIDv7), so the newest have the greatest. Spares are not indexed: they are many, are
-gone soon, and are asked for only while their owner is away. Changes nothing.
+History has rows of its own for what it is searched by (``addresses.py``). Spares are not indexed: they are many, are
+gone soon, and are asked for only while their owner is away; their ids tell the order of acceptance (UUIDv7). Changes
+nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -17,13 +18,19 @@ from node.shadow.rows import past_of
 from node.shadow.showing import NOT_TOLD, kept_view, past_view
 from node.spool.contract import Filter, MessageView
 from node.spool.database import Database, Row
+from node.spool.pages import Spot
 from node.spool.rows import Cell, Unreadable
-from node.spool.search import matches, range_of
+from node.spool.search import key_of, matches, range_of, spot_of
 
-PAGE: Final = 500
+PAGE: Final = 200
 LOOKED_MAX: Final = 20_000
 """Messages one question looks at: a third of a second. There may be more beyond them."""
+PAGE_LOOKED_MAX: Final = 3_000
+"""Messages one page of history looks at, some 50 ms."""
+FEW: Final = 2_000
+"""Messages that are looked at whole."""
 _LAST: Final = "\U0010ffff"
+_LATEST_MS: Final = 1 << 60
 Item = TypeVar("Item", Past, KeptCopy)
 
 
@@ -34,35 +41,78 @@ def may_be_past(which: Filter) -> bool:
 
 def past(database: Database, which: Filter) -> FoundPast:
     """See the contract."""
+    return _page(database, which, None, LOOKED_MAX)
+
+
+def page(database: Database, which: Filter, before: Spot | None) -> FoundPast:
+    """See the contract."""
+    return _page(database, which, before, PAGE_LOOKED_MAX)
+
+
+def _page(database: Database, which: Filter, before: Spot | None, looked_max: int) -> FoundPast:
     found: list[Past] = []
-    for looked, row in enumerate(_past_rows(database, which)):
-        if len(found) >= which.limit or looked >= LOOKED_MAX:
-            return FoundPast(items=tuple(found), more=looked >= LOOKED_MAX)
-        item = past_of(row)
+    last: Spot | None = None
+    for looked, (spot, item) in enumerate(_places(database, which, before)):
+        if last is not None and (len(found) >= which.limit or looked >= looked_max):
+            return FoundPast(items=tuple(found), more=looked >= looked_max, looked_to=last)
+        last = spot
         if fits(which, item, past_view):
             found.append(item)
     return FoundPast(items=tuple(found))
 
 
-def _past_rows(database: Database, which: Filter) -> Iterator[Row]:
-    """Give what may fit, newest first; of what an address names, one more than is looked at."""
-    ids = list(which.ids)
-    if not ids and (which.recipient or which.sender):
-        role = addresses.RECIPIENT if which.recipient else addresses.SENDER
-        params: dict[str, Cell] = {"role": role, "limit": LOOKED_MAX + 1}
-        params["first"], params["last"] = range_of(which.recipient or which.sender)
-        ids = [str(row[0]) for row in statements.run(database, "ids_by_address", params)]
-    elif not ids:
-        yield from _newest(database)
-    for start in range(0, len(ids), PAGE):
-        yield from statements.run(database, "past_by_ids", {"ids": putting.text(ids[start : start + PAGE])})
+def _places(database: Database, which: Filter, before: Spot | None) -> Iterator[tuple[Spot, Past]]:
+    """Give what may fit beyond a place, newest first."""
+    if which.ids:
+        rows = statements.run(database, "past_by_ids", {"ids": putting.text(which.ids)})
+        views = [(spot_of(past_view(item)), item) for item in map(past_of, rows) if fits(Filter(), item, past_view)]
+        yield from sorted((each for each in views if before is None or each[0] < before), key=_spot, reverse=True)
+        return
+    for spots in _spots(database, which, before):
+        rows = statements.run(database, "past_by_ids", {"ids": putting.text(each.id for each in spots)})
+        items = {item.message_id: item for item in map(past_of, rows)}
+        yield from ((spot, items[spot.id]) for spot in spots if spot.id in items)
 
 
-def _newest(database: Database) -> Iterator[Row]:
-    before = _LAST
-    while rows := statements.run(database, "past_before", {"before": before, "limit": PAGE}):
-        yield from rows
-        before = str(rows[-1][0])
+def _spots(database: Database, which: Filter, before: Spot | None) -> Iterator[list[Spot]]:
+    """Give places in parts: of a whole domain if it has few, else by what has the order of history itself."""
+    before = before or Spot(received_ms=_LATEST_MS, id="")
+    role, pattern = addresses.RECIPIENT, which.recipient
+    if not pattern:
+        role, pattern = addresses.SENDER, which.sender
+    if pattern.startswith("*@"):
+        first, last = range_of(pattern)
+        params: dict[str, Cell] = {"role": role, "first": first, "last": last, "limit": FEW + 1}
+        rows = statements.run(database, "searched_among", params)
+        if len(rows) <= FEW:
+            few = sorted({spot for spot in map(_spot_of, rows) if spot < before}, reverse=True)
+            yield from (few[start : start + PAGE] for start in range(0, len(few), PAGE))
+            return
+    key = key_of(pattern) if pattern and not pattern.startswith("*@") else ""
+    if not key:
+        role, key = (addresses.CLIENT, which.client) if which.client else (addresses.ALL, "")
+    yield from _walked(database, {"role": role, "key": key, "since_ms": which.since_ms}, before, which.until_ms)
+
+
+def _walked(database: Database, params: dict[str, Cell], before: Spot, until_ms: int) -> Iterator[list[Spot]]:
+    if until_ms:
+        before = min(before, Spot(received_ms=until_ms, id=""))
+    while True:
+        place: dict[str, Cell] = {"before_ms": before.received_ms, "before_id": before.id, "limit": PAGE}
+        rows = statements.run(database, "searched_before", params | place)
+        if not rows:
+            return
+        spots = [_spot_of(row) for row in rows]
+        yield spots
+        before = spots[-1]
+
+
+def _spot_of(row: Row) -> Spot:
+    return Spot(received_ms=cast("int", row[0]), id=str(row[1]))
+
+
+def _spot(place: tuple[Spot, Past]) -> Spot:
+    return place[0]
 
 
 def kept(database: Database, which: Filter, pairings: Sequence[Attached]) -> FoundKept:

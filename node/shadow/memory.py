@@ -20,6 +20,8 @@ from node.shadow.telling import Told, fold, joined
 from node.spool.contract import Filter, JourneyLine
 from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone
+from node.spool.pages import Spot
+from node.spool.search import page_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -200,6 +202,13 @@ class MemoryCopies:
         chosen = sorted(self._past.items(), reverse=True)
         found = [each for _, each in chosen if fits(which, each, past_view)]
         return FoundPast(items=tuple(found[: which.limit]))
+
+    async def page_past(self, which: Filter, before: Spot | None = None) -> FoundPast:
+        """See the contract."""
+        views = (past_view(each) for each in self._past.values() if fits(which, each, past_view))
+        page = page_of(views, which.limit, before)
+        items = tuple(self._past[each.message.id] for each in page.messages)
+        return FoundPast(items=items, looked_to=page.looked_to)
 
     async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:
         """See the contract."""

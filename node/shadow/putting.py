@@ -201,15 +201,14 @@ def prune(database: Database, before_ms: int, limit: int) -> Done:
     return Done(value=len(rows))
 
 
-def erase_some(database: Database, eraser: Eraser, actor: str, now_ms: int, after: str) -> Done:
-    """Take an address out of a part of history; how many changed, and the last id looked at (empty: that was all)."""
-    rows = statements.run(database, "past_after", (after, ERASE_ROWS))
-    changed = 0
-    for old in map(past_of, rows):
+def erase_some(database: Database, eraser: Eraser, actor: str, now_ms: int) -> Done:
+    """Take an address out of a part of history; how many messages named it, 0 when none does any more."""
+    ids = [str(row[0]) for row in statements.run(database, "naming", (eraser.key, ERASE_ROWS))]
+    for old in map(past_of, statements.run(database, "past_by_ids", {"ids": text(ids)})):
         new = erased(old, eraser, actor, now_ms)
         if new is not None:
             statements.run(database, "rewrite_past", (new.facts, lines_of(new.lines), old.message_id))
             addresses.forget(database, [(old.message_id, old.facts)])
             addresses.note(database, [(new.message_id, new.facts)])
-            changed += 1
-    return Done(value=(changed, str(rows[-1][0]) if len(rows) == ERASE_ROWS else ""))
+    statements.run(database, "drop_named", {"key": eraser.key, "ids": text(ids)})
+    return Done(value=len(ids))

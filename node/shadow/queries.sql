@@ -135,19 +135,27 @@ DELETE FROM past WHERE id IN (SELECT value FROM json_each(:ids))
 -- ---- finding ---------------------------------------------------------------------------------------------------
 
 -- name: add_addresses
-INSERT OR IGNORE INTO addresses (role, key, id) VALUES /*rows*/ (?, ?, ?)
+INSERT OR IGNORE INTO searched (role, key, received_ms, id) VALUES /*rows*/ (?, ?, ?, ?)
 
 -- name: drop_address
-DELETE FROM addresses WHERE role = ? AND key = ? AND id = ?
+DELETE FROM searched WHERE role = ? AND key = ? AND received_ms = ? AND id = ?
 
 -- name: past_by_ids
 SELECT id, discarded_ms, facts, lines FROM past WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id DESC
 
--- name: past_before
-SELECT id, discarded_ms, facts, lines FROM past WHERE id < :before ORDER BY id DESC LIMIT :limit
+-- name: searched_before
+SELECT received_ms, id FROM searched
+WHERE role = :role AND key = :key AND (received_ms, id) < (:before_ms, :before_id) AND received_ms >= :since_ms
+ORDER BY received_ms DESC, id DESC LIMIT :limit
 
--- name: ids_by_address
-SELECT DISTINCT id FROM addresses WHERE role = :role AND key BETWEEN :first AND :last ORDER BY id DESC LIMIT :limit
+-- name: naming
+SELECT DISTINCT id FROM searched WHERE role IN (0, 1) AND key = ? LIMIT ?
+
+-- name: drop_named
+DELETE FROM searched WHERE role IN (0, 1) AND key = :key AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: searched_among
+SELECT received_ms, id FROM searched WHERE role = :role AND key BETWEEN :first AND :last LIMIT :limit
 
 -- name: kept_before
 SELECT id, size_bytes, progress, facts FROM copies WHERE pairing = :pairing AND id < :before

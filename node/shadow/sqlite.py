@@ -25,6 +25,7 @@ from node.spool.contract import Filter
 from node.spool.database import Database
 from node.spool.erasing import Eraser
 from node.spool.errors import SpoolUnusable
+from node.spool.pages import Spot
 from node.spool.place import Place
 from node.spool.readers import Readers
 from node.spool.salvage import SetAside
@@ -234,6 +235,10 @@ class SqliteCopies(Keeping):
         """See the contract."""
         return await self._readers.ask(finding.past, which)
 
+    async def page_past(self, which: Filter, before: Spot | None = None) -> FoundPast:
+        """See the contract."""
+        return await self._readers.ask(finding.page, which, before)
+
     async def find_kept(self, which: Filter, pairings: Sequence[Attached]) -> FoundKept:
         """See the contract."""
         return await self._readers.ask(finding.kept, which, pairings)
@@ -270,13 +275,13 @@ class SqliteCopies(Keeping):
 
     async def erase(self, address: str, actor: str, now_ms: int) -> int:
         """See the contract."""
-        eraser, after, total = Eraser(address), "", 0
-        while True:
-            job = partial(putting.erase_some, eraser=eraser, actor=actor, now_ms=now_ms, after=after)
-            changed, after = await self._engine.soon(job)
-            total += int(changed)
-            if not after:
-                return total
+        while await self.complete_addresses(ROWS_MAX):
+            pass  # what is not found by its addresses yet must be before it can be said that none is left
+        job = partial(putting.erase_some, eraser=Eraser(address), actor=actor, now_ms=now_ms)
+        total = 0
+        while changed := int(await self._engine.soon(job)):
+            total += changed
+        return total
 
     async def prune(self, before_ms: int, limit: int) -> int:
         """See the contract."""

@@ -131,7 +131,7 @@ def _save_appended(database: Database, work: Work, lanes: dict[str, int]) -> Non
         message = item.message
         messages.append(message_row(record.seq, message, work.facts.get(record.seq)))
         recipients += [
-            recipient_row(record.seq, entry, lanes[entry.lane], recipient)
+            recipient_row(record.seq, entry, lanes[entry.lane], recipient, message.received_ms)
             for entry, recipient in zip(entries, message.recipients, strict=True)
         ]
         data = None if isinstance(item.body, BodyFile) or record.body_file else item.body

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from node.policy.envelope import Direction, NewMessage, RecipientState
+from node.spool.pages import Page, Spot
 
 
 class BodyFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +271,10 @@ class Spool(Protocol):
 
     async def find(self, which: Filter) -> list[MessageView]:
         """Live and past messages, newest first, without journey lines."""
+        ...
+
+    async def page(self, which: Filter, before: Spot | None = None) -> Page:
+        """Live and past messages beyond a place, newest first, without lines; may be short and yet not the last."""
         ...
 
     async def journey(self, message_id: str) -> MessageView | None:

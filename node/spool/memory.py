@@ -31,8 +31,9 @@ from node.spool.erasing import Eraser
 from node.spool.errors import MessageGone, SpoolClosed
 from node.spool.memory_pairing import MemoryPairs
 from node.spool.operations import Step
+from node.spool.pages import Page, Spot
 from node.spool.rows import due_of, dues_of, view_of
-from node.spool.search import MAX_LIMIT, key_of, matches
+from node.spool.search import MAX_LIMIT, key_of, matches, page_of
 from node.spool.work import Attempt, Entry, Record, Work
 
 LEDGER_MS = 25 * 3_600_000
@@ -54,8 +55,7 @@ class MemorySpool(MemoryPairs):
         self._lines: dict[int, list[JourneyLine]] = {}
         self._attempts: dict[str, Attempt] = {}
         self._data: dict[str, bytes] = {}
-        self._next_seq = 1
-        self._open = False
+        self._next_seq, self._open = 1, False
 
     async def open(self, now_ms: int) -> None:  # noqa: ARG002 - the contract's
         """See the contract; what an earlier ``close`` left is still there."""
@@ -225,6 +225,11 @@ class MemorySpool(MemoryPairs):
         newest = sorted(self._records.values(), key=lambda r: (self._messages[r.id].received_ms, r.seq), reverse=True)
         views = (view_of(self._messages[record.id], record) for record in newest)
         return [view for view in views if matches(which, view)][: max(0, min(which.limit, MAX_LIMIT))]
+
+    async def page(self, which: Filter, before: Spot | None = None) -> Page:
+        """See the contract."""
+        views = (view_of(self._messages[record.id], record) for record in self._records.values())
+        return page_of((view for view in views if matches(which, view)), which.limit, before)
 
     async def journey(self, message_id: str) -> MessageView | None:
         """See the contract."""

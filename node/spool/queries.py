@@ -37,7 +37,7 @@ def _include(body: str, fragments: dict[str, str]) -> str:
     def put(match: re.Match[str]) -> str:
         if match[1] not in fragments:
             raise ValueError(f"no fragment {match[1]}")
-        return fragments[match[1]]
+        return _include(fragments[match[1]], fragments)
 
     return _INCLUDE.sub(put, body)
 

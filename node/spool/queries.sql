@@ -6,7 +6,7 @@
 r.state IN ('in_flight', 'unknown', 'held', 'dead')
 
 -- What a Filter asks of a message (m); a recipient must meet all its three conditions at once.
--- fragment: fits
+-- fragment: meets
 (:client = '' OR m.client = :client)
   AND m.received_ms >= :since_ms AND (:until_ms = 0 OR m.received_ms < :until_ms)
   AND (:sender_lo = '' OR m.sender BETWEEN :sender_lo AND :sender_hi OR m.env_sender BETWEEN :sender_lo AND :sender_hi)
@@ -16,7 +16,14 @@ r.state IN ('in_flight', 'unknown', 'held', 'dead')
       AND (:reason = '' OR r.reason = :reason)
       AND (:recipient_lo = '' OR r.address BETWEEN :recipient_lo AND :recipient_hi
         OR r.original BETWEEN :recipient_lo AND :recipient_hi)))
+
+-- fragment: fits
+:::meets
 ORDER BY m.received_ms DESC, m.seq DESC LIMIT :limit
+
+-- Beyond a place in the order of history: newest first, what was received in one millisecond by id.
+-- fragment: beyond
+m.received_ms >= :since_ms AND m.received_ms <= :to_ms AND (m.received_ms < :before_ms OR m.id < :before_id)
 
 -- fragment: entry
 r.idx, r.state, r.due_ms, l.name, r.attempts, r.reason, r.reply, r.way, r.trace, r.tried_ms
@@ -57,7 +64,8 @@ INSERT INTO messages (seq, id, received_ms, expires_ms, client, sender, env_send
 VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_recipients
-INSERT INTO recipients (message, idx, state, due_ms, lane, address, original) VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO recipients (message, idx, state, due_ms, lane, address, original, received_ms)
+VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_bodies
 INSERT INTO bodies (message, size_bytes, file, data) VALUES /*rows*/ (?, ?, ?, ?)
@@ -204,6 +212,71 @@ SELECT m.seq FROM messages AS m INDEXED BY messages_by_client WHERE m.client = :
 -- name: find_by_time
 SELECT m.seq FROM messages AS m INDEXED BY messages_by_time WHERE m.received_ms >= :since_ms AND :::fits
 
+-- ---- history ---------------------------------------------------------------------------------------------------
+-- Walks give places in order, newest first, with whether the rest of the filter is met: the reader stops when it has
+-- enough. What was received in the same millisecond is sorted by id as it comes, nothing else is.
+
+-- name: walk_time
+SELECT m.received_ms, m.id, m.seq, (:::meets) FROM messages AS m INDEXED BY messages_by_time WHERE :::beyond
+ORDER BY m.received_ms DESC, m.id DESC
+
+-- name: walk_client
+SELECT m.received_ms, m.id, m.seq, (:::meets) FROM messages AS m INDEXED BY messages_by_client
+WHERE m.client = :client AND :::beyond ORDER BY m.received_ms DESC, m.id DESC
+
+-- name: walk_sender
+SELECT m.received_ms, m.id, m.seq, (:::meets) FROM messages AS m INDEXED BY messages_by_sender
+WHERE m.sender = :sender_lo AND :::beyond ORDER BY m.received_ms DESC, m.id DESC
+
+-- name: walk_env_sender
+SELECT m.received_ms, m.id, m.seq, (:::meets) FROM messages AS m INDEXED BY messages_by_env_sender
+WHERE m.env_sender IS NOT NULL AND m.env_sender = :sender_lo AND :::beyond ORDER BY m.received_ms DESC, m.id DESC
+
+-- name: walk_recipient
+SELECT x.received_ms, m.id, m.seq, (:::meets)
+FROM recipients AS x INDEXED BY recipients_by_address CROSS JOIN messages AS m ON m.seq = x.message
+WHERE x.address = :recipient_lo AND x.received_ms >= :since_ms AND x.received_ms <= :to_ms AND :::beyond
+ORDER BY x.received_ms DESC, m.id DESC
+
+-- name: walk_original
+SELECT x.received_ms, m.id, m.seq, (:::meets)
+FROM recipients AS x INDEXED BY recipients_by_original CROSS JOIN messages AS m ON m.seq = x.message
+WHERE x.original IS NOT NULL AND x.original = :recipient_lo AND x.received_ms >= :since_ms AND x.received_ms <= :to_ms
+  AND :::beyond
+ORDER BY x.received_ms DESC, m.id DESC
+
+-- What is few enough to be looked at whole, and sorted.
+-- name: few_ids
+SELECT m.seq FROM json_each(:ids) AS j JOIN messages AS m ON m.id = j.value LIMIT :few
+
+-- name: few_recipients
+SELECT message FROM recipients INDEXED BY recipients_by_address WHERE address BETWEEN :recipient_lo AND :recipient_hi
+UNION ALL SELECT message FROM recipients INDEXED BY recipients_by_original
+WHERE original IS NOT NULL AND original BETWEEN :recipient_lo AND :recipient_hi LIMIT :few
+
+-- name: few_senders
+SELECT seq FROM messages INDEXED BY messages_by_sender WHERE sender BETWEEN :sender_lo AND :sender_hi
+UNION ALL SELECT seq FROM messages INDEXED BY messages_by_env_sender
+WHERE env_sender IS NOT NULL AND env_sender BETWEEN :sender_lo AND :sender_hi LIMIT :few
+
+-- name: few_clients
+SELECT seq FROM messages INDEXED BY messages_by_client
+WHERE client = :client AND received_ms >= :since_ms AND received_ms <= :to_ms LIMIT :few
+
+-- name: few_times
+SELECT seq FROM messages INDEXED BY messages_by_time WHERE received_ms >= :since_ms AND received_ms <= :to_ms LIMIT :few
+
+-- name: few_parked
+SELECT r.message FROM recipients AS r INDEXED BY parked
+WHERE :::parked AND instr(:states, ',' || r.state || ',') > 0 LIMIT :few
+
+-- name: few_waiting
+SELECT r.message FROM recipients AS r INDEXED BY waiting_by_due WHERE r.due_ms IS NOT NULL LIMIT :few
+
+-- name: of_few
+SELECT m.received_ms, m.id, m.seq, (:::meets) FROM messages AS m
+WHERE m.seq IN (SELECT value FROM json_each(:seqs)) AND :::beyond ORDER BY m.received_ms DESC, m.id DESC
+
 -- ---- totals ----------------------------------------------------------------------------------------------------
 
 -- name: totals
@@ -272,6 +345,9 @@ SELECT lane, state, count(*) FROM recipients GROUP BY lane, state
 
 -- name: clear_tally
 DELETE FROM tally
+
+-- name: recount_received
+UPDATE recipients SET received_ms = coalesce((SELECT received_ms FROM messages WHERE seq = recipients.message), 0)
 
 -- name: recount_bodies
 UPDATE meta SET value = (SELECT coalesce(sum(size_bytes), 0) FROM bodies) WHERE key = 'body_bytes'

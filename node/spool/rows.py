@@ -89,10 +89,10 @@ def message_row(seq: int, message: NewMessage, facts: bytes | None = None) -> tu
     return (*head, sender, env_sender, facts_of(message) if facts is None else facts)
 
 
-def recipient_row(seq: int, entry: Entry, lane: int, recipient: Recipient) -> tuple[Cell, ...]:
+def recipient_row(seq: int, entry: Entry, lane: int, recipient: Recipient, received_ms: int) -> tuple[Cell, ...]:
     """Columns of ``recipients`` for a new recipient."""
     original = key_of(recipient.original) if recipient.original else None
-    return (seq, entry.index, entry.state.value, entry.due_ms, lane, key_of(recipient.address), original)
+    return (seq, entry.index, entry.state.value, entry.due_ms, lane, key_of(recipient.address), original, received_ms)
 
 
 def move_row(seq: int, was: RecipientState, entry: Entry) -> tuple[Cell, ...]:

@@ -234,6 +234,7 @@ def _mend(fresh: Database, aside: SetAside) -> None:
         for seq, facts in fresh.run_text("SELECT seq, facts FROM messages WHERE finished_ms = 0"):
             if isinstance(facts, bytes):
                 _mend_recipients(fresh, int(seq or 0), facts, lanes, aside)
+        fresh.run("recount_received")  # not read: the damaged one may be from before there was such a column
         mend_copies(fresh)
         fresh.run("clear_tally")
         fresh.run("recount")
@@ -255,7 +256,7 @@ def _mend_recipients(fresh: Database, seq: int, facts: bytes, lanes: dict[str, i
         if index not in present:
             aside.note(held=message.id, recipient=index, why="its state could not be read")
             entry = Entry(index, RecipientState.HELD, None, name, reason="salvaged")
-            fresh.bulk("add_recipients", [recipient_row(seq, entry, lanes[name], recipient)])
+            fresh.bulk("add_recipients", [recipient_row(seq, entry, lanes[name], recipient, message.received_ms)])
             fresh.write_text(
                 "UPDATE recipients SET reason = ? WHERE message = ? AND idx = ?", [("salvaged", seq, index)]
             )

@@ -44,14 +44,15 @@ CREATE TABLE recipients (
   tried_ms INTEGER NOT NULL DEFAULT 0,
   address TEXT NOT NULL,
   original TEXT,
+  received_ms INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (message, idx),
   CHECK ((due_ms IS NOT NULL) = (state IN ('queued', 'deferred')))
 ) WITHOUT ROWID;
 CREATE INDEX waiting_by_due ON recipients (lane, due_ms, message) WHERE due_ms IS NOT NULL;
 CREATE INDEX waiting_by_age ON recipients (lane, message) WHERE due_ms IS NOT NULL;
 CREATE INDEX parked ON recipients (state, message) WHERE state IN ('in_flight', 'unknown', 'held', 'dead');
-CREATE INDEX recipients_by_address ON recipients (address, message);
-CREATE INDEX recipients_by_original ON recipients (original, message) WHERE original IS NOT NULL;
+CREATE INDEX recipients_by_address ON recipients (address, received_ms);
+CREATE INDEX recipients_by_original ON recipients (original, received_ms) WHERE original IS NOT NULL;
 
 -- data is last: size and file are read without touching the pages the body overflows into.
 CREATE TABLE bodies (

@@ -3,8 +3,11 @@
 Pure. Keys put the domain first, so that one index answers both ``app@contoso.com`` and ``*@contoso.com``.
 """
 
+from collections.abc import Iterable
+
 from node.policy.envelope import NewMessage, RecipientState
 from node.spool.contract import Filter, MessageView, Queued
+from node.spool.pages import Page, Spot
 
 MAX_LIMIT = 1_000
 """Most messages one listing or one operator's action touches; callers repeat until nothing changes."""
@@ -75,6 +78,18 @@ def matches(which: Filter, view: MessageView) -> bool:
     if which.sender and not _within(which.sender, message.header_from, message.mail_from):
         return False
     return any(picks(which, queued) for queued in view.recipients)
+
+
+def spot_of(view: MessageView) -> Spot:
+    """Where a message stands in the order of history."""
+    return Spot(received_ms=view.message.received_ms, id=view.message.id)
+
+
+def page_of(views: Iterable[MessageView], limit: int, before: Spot | None) -> Page:
+    """Give the first page beyond a place of all that fits."""
+    rest = sorted((each for each in views if before is None or spot_of(each) < before), key=spot_of, reverse=True)
+    page = tuple(rest[: max(1, min(limit, MAX_LIMIT))])
+    return Page(messages=page, looked_to=spot_of(page[-1]) if len(rest) > len(page) else None)
 
 
 def sender_keys(message: NewMessage) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from node.spool import housekeeping, reading, steps
+from node.spool import history, housekeeping, reading, steps
 from node.spool.appending import AppendingVerbs
 from node.spool.bodies import Bodies, chunks
 from node.spool.contract import (
@@ -28,6 +28,7 @@ from node.spool.errors import SpoolUnusable
 from node.spool.filing import check_files
 from node.spool.opening import DATABASE, all_known, make_ready, open_checked
 from node.spool.operations import Alone, Step
+from node.spool.pages import Page, Spot
 from node.spool.pairing import PairedVerbs
 from node.spool.pending import Unapplied
 from node.spool.place import Place
@@ -247,6 +248,13 @@ class SqliteSpool(AppendingVerbs, PairedVerbs):
         """See the contract; at most 1,000 messages."""
         await self._engine.flush()
         return await self._readable(partial(reading.find, which=which))
+
+    async def page(self, which: Filter, before: Spot | None = None) -> Page:
+        """See the contract; at most 1,000 messages."""
+        await self._engine.flush()
+        looked = await self._engine.ask_anyway(partial(history.look, which=which, before=before))
+        found = await self._readable(partial(reading.views, order=looked.order))
+        return Page(messages=tuple(found), looked_to=looked.looked_to)
 
     async def journey(self, message_id: str) -> MessageView | None:
         """See the contract."""

@@ -123,6 +123,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _metric("relay_certificate_expiry_seconds", Kind.GAUGE, "s", "certificate", "time until a certificate ends"),
     _metric("relay_disk_free_bytes", Kind.GAUGE, "By", "", "free space where the spool lies"),
+    _metric("relay_syslog_lost", Kind.COUNTER, "{entry}", "", "entries of the audit that syslog did not take in time"),
     _metric("relay_spans_dropped", Kind.COUNTER, "{span}", "", "spans lost because the exporter was slow"),
 )
 BY_NAME = {metric.name: metric for metric in CATALOGUE}

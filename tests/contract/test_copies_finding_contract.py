@@ -141,7 +141,7 @@ async def test_an_address_taken_out_is_found_no_more_and_what_is_dropped_leaves_
 
 
 def _rows(database):
-    return database.run_text("SELECT role, key, id FROM addresses ORDER BY 1, 2, 3")
+    return database.run_text("SELECT role, key, id FROM searched ORDER BY 1, 2, 3")
 
 
 async def test_what_was_settled_before_there_was_an_index_is_put_in_a_part_at_a_time(disk):
@@ -161,7 +161,7 @@ async def test_what_was_settled_before_there_was_an_index_is_put_in_a_part_at_a_
 
 
 def _forget(database):
-    database.run_text("DELETE FROM addresses")
+    database.run_text("DELETE FROM searched")
     database.run_text("UPDATE meta SET value = '' WHERE key = 'addressed'")
     return addresses.Done()
 
@@ -173,15 +173,16 @@ async def test_a_question_looks_at_so_much_and_says_that_there_may_be_more(disk,
     for turn in range(6):
         await feed.settle(f"m{turn}", to=("ann@x.example",), client="hr" if turn == 1 else "apps")
         await feed.keep(f"n{turn}", client="hr" if turn == 1 else "apps")
-    for which in (Filter(client="hr"), Filter(client="hr", recipient="ann@x.example")):
-        found = await disk.find_past(which)
-        assert (names(found), found.more) == ([], True)
+    assert await past(disk, client="hr") == ["m1"], "by its own index"
+    of_ann = Filter(client="hr", recipient="ann@x.example")
+    found = await disk.find_past(of_ann)
+    assert (names(found), found.more) == ([], True)
     found = await disk.find_kept(Filter(client="hr"), [PAIR])
     assert (names(found), found.more) == ([], True)
     found = await disk.find_past(Filter(client="apps", limit=3))
     assert (names(found), found.more) == (["m5", "m4", "m3"], False)
     monkeypatch.setattr(finding, "LOOKED_MAX", 6)
-    found = await disk.find_past(Filter(client="hr"))
+    found = await disk.find_past(of_ann)
     assert (names(found), found.more) == (["m1"], False)
     found = await disk.find_kept(Filter(client="hr"), [PAIR])
     assert names(found) == ["n1"]

@@ -99,6 +99,30 @@ async def test_parting_leaves_what_was_past_the_dot_unknown(tmp_path):
         assert "unknown" in [line.event for line in view.lines]
 
 
+async def test_no_connection_outlives_a_session_that_another_follows_at_once(tmp_path, monkeypatch):
+    """Between two looks one session ended and another began: what is in hand then closes, for its slot is gone."""
+    async with Upstream() as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
+        await back.until(await back.submit("one@example.com"), S.DELIVERED)
+        claims, go_on, claim = asyncio.Event(), asyncio.Event(), back.spool.claim
+
+        async def slowly(start):
+            claims.set()
+            await go_on.wait()
+            return await claim(start)
+
+        monkeypatch.setattr(back.spool, "claim", slowly)
+        second = await back.submit("two@example.com")
+        await claims.wait()
+        assert up.connections == 1
+        assert not all_closed(back)
+        back.delivery.fence()
+        back.delivery.part()
+        back.delivery.unfence()
+        await until(lambda: (up.connections, up.open_now) == (2, 1))
+        go_on.set()
+        await back.until(second, S.DELIVERED)
+
+
 async def test_an_idle_connection_is_given_up_while_somebody_waits_for_its_slot(tmp_path):
     async with Upstream() as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
         await back.until(await back.submit("one@example.com"), S.DELIVERED)

@@ -11,13 +11,14 @@ import itertools
 import random
 import statistics
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from node.cluster.budgets import EmbeddedBudgets
 from node.cluster.contract import Grant, Limits, Need
 from node.cluster.limits import BudgetLimits
+from node.policy.capacity import Ground, Volume, plan
 from node.policy.envelope import Priority
 from tests.support.upstream_counters import Span, most_sessions, worst_window, worst_window_fast
 from tests.unit.node.cluster.test_embedded_budgets import Past, Start
@@ -49,15 +50,16 @@ class World:
     seed: int
     limits: BudgetLimits
     urgent_each_s: float = 20.0
+    accounts: tuple[str, ...] = ACCOUNTS
     now: int = BEGIN
     rng: random.Random = field(init=False)
     budgets: EmbeddedBudgets = field(init=False)
     log: list[Conversation] = field(default_factory=list)
     open: dict[int, Conversation] = field(default_factory=dict)
-    spans: dict[str, list[Span]] = field(default_factory=lambda: {account: [] for account in ACCOUNTS})
-    sessions: dict[str, list[Span]] = field(default_factory=lambda: {account: [] for account in ACCOUNTS})
-    leases: dict[str, list] = field(default_factory=lambda: {account: [] for account in ACCOUNTS})
-    urgent: dict[str, deque] = field(default_factory=lambda: {account: deque() for account in ACCOUNTS})
+    spans: dict[str, list[Span]] = field(default_factory=dict)
+    sessions: dict[str, list[Span]] = field(default_factory=dict)
+    leases: dict[str, list] = field(default_factory=dict)
+    urgent: dict[str, deque] = field(default_factory=dict)
     waits: list[int] = field(default_factory=list)
     events: list = field(default_factory=list)
     refusals: int = 0
@@ -69,19 +71,22 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        for account in self.accounts:
+            self.spans[account], self.sessions[account], self.leases[account] = [], [], []
+            self.urgent[account] = deque()
         self.count = itertools.count()
         self.wake_at: dict[str, int] = {}
         self.woken: set[str] = set()
         self.host_since = self.now - DAY
         self.last_end: dict[str, int] = {}
         self.begin_life()
-        for account in ACCOUNTS:
+        for account in self.accounts:
             self.later(0, "urgent", account)
 
     def begin_life(self) -> None:
         self.budgets = EmbeddedBudgets(self.limits, started_ms=self.now, on_free=self.woken.add)
-        self.wake_at = dict.fromkeys(ACCOUNTS, self.now)
-        for account in ACCOUNTS:
+        self.wake_at = dict.fromkeys(self.accounts, self.now)
+        for account in self.accounts:
             self.later(0, "wake", account)
 
     def later(self, wait_ms: int, what: str, which) -> None:
@@ -181,7 +186,7 @@ class World:
     def crash(self, *, host: bool, down_ms: int) -> None:
         """Open conversations vanish: counted up to H later, their sessions for ``linger`` if the host went."""
         linger = 360_000 if host else 0
-        for account in ACCOUNTS:
+        for account in self.accounts:
             self.sessions[account] += [Span(begun, self.now + linger) for _, begun in self.leases[account]]
             self.leases[account] = []
         for lost in self.open.values():
@@ -310,3 +315,21 @@ def test_the_day_limits_hold_over_crashes(seed):
     assert worst_window(everything, DAY) > 300
     for account in ACCOUNTS:
         assert worst_window(world.spans[account], DAY) <= 2_000
+
+
+@pytest.mark.parametrize("accounts", [1, 10, pytest.param(100, marks=pytest.mark.long)])
+def test_what_is_planned_is_what_the_budgets_give(accounts):
+    """`relayctl plan` for what so many accounts should do: they do it, and Microsoft's limits forbid one fewer."""
+    volume = Volume(messages_per_day=400_000, peak_per_minute=int(accounts * 29.1), peak_minutes=60, patience_minutes=0)
+    ground = Ground(answer_s=0.7, spare_accounts=0)
+    volume = replace(volume, messages_per_day=min(volume.messages_per_day, accounts * 9_800))
+    found = plan(volume, ground)
+    assert found.accounts == accounts
+    names = tuple(f"t/{number}" for number in range(accounts))
+    limits = BudgetLimits(accounts=dict.fromkeys(names, BOX), tenants={"t": 10_000_000})
+    world = World(seed=accounts, limits=limits, accounts=names)
+    world.run(BEGIN + TEN_MINUTES)
+    sent = sum(world.finished(account, BEGIN, world.now) for account in names)
+    assert sent >= found.drains_per_minute * 10, f"{sent} in ten minutes"
+    assert sent <= accounts * 30 * 10, "never more than allowed"
+    assert (accounts - 1) * 30 < volume.peak_per_minute, "with one account fewer Microsoft would not take so many"

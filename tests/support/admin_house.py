@@ -10,7 +10,9 @@ from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
 from node.admin.server import AdminServer
 from node.admin.truth import TruthView
 from node.app.control import NothingToRelease
+from node.app.erasing import Command, Erasures, Said, left
 from node.app.everywhere import Queues
+from node.app.history import History
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer, explain
 from node.policy.health import HealthBook
@@ -50,9 +52,16 @@ class SmallControl:
 
     def __post_init__(self) -> None:
         self.everywhere = Queues("n1", self.spool, woken=self.wake)
+        self.history = History("n1", self.spool)
+        self.erasures = Erasures("n1", self.spool.directory / "kept", self._erase, lambda text: f"hash of {len(text)}")
 
     async def erase(self, address: str, actor: str) -> int:
         return await self.spool.erase(address, actor, T0)
+
+    async def _erase(self, command: Command) -> Said:
+        return Said(
+            changed=await self.erase(command.address, command.actor), waiting=await left(self.spool, None, command)
+        )
 
     def release_spool(self) -> None:
         if not self.quarantined:

@@ -10,6 +10,7 @@ from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached
 from node.app.answers import ANSWER_MAX
 from node.app.everywhere import Queues
+from node.app.history import History
 from node.shadow.sqlite import SqliteCopies
 from node.spool.sqlite import SqliteSpool
 from tests.support.peers import NODES, PeerHouse
@@ -31,6 +32,11 @@ class QueuesNode:
             name, self.spool, copies=self.copies, noted=self.noted.__contains__, usable=lambda: self.usable,
             woken=self._woken, peers=peers,
             owner_of=lambda pair: self.owners.get(pair, ""), others=lambda: [each for each in NODES if each != name],
+        )  # fmt: skip
+
+        self.history = History(
+            name, self.spool, copies=self.copies, usable=lambda: self.usable, peers=peers,
+            others=lambda: [each for each in NODES if each != name],
         )  # fmt: skip
 
     def _woken(self) -> None:
@@ -80,7 +86,7 @@ class QueuesHouse:
         for name in NODES:
             node = QueuesNode(self.root, name, self.peers.client(name, answer_max=ANSWER_MAX))
             self.nodes[name] = await self.closing.enter_async_context(node)
-            self.servers[name] = await self.peers.server(name, node.queues.routes())
+            self.servers[name] = await self.peers.server(name, node.queues.routes() | node.history.routes())
         return self
 
     async def __aexit__(self, *_) -> None:

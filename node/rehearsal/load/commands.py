@@ -41,6 +41,7 @@ def load(  # noqa: PLR0917 - typer passes every option by name
         Path | None, typer.Option(help="File with user:password, one a line; sessions take turns.")
     ] = None,
     give_up: Annotated[float, typer.Option(help="Seconds to try one message.")] = 600.0,
+    back_off: Annotated[float, typer.Option(help="Longest wait between two tries, in seconds.", min=0.1)] = 5.0,
     run: Annotated[str, typer.Option(help="Name of the run, part of every id.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of sizes and priorities.")] = 0,
 ) -> None:
@@ -60,7 +61,13 @@ def load(  # noqa: PLR0917 - typer passes every option by name
     except RehearsalInputError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    pace = Pace(sessions=sessions, per_second=rate, per_connection=per_connection, give_up_s=give_up)
+    pace = Pace(
+        sessions=sessions,
+        per_second=rate,
+        per_connection=per_connection,
+        back_off_longest_s=back_off,
+        give_up_s=give_up,
+    )
     with LedgerWriter(ledger) as writer:
         stats = run_loop(_run(Load(plan, targets, pace, writer)))
     typer.echo(json.dumps({"run": plan.run, **stats}))

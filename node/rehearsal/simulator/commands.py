@@ -56,6 +56,7 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
     keep: Annotated[Path | None, typer.Option(help="Keep every message as .eml under this directory.")] = None,
     receipts: Annotated[int, typer.Option(help="Latest receipts kept in full.", min=0)] = 100_000,
     stats: Annotated[Path | None, typer.Option(help="Write statistics and deliveries here at exit.")] = None,
+    history: Annotated[Path | None, typer.Option(help="Write every operation here, for `rehearse check`.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each message.")] = False,
 ) -> None:
     """Run a simulated Exchange Online and Entra until interrupted; the first line printed is JSON with the ports."""
@@ -86,13 +87,14 @@ def m365(  # noqa: PLR0917 - typer passes every option by name
         keep=keep,
         receipts=receipts,
         steps=steps,
+        history=history,
     )
     if verbose:
         simulator.hub.on_receipt = _told(simulator)
     try:
         run(_serve(simulator))
     except OSError as error:
-        typer.echo(f"cannot listen: {error}", err=True)
+        typer.echo(f"cannot listen or write: {error}", err=True)
         raise typer.Exit(1) from None
     if stats is not None:
         stats.write_bytes(simulator.report())

@@ -39,13 +39,16 @@ async def finish(session: Session, delivery: Delivery) -> None:
     external = session.service.external(session, transaction)
     taken = len(transaction.recipients) if receipt is not None else 0
     transaction.settle(session.hub.now_s(), taken, external if taken else 0)
+    if receipt is not None:
+        receipt.answered = not (session.wire.lost or (step is not None and (step.cut or step.garbage)))
+    message = headers.rehearsal_id or headers.message_id
+    session.hub.chronicle.ended(transaction.operation, message, transaction.recipients, external, receipt)
     await _answer(session, step, refusal, receipt)
 
 
 async def _answer(session: Session, step: Step | None, refusal: str | None, receipt: Receipt | None) -> None:
     hub = session.hub
     if receipt is not None:
-        receipt.answered = not (session.wire.lost or (step is not None and (step.cut or step.garbage)))
         if not receipt.answered:
             hub.receipts.lost_answer(receipt)
     else:

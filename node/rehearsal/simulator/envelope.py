@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from node.rehearsal.simulator.chronicle import NOTHING, Operation
 from node.rehearsal.simulator.content import Content
 from node.rehearsal.simulator.meters import Meter
 
@@ -23,6 +24,8 @@ class Transaction:
     recipients: list[str] = field(default_factory=list)
     content: Content | None = None
     """Chunks so far, when BDAT is used."""
+    operation: Operation = NOTHING
+    """Its number in the history."""
     sent_data: bool = False
     """Content was asked for: from now on the service may have counted the message."""
 

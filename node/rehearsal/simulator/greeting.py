@@ -69,6 +69,7 @@ async def _greet(session: Session, argument: bytes, reply: str) -> None:
         session.mistake(texts.BAD_ARGUMENTS)
         return
     session.reset_transaction()
+    session.helo = argument.decode("ascii", "replace")[:255]
     facts = Facts(key=session.source, account=session.account, service=session.service.name)
     session.greeted = await session.answer(Moment.EHLO, facts, reply)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.rehearsal.simulator import texts
+from node.rehearsal.simulator.chronicle import Chronicle
 from node.rehearsal.simulator.counting import NO_LIMITS, ResourceMeter, SourceMeter, unlimited_tenant
 from node.rehearsal.simulator.directory import Directory
 from node.rehearsal.simulator.entra import ROLE, Entra
@@ -36,6 +37,7 @@ class Hub:
         """Serve ``directory``; keep ``receipts`` in full and, if asked, every message under ``keep``."""
         self.directory = directory
         self.keep = keep
+        self.chronicle = Chronicle()
         self.script = Script()
         self.signer = Signer()
         self.entra = Entra(self.signer)

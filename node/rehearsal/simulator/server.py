@@ -89,8 +89,11 @@ class Simulator:
         receipts: int = 100_000,
         steps: tuple[Step, ...] = (),
         clients: tuple[str, ...] = (),
+        history: Path | None = None,
     ) -> None:
         """Prepare; nothing listens yet. ``tls_directory`` gets the PEM files (default: temporary).
+
+        ``history``: every operation is written to this file, for ``rehearse check``.
 
         ``clients``: names for which a client certificate of the simulator's own authority is made.
         """
@@ -103,6 +106,7 @@ class Simulator:
         self._sessions: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._clients = clients
+        self._history = history
         self.post = Postmaster(self.hub)
         self.hub.on_receipt = self.post.taken
         self._entra = WebServer({**entra_routes(self.hub), **mailbox_routes(self.post)})
@@ -118,6 +122,8 @@ class Simulator:
         """Write the certificates and open the ports."""
         if self.hub.keep is not None:
             self.hub.keep.mkdir(parents=True, exist_ok=True)
+        if self._history is not None:
+            self.hub.chronicle.open(self._history)
         if self._tls_directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
         place = self._tls_directory or Path(self._temporary.name if self._temporary else ".")
@@ -175,6 +181,7 @@ class Simulator:
         await self._graph.stop()
         await self._identity.stop()
         await self._control.stop()
+        self.hub.chronicle.close()
         if self._temporary is not None:
             self._temporary.cleanup()
 

@@ -39,6 +39,8 @@ class Session:
         self.commands = commands
         self.number = hub.connections["total"] = hub.connections["total"] + 1
         self.greeted = False
+        self.helo = ""
+        """What the client calls itself."""
         self.account = ""
         self.transaction: Transaction | None = None
         self._errors = 0
@@ -216,12 +218,15 @@ class Session:
         self.account = account
         if (meter := self.meter) is not None:
             meter.enter(self.number)
+            scope = self.service.scope(self)
+            self.hub.chronicle.login(self.hub.directory, scope, self.number, self.wire.peer)
 
     def reset_transaction(self) -> None:
         """End what is in progress without an answer."""
         transaction, self.transaction = self.transaction, None
         if transaction is not None:
             transaction.abandon(self.hub.now_s())
+            self.hub.chronicle.cancelled(transaction.operation, counted=transaction.sent_data)
 
     def leave(self) -> None:
         """Give the session's place back before the goodbye is said: the peer may reconnect at once."""
@@ -230,6 +235,7 @@ class Session:
     def _left(self) -> None:
         if (meter := self.meter) is not None:
             meter.leave(self.number)
+            self.hub.chronicle.gone(self.service.scope(self), self.number)
 
 
 Command = Callable[[Session, bytes], Awaitable[None]]

@@ -10,6 +10,7 @@ from typing import IO
 
 from node.rehearsal.errors import ConversationOverError, WaitedTooLongError
 from node.rehearsal.simulator import texts
+from node.rehearsal.simulator.chronicle import Who
 from node.rehearsal.simulator.content import Content, Unstuffer
 from node.rehearsal.simulator.delivery import Delivery, finish
 from node.rehearsal.simulator.envelope import Transaction
@@ -39,7 +40,15 @@ async def mail(session: Session, argument: bytes) -> None:
     if refusal is not None:
         session.say(refusal)
     elif await session.answer(Moment.MAIL, _facts(session, sender, sender, ()), texts.SENDER_OK):
-        session.transaction = session.service.open(session, sender, smtputf8="SMTPUTF8" in parameters)
+        transaction = session.service.open(session, sender, smtputf8="SMTPUTF8" in parameters)
+        transaction.operation = session.hub.chronicle.begun(
+            session.hub.directory,
+            session.service.scope(session),
+            session.service.name,
+            Who(session.wire.peer, session.helo),
+            transaction.tenant,
+        )
+        session.transaction = transaction
 
 
 async def rcpt(session: Session, argument: bytes) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from node.rehearsal.simulator.chronicle import NOBODY
 from node.rehearsal.simulator.graph.access import (
     READ,
     SEND,
@@ -25,7 +26,7 @@ from node.rehearsal.simulator.graph.access import (
 )
 from node.rehearsal.simulator.graph.letters import Attached, attached, from_draft, unsound
 from node.rehearsal.simulator.graph.looking import BY_PROPERTY, date, plain, top
-from node.rehearsal.simulator.graph.sending import Sending
+from node.rehearsal.simulator.graph.sending import Counted, Sending
 from node.rehearsal.simulator.script import Facts, Moment
 from node.rehearsal.web import Answer, Request
 
@@ -218,11 +219,14 @@ class Drafts:
             hub.violations["graph_sent_unfinished"] += 1
         meter, number = hub.meter(who.mailbox), hub.graph.next_request()
         meter.enter(number)
+        hub.chronicle.login(hub.directory, who.mailbox, number, "")
         try:
             letter = from_draft(draft.value, draft.attachments, draft.message_id)
-            answer = await self._sending.finish(who, letter, meter, meter.begin(hub.now_s()))
+            operation = hub.chronicle.begun(hub.directory, who.mailbox, "graph", NOBODY, who.tenant_id)
+            answer = await self._sending.finish(who, letter, meter, Counted(meter.begin(hub.now_s()), operation))
         finally:
             meter.leave(number)
+            hub.chronicle.gone(who.mailbox, number)
         if letter.id in hub.receipts.unanswered or answer.status == 202:  # noqa: PLR2004 - HTTP
             self._drafts.pop(unquote(request.path["id"]), None)
         return answer

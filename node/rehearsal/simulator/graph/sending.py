@@ -4,8 +4,9 @@ The mailbox's own limits apply as for SMTP (facts m365 §1.2 F): one request cou
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from node.rehearsal.simulator.chronicle import NOBODY, Operation
 from node.rehearsal.simulator.graph.access import SEND, Caller, DeniedError, caller, error, metered, scripted, spoken
 from node.rehearsal.simulator.graph.letters import Letter, from_base64, from_mime
 from node.rehearsal.simulator.graph.sent import Copy
@@ -26,6 +27,13 @@ _STATES: Final = {
     MailboxState.UNLICENSED: (403, "ErrorAccessDenied", "Access is denied. Check credentials and try again."),
 }
 ACCEPTED: Final = Answer(status=202, headers={"request-id": "5f3d7a0e-0000-4000-8000-000000000000"})
+
+
+class Counted(NamedTuple):
+    """One submission as the meter and the history know it."""
+
+    submission: Submission
+    operation: Operation
 
 
 class Sending:
@@ -50,24 +58,31 @@ class Sending:
         meter = hub.meter(who.mailbox)
         number = hub.graph.next_request()
         meter.enter(number)
+        hub.chronicle.login(hub.directory, who.mailbox, number, "")
         submission = meter.begin(hub.now_s())
+        operation = hub.chronicle.begun(hub.directory, who.mailbox, "graph", NOBODY, who.tenant_id)
         try:
             text = await request.load() if request.load is not None else request.body
             letter = None if text is None else self._letter(request, text)
         except DeniedError:
             meter.cancel(submission)
+            hub.chronicle.cancelled(operation, counted=False)
             raise
         finally:
             meter.leave(number)
+            hub.chronicle.gone(who.mailbox, number)
         if letter is None:
             meter.cancel(submission)
+            hub.chronicle.cancelled(operation, counted=False)
             hub.counts["graph_broken_off"] += 1
             return Answer(status=400, value={}, cut=True)
         meter.enter(number)
+        hub.chronicle.login(hub.directory, who.mailbox, number, "")
         try:
-            return await self.finish(who, letter, meter, submission)
+            return await self.finish(who, letter, meter, Counted(submission, operation))
         finally:
             meter.leave(number)
+            hub.chronicle.gone(who.mailbox, number)
 
     def _letter(self, request: Request, text: bytes) -> Letter:
         if len(text) > self._hub.directory.graph.request:
@@ -81,9 +96,9 @@ class Sending:
             raise DeniedError(error(400, "ErrorMimeContentInvalidBase64String", message))
         return from_mime(mime)
 
-    async def finish(self, who: Caller, letter: Letter, meter: AccountMeter, submission: Submission) -> Answer:
+    async def finish(self, who: Caller, letter: Letter, meter: AccountMeter, counted: "Counted") -> Answer:
         """Judge a complete message, remember it, wait as the service does, answer."""
-        hub = self._hub
+        hub, submission = self._hub, counted.submission
         step = await scripted(hub, Moment.GRAPH, self._facts(who, letter))
         decided = step is not None and (step.speaks or step.cut)
         refusal = None if decided else self._refusal(who, letter, meter, submission)
@@ -92,6 +107,7 @@ class Sending:
         await asyncio.sleep(hub.latency_s())
         external = sum(not who.tenant.owns(one.rpartition("@")[2]) for one in letter.recipients)
         meter.end(submission, hub.now_s(), len(letter.recipients) if taken else 0, external if taken else 0)
+        hub.chronicle.ended(counted.operation, letter.id, letter.recipients, external, receipt)
         if receipt is None:
             hub.counts["refused"] += 1
             meter.counts["refused"] += 1

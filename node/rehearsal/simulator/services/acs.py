@@ -47,6 +47,11 @@ class AcsService(LoggedIn):
             return texts.MAY_NOT_SEND_AS
         return None
 
+    def scope(self, session: "Session") -> str:
+        """See Service."""
+        found = self._found(session.account)
+        return f"acs/{found[0]}" if found is not None else session.account
+
     def open(self, session: "Session", sender: str, *, smtputf8: bool) -> Transaction:
         """See Service."""
         meter = self.hub.acs_meter(session.account)

@@ -53,6 +53,10 @@ class Service:
         """Give the meter of who is logged in."""
         return None
 
+    def scope(self, session: "Session") -> str:
+        """Name whose limits count, as a history does: the account logged in."""
+        return session.account
+
     # -- the envelope
 
     async def admit(self, session: "Session") -> str | None:  # noqa: ARG002

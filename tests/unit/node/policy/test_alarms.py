@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.policy.alarms import Alarm, Board, Bounds, Facts, Limit, Rest, Severity, standing
+from node.policy.alarms import Alarm, Board, Bounds, Facts, Limit, Rest, Severity, Weak, standing
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
+DAY = 1_440 * MINUTE
 BOUNDS = Bounds(nothing_delivered_s=900, urgent_waits_s=60, rests_s=600)
 
 
@@ -43,6 +44,26 @@ def names(**facts) -> set[str]:
 )
 def test_what_stands(facts, told):
     assert names(**facts) == told
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "severity", "said"),
+    [
+        (31 * DAY, None, ""),
+        (30 * DAY + 1, None, ""),
+        (30 * DAY, Severity.WARNING, "ends in 30 days"),
+        (DAY - 1, Severity.WARNING, "ends in 0 days"),
+        (0, Severity.CRITICAL, "has ended"),
+        (-DAY, Severity.CRITICAL, "has ended"),
+    ],
+)
+def test_a_weak_client_is_told_thirty_days_before_its_exception_ends(left_ms, severity, said):
+    weak = Weak(client="printer", what=("clear_auth", "old_tls"), owner="it@contoso.com", ends_ms=NOW + left_ms)
+    alarms = list(standing(Facts(now_ms=NOW, delivered_ms=NOW, weak=(weak,)), BOUNDS))
+    assert [(one.name, one.severity) for one in alarms] == ([("RelayWeakClient", severity)] if severity else [])
+    for one in alarms:
+        text = f"client printer still uses clear_auth, old_tls; its exception {said}, ask it@contoso.com"
+        assert (one.key, one.text, one.hold_s) == ("weak printer", text, 0.0)
 
 
 def test_a_credential_keeps_its_key_as_its_end_comes_nearer():
