@@ -51,7 +51,7 @@ def programs(line: str) -> list[list[str]]:
             found.append([])
         elif word == ">":
             break
-        else:
+        elif found[-1] or not re.match(r"[A-Z_]+=", word):  # what is set for one command stands before it
             found[-1].append(word)
     return found
 
