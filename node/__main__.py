@@ -2,41 +2,56 @@
 
 import faulthandler
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from node import __version__
-from node.cli import common, history, login, status, trace, wishes
-from node.cli.approvals import approval_app
-from node.cli.checks import show_findings
-from node.cli.clients import client_app
-from node.cli.config import config_app
-from node.cli.disaster import disaster_app
-from node.cli.erase import erase
-from node.cli.init import init
-from node.cli.m365 import m365_app
-from node.cli.monitoring import monitoring_app
-from node.cli.output import SYSTEM_FILE, ConfigOption, read_config
-from node.cli.passwords import hash_password
-from node.cli.pki import pki_app
-from node.cli.plan import plan
-from node.cli.queue import queue_app
-from node.cli.remote import WrongUseError
-from node.cli.route import route_app
-from node.cli.support import support
-from node.cli.tokens import audit_app, token_app
-from node.cli.top import top
-from node.cli.upgrade import cluster_app
+from node.cli import common
+from node.cli.lazy import lazily
 from node.errors import RelayError
-from node.rehearsal.commands import rehearse_app
-from node.rehearsal.drill.faults import Kind, Timing
 
+PLACES: Final = {
+    "init": "node.cli.init:init",
+    "hash-password": "node.cli.passwords:hash_password",
+    "status": "node.cli.status:status",
+    "top": "node.cli.top:top",
+    "trace": "node.cli.trace:trace",
+    "history": "node.cli.history:history",
+    "budget": "node.cli.status:budget",
+    "pause": "node.cli.wishes:pause",
+    "hold": "node.cli.wishes:hold",
+    "drain": "node.cli.wishes:drain",
+    "erase": "node.cli.erase:erase",
+    "approval": "node.cli.approvals:approval_app",
+    "support": "node.cli.support:support",
+    "plan": "node.cli.plan:plan",
+    "drill": "node.app.drill_command:drill",
+    "login": "node.cli.login:login",
+    "logout": "node.cli.login:logout",
+    "completion": "node.cli.completion:completion",
+    "vip": "node.cli.wishes:vip_app",
+    "cluster": "node.cli.upgrade:cluster_app",
+    "disaster": "node.cli.disaster:disaster_app",
+    "pki": "node.cli.pki:pki_app",
+    "config": "node.cli.config:config_app",
+    "client": "node.cli.clients:client_app",
+    "queue": "node.cli.queue:queue_app",
+    "account": "node.cli.status:account_app",
+    "route": "node.cli.route:route_app",
+    "rehearse": "node.rehearsal.commands:rehearse_app",
+    "m365": "node.app.m365_commands:m365_app",
+    "monitoring": "node.cli.monitoring:monitoring_app",
+    "token": "node.cli.tokens:token_app",
+    "audit": "node.cli.tokens:audit_app",
+}
+"""Commands and where each is: imported when it is asked for (``node/cli/lazy.py``)."""
 NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node in the configuration.")]
 
 app = typer.Typer(
     name="relayctl",
     help="Operate an SMTP relay to Microsoft 365.",
+    cls=lazily(PLACES),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -86,82 +101,6 @@ def demonstrate() -> None:
     raise typer.Exit(common.told(demo_cluster)())
 
 
-@app.command("drill")
-@common.told
-def drill(
-    on_demo: Annotated[bool, typer.Option("--demo", help="On a demonstration cluster of its own.")] = False,
-    fault: Annotated[list[Kind] | None, typer.Option("--fault", help="Only this one; may be repeated.")] = None,
-    output: Annotated[Path, typer.Option(help="Directory of report.html and report.json.")] = Path("var/drill/report"),
-    rate: Annotated[float, typer.Option(help="Messages a second.", min=0.1, max=5.0)] = 3.0,
-    patience: Annotated[float, typer.Option(help="Seconds to start, and to be whole again.", min=1)] = 180.0,
-    timing: Annotated[Timing, typer.Option(help="Leases of 10 s or of 5 s.")] = Timing.STEADY,
-) -> None:
-    """Do faults to a cluster under synthetic mail, judge every promise from outside, and write a report."""
-    from node.app.drill_run import Options, drill_demo  # noqa: PLC0415 - as in _run_node
-
-    if not on_demo:
-        raise WrongUseError("drill: faults are done to a demonstration cluster of its own only: give --demo")
-    options = Options(kinds=tuple(fault or Kind), output=output, rate=rate, patience_s=patience, timing=timing.value)
-    outcome = drill_demo(options, lambda text: common.errors.print(f"drill: {text}", markup=False))
-    common.console.print(f"{output}/report.html: {outcome.stopped or 'every invariant held'}", markup=False)
-    raise typer.Exit(0 if outcome.holds else common.EXIT_PROBLEM)
-
-
-@m365_app.command("check")
-@common.told
-def check(
-    config: ConfigOption = None,
-    tenant: Annotated[str, typer.Option("--tenant", help="Only this tenant.")] = "",
-    sends: Annotated[bool, typer.Option("--send/--no-send", help="Send tests, to the accounts themselves.")] = True,
-    to: Annotated[str, typer.Option("--to", help="Send them to this address instead.")] = "",
-    pairs: Annotated[int, typer.Option("--pairs", min=0, max=1000, help="From addresses tried with an account.")] = 10,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only what is doubtful or will fail.")] = False,
-    as_json: common.JsonOption = False,
-) -> None:
-    """Test every account and path of the configuration end to end, and name the cause of what fails."""
-    from node.app.checking import Options, run_check  # noqa: PLC0415 - as in _run_node
-
-    loaded = read_config(config)
-    if tenant and tenant not in loaded.settings.tenants:
-        raise WrongUseError(f"there is no tenant {tenant!r}; tenants: {', '.join(loaded.settings.tenants)}")
-    found = run_check(loaded, Options(tenant=tenant, sends=sends, pairs=pairs, to=to))
-    show_findings(found, as_json=as_json, quiet=quiet)
-
-
-app.command()(init)
-app.command("hash-password")(hash_password)
-app.command("status")(status.status)
-app.command("trace")(trace.trace)
-app.command("history")(history.history)
-app.command("erase")(erase)
-app.add_typer(approval_app, name="approval")
-app.command("budget")(status.budget)
-app.command("top")(top)
-app.command("pause")(wishes.pause)
-app.command("hold")(wishes.hold)
-app.command("drain")(wishes.drain)
-app.command("support")(support)
-app.command("plan")(plan)
-app.command("login")(login.login)
-app.command("logout")(login.logout)
-app.add_typer(wishes.vip_app, name="vip")
-app.add_typer(cluster_app, name="cluster")
-app.add_typer(disaster_app, name="disaster")
-app.add_typer(pki_app, name="pki")
-app.add_typer(config_app, name="config")
-app.add_typer(client_app, name="client")
-app.add_typer(queue_app, name="queue")
-app.add_typer(status.account_app, name="account")
-app.add_typer(route_app, name="route")
-app.add_typer(rehearse_app, name="rehearse")
-app.add_typer(m365_app, name="m365")
-app.add_typer(monitoring_app, name="monitoring")
-app.add_typer(token_app, name="token")
-app.add_typer(audit_app, name="audit")
-client_app.command("seen")(status.clients_seen)
-client_app.command("resume")(status.client_resume)
-
-
 def relayctl() -> None:
     """Run the operator's command."""
     app()
@@ -169,6 +108,7 @@ def relayctl() -> None:
 
 def relay_node() -> None:
     """Run the daemon: ``relay-node [CONFIG] [--node NAME]``."""
+    from node.cli.output import SYSTEM_FILE  # noqa: PLC0415 - where the default is
 
     def daemon(
         config: Annotated[Path, typer.Argument(help="Configuration.")] = SYSTEM_FILE, node: NodeOption = None

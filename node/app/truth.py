@@ -56,14 +56,17 @@ class Truth:
         settings = node.settings
         self.store = Store(settings.spool)
         self.aside, self.news = Aside(self.store), News(self.store)
-        self._teller = Teller(_telling(settings, node.hostname), self.news, self._append, node.telemetry, self._woken)
+        tracer = NdrTracer(node.telemetry, node.loaded.node)
+        self._teller = Teller(
+            _telling(settings, node.hostname), self.news, self._append, node.telemetry, self._woken, tracer=tracer
+        )
         self.desk = Desk(
             node.spool,
             self.aside,
             self._teller,
             node.telemetry,
             now_ms=wall_ms,
-            tracer=NdrTracer(node.telemetry, node.loaded.node),
+            tracer=tracer,
         )
         self.desk.learn = self._learn
         self._digests = Digests(self.news, self._teller, self._append, node.telemetry, self._woken)

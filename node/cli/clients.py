@@ -13,6 +13,7 @@ from node.cli.errors import UsageError, explained
 from node.cli.newfile import write_whole
 from node.cli.output import ConfigOption, config_file, read_config, say
 from node.cli.passwords import FipsOption, hash_random, random_password
+from node.cli.status import client_resume, clients_seen
 from node.policy.addresses import AddressError, Grammar, parse_address
 from node.policy.clients import ClientRule
 from node.settings.mail import Client
@@ -23,6 +24,8 @@ from node.settings.rules import copies_in_force, intake_rules
 from node.settings.sources import Source, read_source
 
 client_app = typer.Typer(help="Who may send: list, explain, add.", no_args_is_help=True)
+client_app.command("seen")(clients_seen)
+client_app.command("resume")(client_resume)
 _SENDER = Grammar(bare=True, utf8=True, literals=True, lenient=True)
 
 

@@ -7,7 +7,8 @@ import typer
 
 from node.cli.common import JsonOption, SocketOption, connect, console, show_json, styled, told
 from node.cli.remote import RefusedError, Remote, WrongUseError
-from node.cli.wishes import WhyOption, seconds, span, wish
+from node.cli.when import span_s
+from node.cli.wishes import WhyOption, seconds, wish
 
 LOOK_S: Final = 0.2
 disaster_app = typer.Typer(help="A machine is lost, or came back as an older copy of itself.", no_args_is_help=True)
@@ -41,7 +42,7 @@ def release_spool(
     """Use this node's quarantined spool after all. What it has forgotten since it was copied may be sent again."""
     if not reason:
         raise WrongUseError("--reason is needed: what was sent since the copy was made may be sent again")
-    patience_s, remote = span(wait), connect(socket)
+    patience_s, remote = span_s(wait), connect(socket)
     answer = remote.post("/v1/disaster/release-spool", {"reason": reason})
     if patience_s:
         _until_in_use(remote, patience_s)

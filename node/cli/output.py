@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from node.cli.common import clean, console, errors
-from node.settings.reader import Loaded, load
+
+if TYPE_CHECKING:
+    from node.settings.reader import Loaded
 
 SYSTEM_FILE = Path("/etc/m365-relay/relay.yaml")
 LOCAL_FILE = Path("relay.yaml")
@@ -29,8 +31,10 @@ def config_file(given: Path | None) -> Path:
     return LOCAL_FILE if LOCAL_FILE.exists() else SYSTEM_FILE
 
 
-def read_config(given: Path | None) -> Loaded:
+def read_config(given: Path | None) -> "Loaded":
     """Read the configuration to look at it, not to run it: other files need not be there."""
+    from node.settings.reader import load  # noqa: PLC0415 - commands that ask a node come here for messages only
+
     return load(config_file(given), here=False)
 
 

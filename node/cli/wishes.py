@@ -10,8 +10,7 @@ import typer
 from node.cli.cluster import coordinator_of, show_addresses
 from node.cli.common import JsonOption, SocketOption, connect, console, show_json, styled, told
 from node.cli.remote import ClusterSilentError, RefusedError, Remote, WrongUseError
-from node.cli.when import BadTimeError, show_ms
-from node.settings.units import parse_duration
+from node.cli.when import show_ms, span_s
 
 LOOK_S: Final = 0.2
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; everybody sees it.")]
@@ -83,7 +82,7 @@ def vip_move(
     """Move an address to a node and wait until it is there; exit code 1 if it is not in time."""
     if bool(to) == end:
         raise WrongUseError("say either --to NODE or --end")
-    patience_s = span(wait)
+    patience_s = span_s(wait)
     wish(socket, as_json, kind="move", what=name, to=to, on=not end, reason=reason, for_s=0 if end else seconds(for_))
     if end or not patience_s:
         return
@@ -127,12 +126,4 @@ def wish(socket: Path | None, as_json: bool, **order: Any) -> None:
 
 def seconds(text: str) -> int:
     """Read a length of time in whole seconds, rounded up; 0 for empty text."""
-    return math.ceil(span(text)) if text else 0
-
-
-def span(text: str) -> float:
-    """Read a length of time in seconds; raises BadTimeError."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise BadTimeError(str(error)) from None
+    return math.ceil(span_s(text)) if text else 0

@@ -10,6 +10,7 @@ from node.delivery.endpoint import Endpoint
 from node.delivery.errors import WireBroken
 from node.delivery.wire import Wire
 from node.policy.reply import Reply
+from node.telemetry.contract import AttributeValue
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Phase:
     start_ns: int
     end_ns: int = 0
     error: str = ""
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -53,10 +53,12 @@ class Opener:
     async def _once(self, endpoint: Endpoint, secret: str, phases: list[Phase]) -> Connection:
         phase = Phase(name="relay.connect", start_ns=wall_ns())
         phases.append(phase)
+        phase.attributes |= {"server.address": endpoint.host or endpoint.mx, "server.port": endpoint.port}
         wire: Wire | None = None
         handshake: Handshake | None = None
         try:
             wire, host = await self._reached(endpoint)
+            phase.attributes["server.address"] = host
             connection = Connection(wire=wire, endpoint=endpoint, opened_s=asyncio.get_running_loop().time(), host=host)
             handshake = Handshake(connection)
             await handshake.greet()

@@ -25,6 +25,7 @@ from node.policy.envelope import NewMessage, RecipientState, lane_of
 from node.policy.report import written
 from node.settings.mail import Plan
 from node.spool.contract import Accepted, Due, Queued, Spool
+from node.telemetry.context import render
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +133,15 @@ class Reporter:
         if target.address is None or not sender:
             return True
         told = [item for item, recipient in zip(reported, recipients, strict=True) if wanted(recipient.notify, action)]
-        start_ns = wall_ns()
+        start_ns, place = wall_ns(), self._tracer.reporting(due, now_ms)
         try:
-            item = await self._written(message, told, sender, target.address, domains, now_ms)
+            item = await self._written(message, told, sender, target.address, domains, now_ms, render(place.context))
             await self._second.append(item)
         except (RelayError, OSError):
             # The recipient stays waiting until its report can be kept; a bounce nobody hears of is a loss.
             return False
         self._tracer.telemetry.count("relay_bounces_written")
-        self._tracer.bounce(due, item.message.id, start_ns)
+        self._tracer.bounce(place, due, item.message.id, start_ns)
         self._woken(lane_of(item.message, item.message.recipients[0].direction))
         return True
 
@@ -152,6 +153,7 @@ class Reporter:
         target: str,
         domains: frozenset[str],
         now_ms: int,
+        traceparent: str,
     ) -> Accepted:
         envelope, body = written(
             message,
@@ -162,6 +164,7 @@ class Reporter:
             report_id=str(uuid_utils.uuid7()),
             tenant_domains=domains,
             now_ms=now_ms,
+            traceparent=traceparent,
         )
         return Accepted(message=envelope, body=body)
 

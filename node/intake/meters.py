@@ -22,7 +22,7 @@ class WorkerTelemetry:
     """The telemetry contract for a worker."""
 
     def __init__(self, spans: Telemetry, door: RemoteDoor) -> None:
-        self.root, self.child, self.span = spans.root, spans.child, spans.span
+        self.root, self.child, self.follow, self.span = spans.root, spans.child, spans.follow, spans.span
         self._door = door
         self._counts: Counter[_Key] = Counter()
         self._values: dict[_Key, list[float]] = {}

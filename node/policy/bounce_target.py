@@ -95,11 +95,13 @@ def report_envelope(
     tenant_domains: Collection[str],
     now_ms: int,
     expire_s: float = EXPIRE_S,
+    traceparent: str = "",
 ) -> NewMessage:
     """Give the envelope of a report as the spool takes it.
 
     The return path is the report's From, not the null sender: nothing known says that client submission takes one
-    (operations A11). The marks in the header and ``no_bounce`` keep it from being answered.
+    (operations A11). The marks in the header and ``no_bounce`` keep it from being answered. ``traceparent`` is of the
+    span that tells of it.
     """
     direction = Direction.INTERNAL if domain_of(target).lower() in tenant_domains else Direction.EXTERNAL
     return NewMessage(
@@ -117,7 +119,7 @@ def report_envelope(
         eight_bit=eight_bit,
         smtputf8=smtputf8,
         no_bounce=True,
-        traceparent=original.traceparent,
+        traceparent=traceparent,
     )
 
 

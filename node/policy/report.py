@@ -17,6 +17,7 @@ def written(
     report_id: str,
     tenant_domains: Collection[str],
     now_ms: int,
+    traceparent: str = "",
 ) -> tuple[NewMessage, bytes]:
     """Write a report and its envelope; arguments and errors as of ``dsn.build_report`` and ``report_envelope``."""
     report = dsn.build_report(
@@ -33,5 +34,6 @@ def written(
         smtputf8=report.smtputf8,
         tenant_domains=tenant_domains,
         now_ms=now_ms,
+        traceparent=traceparent,
     )
     return envelope, report.data

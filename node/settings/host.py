@@ -135,6 +135,8 @@ class TelemetrySettings(Part):
     """Port serving metrics."""
     sample: float = Field(default=1.0, ge=0, le=1)
     """Share of ordinary traces kept; errors are always kept."""
+    same_trace_for: Seconds = Field(default=300.0, ge=0, le=86_400)
+    """So long after acceptance attempts are in the message's trace; later ones begin a trace linked to it."""
     addresses: bool = False
     """Mail addresses appear in traces."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

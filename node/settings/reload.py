@@ -23,6 +23,7 @@ RESTART: dict[KeyPath, str] = {
     ("telemetry", "headers"): "exporters are built at start",
     ("telemetry", "prometheus"): "the port is opened at start",
     ("telemetry", "sample"): "the sampler is built at start",
+    ("telemetry", "same_trace_for"): "the tracer is built at start",
     ("telemetry", "log_level"): "the log is set up at start",
     ("egress",): "outgoing connections are set up at start",
     ("alarms",): "the webhook is set up at start",

@@ -3,11 +3,20 @@
 from datetime import UTC, datetime
 
 from node.errors import PermanentError
-from node.settings.units import parse_duration
 
 
 class BadTimeError(PermanentError):
     """A time that cannot be read; the text shows the forms that can."""
+
+
+def span_s(text: str) -> float:
+    """Read a length of time such as ``30m`` in seconds."""
+    from node.settings.units import parse_duration  # noqa: PLC0415 - most commands show times and read none
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise BadTimeError(str(error)) from None
 
 
 def since_ms(text: str, now_ms: int) -> int:
@@ -15,8 +24,8 @@ def since_ms(text: str, now_ms: int) -> int:
     if not text:
         return 0
     try:
-        return max(0, now_ms - int(parse_duration(text) * 1000))
-    except ValueError:
+        return max(0, now_ms - int(span_s(text) * 1000))
+    except BadTimeError:
         pass
     try:
         moment = datetime.fromisoformat(text)

@@ -113,7 +113,8 @@ class Adoption:
         except (Unreadable, MessageGone, WrongRequest):
             return None
         if taken:
-            self._measures.adopted(standing.message, origin, attached.epoch, began_ns)
+            tried = (each.traceparent for each in standing.progress)
+            self._measures.adopted(standing.message, origin, attached.epoch, began_ns, *tried)
         return taken
 
 

@@ -131,7 +131,8 @@ class Bringing:
         self._arrived()
         if taken:
             self._measures.count("relay_copies_brought", 1, node=node)
-            self._measures.adopted(standing.message, node, part.attached.epoch if number else 0, began_ns)
+            tried = (each.traceparent for each in standing.progress)
+            self._measures.adopted(standing.message, node, part.attached.epoch if number else 0, began_ns, *tried)
         return TAKEN if taken else REFUSED
 
 

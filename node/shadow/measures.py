@@ -9,15 +9,15 @@ from enum import StrEnum
 from time import time_ns
 from typing import Final
 
-from msgspec.structs import replace
-
 from coordinator.ownership.views import View
 from node.policy.envelope import NewMessage
-from node.telemetry.context import CHILD_FOR_MS, parse
+from node.telemetry.context import parse, recorded
 from node.telemetry.contract import FinishedSpan, Telemetry
 
 NUMBERS_MAX: Final = 4_096
 """Pairings of which the epoch is remembered: as many as there can be mail of, and then some."""
+LINKS_MAX: Final = 16
+"""Attempts a takeover is linked to."""
 _NS: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 
@@ -109,23 +109,24 @@ class Measures:
 
     # ---- mail taken over ---------------------------------------------------------------------------------------------
 
-    def adopted(self, message: NewMessage, origin: str, epoch: int, began_ns: int) -> None:
+    def adopted(self, message: NewMessage, origin: str, epoch: int, began_ns: int, *before: str) -> None:
         """A message is this node's now, under this epoch, and durable in its spool; *origin* had accepted it.
 
         Its span is reported whatever the share of traces that is recorded: without it a trace would end at a node that
-        is gone. Long after the acceptance it begins a trace of its own, linked to that one (as attempts do).
+        is gone. Long after the acceptance it begins a trace of its own, linked to that one (as attempts do). *before*:
+        contexts of the attempts made there, which it is linked to.
         """
         telemetry = self._telemetry
         if telemetry is None or not self._traced:
             return
-        ended_ns, receive = time_ns(), parse(message.traceparent)
-        inside = receive is not None and ended_ns // _NS_PER_MS - message.received_ms <= CHILD_FOR_MS
-        context = telemetry.child(receive) if receive is not None and inside else telemetry.root()
+        ended_ns = time_ns()
+        tried = sorted(set(before))[:LINKS_MAX]
+        place = telemetry.follow(message.traceparent, message.received_ms, ended_ns // _NS_PER_MS, *tried)
         telemetry.span(
             FinishedSpan(
                 name="relay.adopt",
-                context=replace(context, sampled=True),
-                parent_span_id=receive.span_id if receive is not None and inside else 0,
+                context=recorded(place.context),
+                parent_span_id=place.parent_span_id,
                 start_ns=min(began_ns, ended_ns),
                 end_ns=ended_ns,
                 attributes={
@@ -134,6 +135,6 @@ class Measures:
                     "relay.from": origin,
                     "relay.epoch": epoch,
                 },
-                links=(receive,) if receive is not None and not inside else (),
+                links=place.links,
             )
         )

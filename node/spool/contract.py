@@ -50,6 +50,8 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
     last_reply: str = ""
     last_way: str = ""
     """Account and path of the last attempt, ``path:account``."""
+    last_traceparent: str = ""
+    """Context of the last attempt, for links between spans."""
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):

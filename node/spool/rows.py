@@ -162,6 +162,7 @@ def queued_of(message: NewMessage, entry: Entry) -> Queued:
         last_reason=entry.reason,
         last_reply=entry.reply,
         last_way=entry.way,
+        last_traceparent=entry.trace,
     )
 
 

@@ -28,7 +28,7 @@ class BuiltTelemetry(RelayTelemetry):
                 self._exporter.export,
                 on_drop=lambda lost: numbers.count("relay_spans_dropped", lost, {}),
             )
-        super().__init__(numbers, queue, sample=options.sample)
+        super().__init__(numbers, queue, sample=options.sample, same_trace_for_s=options.same_trace_for)
         self._meters = Meters(numbers, sdk_resource, options, headers) if meters else None
 
     def close(self) -> None:
@@ -51,10 +51,11 @@ def build(settings: Settings, *, role: str, node: str = "") -> BuiltTelemetry:
         "service.name": "m365-relay",
         "service.version": __version__,
         "service.instance.id": name,
+        "host.name": socket.gethostname(),
         "relay.node": name,
         "relay.role": role,
     }
     if settings.cluster is not None:
-        resource["relay.cluster"] = settings.cluster.name
+        resource["relay.cluster"] = resource["service.namespace"] = settings.cluster.name
     headers = headers_in(settings.telemetry.headers, "telemetry.headers")
     return BuiltTelemetry(settings, resource, headers, meters=role == "node")

@@ -3,11 +3,9 @@
 import re
 from random import Random, SystemRandom
 
-from node.telemetry.contract import TraceContext
+from node.telemetry.contract import Followed, TraceContext
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-CHILD_FOR_MS = 300_000
-"""So long after acceptance spans belong to the trace of the acceptance; later ones begin a trace linked to it."""
 _SAMPLED = 0x01
 _random = SystemRandom()
 _seeded = Random(_random.getrandbits(128))  # noqa: S311 - ids need be unlikely to meet, not secret
@@ -51,3 +49,19 @@ def begin(traceparent: str = "", *, sample: float = 1.0) -> TraceContext:
 def child(parent: TraceContext) -> TraceContext:
     """Make the context of a span in the same trace."""
     return TraceContext(trace_id=parent.trace_id, span_id=new_span_id(), sampled=parent.sampled)
+
+
+def follow(accepted: TraceContext, links: tuple[TraceContext, ...], *, inside: bool) -> Followed:
+    """Make the context of a span of a message: in the trace of its acceptance, or in a new one linked to that.
+
+    A new one is recorded if that was: else of a trace kept by chance only the beginning would be.
+    """
+    if inside:
+        return Followed(context=child(accepted), parent_span_id=accepted.span_id, links=links)
+    apart = TraceContext(trace_id=new_trace_id(), span_id=new_span_id(), sampled=accepted.sampled)
+    return Followed(context=apart, links=(accepted, *links))
+
+
+def recorded(context: TraceContext) -> TraceContext:
+    """Give the same context, recorded whatever share of traces is."""
+    return context if context.sampled else TraceContext(trace_id=context.trace_id, span_id=context.span_id)

@@ -22,6 +22,14 @@ class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
     sampled: bool = True
 
 
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a span stands that belongs to a message accepted earlier: inside its trace, or in one linked to it."""
+
+    context: TraceContext
+    parent_span_id: int = 0
+    links: tuple[TraceContext, ...] = ()
+
+
 class SpanEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A named moment inside a span."""
 
@@ -59,6 +67,14 @@ class Telemetry(Protocol):
 
     def child(self, parent: TraceContext) -> TraceContext:
         """Make the context of a span in the same trace."""
+        ...
+
+    def follow(self, accepted: str, since_ms: int, now_ms: int, *before: str) -> Followed:
+        """Place a new span of a message: ``accepted`` is its ``traceparent``, ``since_ms`` when it came.
+
+        A child for some minutes; later a trace of its own, linked to ``accepted`` and sampled as that is. ``before``
+        are contexts it is linked to in any case; what is no ``traceparent`` among them is passed over.
+        """
         ...
 
     def span(self, span: FinishedSpan) -> None:

@@ -1,26 +1,45 @@
 """The telemetry object rooms hold: spans into the queue, numbers into memory; nothing here waits."""
 
 from node.telemetry import context as trace_context
-from node.telemetry.contract import FinishedSpan, TraceContext
+from node.telemetry.contract import FinishedSpan, Followed, TraceContext
 from node.telemetry.numbers import Numbers
 from node.telemetry.spans import SpanQueue
 from node.telemetry.spread import Spread
+
+SAME_TRACE_FOR_S = 300.0
+"""So long after acceptance spans belong to its trace (``telemetry.same_trace_for``); later ones begin their own."""
 
 
 class RelayTelemetry:
     """Implements ``Telemetry``; without a span queue it still counts."""
 
-    def __init__(self, numbers: Numbers, spans: SpanQueue | None, *, sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        numbers: Numbers,
+        spans: SpanQueue | None,
+        *,
+        sample: float = 1.0,
+        same_trace_for_s: float = SAME_TRACE_FOR_S,
+    ) -> None:
         """Keep where things go; ``sample`` is the share of new traces that is recorded."""
         self.numbers = numbers
         self._spans = spans
         self._sample = sample
+        self._same_trace_for_ms = round(same_trace_for_s * 1000)
 
     def root(self, traceparent: str = "") -> TraceContext:
         """Make the context of a first span."""
         return trace_context.begin(traceparent, sample=self._sample)
 
     child = staticmethod(trace_context.child)
+
+    def follow(self, accepted: str, since_ms: int, now_ms: int, *before: str) -> Followed:
+        """Place a new span of a message; see the contract."""
+        parent = trace_context.parse(accepted)
+        links = tuple(link for link in map(trace_context.parse, before) if link is not None)
+        if parent is None:
+            return Followed(context=self.root(), links=links)
+        return trace_context.follow(parent, links, inside=now_ms - since_ms <= self._same_trace_for_ms)
 
     def span(self, span: FinishedSpan) -> None:
         """Queue a finished span; unsampled ones only if they tell of an error (design §8)."""

@@ -144,8 +144,8 @@ class Desk:
             path = one.queued.last_way.partition(":")[0]
             self._telemetry.count("relay_recipients_bounced_later", path=path, reason=verdict.reason)
             self._heard(view, one, verdict, claim)
-        self._tracer.ndr(view, claim.came, results, start_ns)
-        await self._teller.tell(view, found, results, claim, now_ms)
+        context = self._tracer.ndr(view, claim.came, results, start_ns)
+        await self._teller.tell(view, found, results, claim, now_ms, context)
 
     def _verdict(self, match: Match) -> Verdict:
         path = match.queued.last_way.partition(":")[0]

@@ -5,6 +5,7 @@ came here instead, so a report of ours takes its place. The owner hears of both,
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,10 +22,12 @@ from node.policy.return_path import PATHS
 from node.policy.suppression import Rules, counts
 from node.settings.mail import Plan
 from node.spool.contract import Accepted, MessageView, RecipientResult
-from node.telemetry.contract import Telemetry
+from node.telemetry.context import render
+from node.telemetry.contract import Followed, Telemetry, TraceContext
 from node.truth.contract import Append, Came, Claim
 from node.truth.match import Match
 from node.truth.news import News
+from node.truth.tracing import NdrTracer
 
 _log = logging.getLogger(__name__)
 
@@ -47,23 +50,39 @@ class Teller:
     """Tells. One for the room."""
 
     def __init__(
-        self, telling: Telling, news: News, append: Append, telemetry: Telemetry, woken: Callable[[NewMessage], None]
+        self,
+        telling: Telling,
+        news: News,
+        append: Append,
+        telemetry: Telemetry,
+        woken: Callable[[NewMessage], None],
+        *,
+        tracer: NdrTracer,
     ) -> None:
         """``append`` keeps reports; ``woken`` hears that one waits."""
-        self.telling = telling
+        self.telling, self._tracer = telling, tracer
         self._news, self._append, self._telemetry, self._woken = news, append, telemetry, woken
 
     async def tell(
-        self, view: MessageView, found: Sequence[Match], results: Sequence[RecipientResult], claim: Claim, now_ms: int
+        self,
+        view: MessageView,
+        found: Sequence[Match],
+        results: Sequence[RecipientResult],
+        claim: Claim,
+        now_ms: int,
+        context: TraceContext,
     ) -> None:
-        """Tell of recipients that are bounced now. What cannot be told is logged: the journey has it."""
+        """Tell of recipients that are bounced now. What cannot be told is logged: the journey has it.
+
+        ``context``: of the span ``relay.ndr``, which the report's own spans follow.
+        """
         message = view.message
         if message.client == BOUNCE_CLIENT:
             return
         try:
             await self._note(message, found, results, now_ms)
             if _ours(found, message, claim.came):
-                await self._report(message, found, results, claim.notice.header, now_ms)
+                await self._report(message, found, results, claim.notice.header, now_ms, context)
         except RelayError as error:
             _log.warning("nobody could be told that %s bounced later: %s", message.id, error)
 
@@ -89,6 +108,7 @@ class Teller:
         results: Sequence[RecipientResult],
         header: bytes,
         now_ms: int,
+        context: TraceContext,
     ) -> None:
         telling = self.telling
         domains = telling.domains.get(message.tenant, frozenset())
@@ -104,7 +124,8 @@ class Teller:
             for one, result in zip(found, results, strict=True)
             if wanted(one.queued.notify, Action.FAILED)
         ]
-        await self._keep(message, told, sender, target, header, now_ms)
+        place = Followed(context=self._telemetry.child(context), parent_span_id=context.span_id)
+        await self._keep(message, told, sender, target, header, now_ms, place)
 
     async def _keep(
         self,
@@ -114,7 +135,9 @@ class Teller:
         target: str,
         header: bytes,
         now_ms: int,
+        place: Followed,
     ) -> None:
+        start_ns = time.time_ns()
         reported = [
             Reported(
                 address=one.queued.original or one.queued.address,
@@ -135,9 +158,11 @@ class Teller:
             report_id=str(uuid_utils.uuid7()),
             tenant_domains=self.telling.domains.get(message.tenant, frozenset()),
             now_ms=now_ms,
+            traceparent=render(place.context),
         )
         await self._append(Accepted(message=envelope, body=body))
         self._telemetry.count("relay_bounces_written")
+        self._tracer.bounce(place, message.id, envelope.id, start_ns)
         self._woken(envelope)
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import copies
+from tests.bench import copies, tracing
 from tests.bench.config import relay_config
 from tests.bench.postfix import Postfix
 from tests.bench.sinks import OtlpSink, SmtpSink, free_port, send, settle_disk
@@ -29,7 +29,9 @@ ROWS = (
     ("accept 1 MB messages", 1.5, 400, 1 << 20, 10, True),
 )
 DELIVERY_ROW = 2
+ROW_HELP = "only these rows (1-4 against Postfix, 5: copies, 6: tracing)"
 COPIES_ROW = 5
+TRACING_ROW = 6
 
 
 def need_postfix() -> None:
@@ -116,11 +118,17 @@ def three_against_one(rounds: int) -> dict:
     return result
 
 
+def with_and_without(rounds: int) -> list[dict]:
+    """The relay with every trace exported against the same without (``tracing.py``)."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory, SmtpSink() as sink:
+        return tracing.measure(Path(directory), rounds, sink)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
-    parser.add_argument("--row", type=int, action="append", help="only these rows (1-4 against Postfix, 5: copies)")
+    parser.add_argument("--row", type=int, action="append", help=ROW_HELP)
     options = parser.parse_args()
     need_postfix()
     results, missed = [], 0
@@ -143,10 +151,14 @@ def main() -> int:
                 flush=True,
             )
             print(f"{'':34} {spread(result['postfix_msg_s']):>12} {spread(result['relay_msg_s']):>12}", flush=True)
+    traced = with_and_without(options.rounds) if not options.row or TRACING_ROW in options.row else []
+    missed += tracing.missed(traced)
     result = three_against_one(options.rounds) if not options.row or COPIES_ROW in options.row else {}
     missed += copies.missed(result) if result else 0
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"rows": results, "copies": result, "cores": os.cpu_count()}, indent=2) + "\n")
+    options.json.write_text(
+        json.dumps({"rows": results, "copies": result, "tracing": traced, "cores": os.cpu_count()}, indent=2) + "\n"
+    )
     return 1 if missed else 0
 
 

@@ -13,6 +13,7 @@ from node.policy.suppression import Mode, Rules
 from node.spool.contract import Accepted, BodyFile, RecipientResult
 from node.spool.errors import SpoolBroken
 from node.spool.sqlite import SqliteSpool
+from node.telemetry.context import parse, render
 from node.telemetry.numbers import Numbers
 from node.telemetry.relay import RelayTelemetry
 from node.truth.arriving import WAITING_MAX, Arriving, TooManyReports
@@ -30,6 +31,7 @@ from tests.support.ndrs import exchange_ndr, plain_ndr
 from tests.support.spool_mail import T0, accepted, attempt, message, settlement
 
 S = RecipientState
+TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 PATH = ReturnPath(ReturnAddresses(by_tenant={"contoso": "relay-bounces@contoso.com"}), Tokens([b"k" * 32]))
 OWNER = "owner@contoso.com"
 RULES = Rules(mode=Mode.OBSERVE, times=2)
@@ -55,8 +57,8 @@ class House:
             hostname="relay.test", senders={"contoso": "relay-bounces@contoso.com"},
             domains={"contoso": frozenset({"contoso.com"})}, suppression=RULES,
         )  # fmt: skip
-        self.teller = Teller(telling, self.news, self._append, telemetry, self.woken.append)
         tracer = NdrTracer(telemetry, "n1")
+        self.teller = Teller(telling, self.news, self._append, telemetry, self.woken.append, tracer=tracer)
         self.desk = Desk(self.spool, self.aside, self.teller, telemetry, now_ms=lambda: self.now_ms, tracer=tracer)
         self.desk.path = PATH
         self.desk.learn = lambda view, way, verdict: self.learnt.append((view.message.id, way, verdict.reason))
@@ -70,7 +72,7 @@ class House:
 
     async def put(self, made, way: tuple[str, str] = ("connector", "contoso/connector")):
         await self.spool.append(accepted(made))
-        start = replace(attempt(made), path=way[0], account=way[1])
+        start = replace(attempt(made, trace=TRACE), path=way[0], account=way[1])
         assert await self.spool.claim(start)
         await self.spool.settle(settlement(start))
         return made
@@ -112,6 +114,10 @@ async def test_a_keyed_report_bounces_tells_and_traces(house):
     assert lane_of(report.message, report.message.recipients[0].direction)
     (span,) = [one for one in house.spans.spans if one.name == "relay.ndr"]
     assert (span.attributes["relay.queue_id"], span.error) == (made.id, "recipient_unknown")
+    assert parse(TRACE) in span.links, "to the attempt that had delivered"
+    (bounce,) = [one for one in house.spans.spans if one.name == "relay.bounce"]
+    assert (bounce.context.trace_id, bounce.parent_span_id) == (span.context.trace_id, span.context.span_id)
+    assert report.message.traceparent == render(bounce.context), "what becomes of the report follows its span"
 
 
 async def test_a_report_in_a_mailbox_is_no_report_of_ours_to_the_sender(house):

@@ -34,8 +34,9 @@ SPANS = {
     "relay.connect": "name look-up, TCP, TLS and EHLO of a new connection",
     "relay.auth": "token and login of a new connection",
     "relay.transfer": "MAIL to the final reply",
-    "relay.bounce": "a delivery report written into the queue",
-    "relay.ndr": "a report that what was delivered failed after all; an error names the reason",
+    "relay.deferred": "event of `relay.attempt`: recipients were put off, how many and for how long",
+    "relay.bounce": "a delivery report written into the queue; the report's own spans follow it",
+    "relay.ndr": "a report that what was delivered failed after all; linked to the attempt that had delivered",
 }
 ATTRIBUTES = {
     "relay.id": "queue id, on the door's spans",
@@ -57,6 +58,9 @@ ATTRIBUTES = {
     "relay.tls": "TLS version of the client's session; empty in clear",
     "relay.path": "path kind",
     "relay.account": "budget scope of the account",
+    "relay.rank": "place of the path in the route, 0 the first: above it a path was failed over from",
+    "relay.way_before": "`path:account` of the attempt before, if it was another",
+    "relay.retry_in_s": "seconds until the first of the recipients put off is due again",
     "relay.outside_tenant": "the path leads outside the tenant's journaling and rules",
     "relay.message_id_hash": "keyed hash of the Message-ID",
     "relay.reply_code": "code of the last reply",
@@ -64,9 +68,13 @@ ATTRIBUTES = {
     "relay.reason": "what the reply means (replies.md)",
     "relay.scope": "whom the reply concerns",
     "relay.stage": "where the conversation ended",
+    "error.type": "what went wrong: reason of an attempt, stage of a connection (OpenTelemetry's name)",
+    "server.address": "host connected to (OpenTelemetry's name)",
+    "server.port": "its port (OpenTelemetry's name)",
     "relay.sender": "envelope sender, only with `telemetry.addresses`",
     "relay.to": "recipients, only with `telemetry.addresses`",
 }
+KINDS = ("relay.", "server.", "error.")
 LOG_FIELDS = {
     "entry": "number of the entry in the audit",
     "hash": "its hash, the head of the chain",
@@ -238,12 +246,12 @@ def log_block() -> str:
 
 
 def spans_in_code() -> set[str]:
-    """Names of spans in the code: given to a span, a phase or ``_child``."""
+    """Names of spans in the code: given to a span, an event of one, a phase or ``_child``."""
     found = set()
     for call in _calls():
         name = _called(call)
         values = [keyword.value for keyword in call.keywords if keyword.arg == "name"] + list(call.args[:2])
-        if name in ("FinishedSpan", "Phase", "_child"):
+        if name in ("FinishedSpan", "SpanEvent", "Phase", "_child"):
             found |= {v.value for v in values if isinstance(v, ast.Constant) and str(v.value).startswith("relay.")}
     return found
 
@@ -257,7 +265,7 @@ def attributes_in_code() -> set[str]:
             keys = item.keys
         elif isinstance(item, ast.Subscript):
             keys = [item.slice]
-        found |= {k.value for k in keys if isinstance(k, ast.Constant) and str(k.value).startswith("relay.")}
+        found |= {k.value for k in keys if isinstance(k, ast.Constant) and str(k.value).startswith(KINDS)}
     return found
 
 

@@ -123,19 +123,23 @@ class HttpReceiver:
 
 def connected(spans) -> bool:
     """True when the spans form one graph through parents and links."""
+    spans = list(spans)
+    return bool(spans) and len(reached(spans, spans[0])) == len({span.span_id for span in spans})
+
+
+def reached(spans, first) -> set[bytes]:
+    """Ids of the spans that hang together with the first through parents and links."""
     known = {span.span_id: span for span in spans}
-    if not known:
-        return False
     neighbours = {span_id: set() for span_id in known}
     for span in spans:
         for other in [span.parent_span_id, *(link.span_id for link in span.links)]:
             if other in known:
                 neighbours[span.span_id].add(other)
                 neighbours[other].add(span.span_id)
-    seen, todo = set(), [next(iter(known))]
+    seen, todo = set(), [first.span_id]
     while todo:
         here = todo.pop()
         if here not in seen:
             seen.add(here)
             todo.extend(neighbours[here])
-    return len(seen) == len(known)
+    return seen

@@ -359,9 +359,9 @@ def test_the_envelope_of_a_report_is_never_answered():
     envelope = report_envelope(
         message(traceparent="00-1-2-01", plan="otp"), target="app@contoso.com", sender=REPORTER.sender, report_id="r1",
         message_id=built.message_id, size_bytes=len(built.data), eight_bit=False, smtputf8=False,
-        tenant_domains=DOMAINS, now_ms=NOW,
+        tenant_domains=DOMAINS, now_ms=NOW, traceparent="00-3-4-01",
     )  # fmt: skip
-    assert (envelope.client, envelope.no_bounce, envelope.traceparent) == ("bounce", True, "00-1-2-01")
+    assert (envelope.client, envelope.no_bounce, envelope.traceparent) == ("bounce", True, "00-3-4-01")
     assert envelope.recipients[0].direction is Direction.INTERNAL
     assert envelope.recipients[0].notify == Notify.NEVER
     assert envelope.expires_ms == NOW + 2 * 86_400_000

@@ -7,7 +7,8 @@ import pytest
 from node.policy.envelope import Copies
 from node.shadow.errors import NotCopied
 from node.shadow.measures import NUMBERS_MAX, Measures
-from node.telemetry.context import CHILD_FOR_MS, parse
+from node.telemetry.context import parse
+from node.telemetry.relay import SAME_TRACE_FOR_S
 from tests.support.copies import SHADOW
 from tests.support.copies_peer import ScriptedPeer
 from tests.support.copying_scene import Scene, played, until
@@ -128,10 +129,10 @@ def test_a_scene_without_telemetry_works():
 # -- takeovers
 
 
-def adopted(received_ms, trace=TRACE):
+def adopted(received_ms, trace=TRACE, *before):
     heard = Heard()
     Measures(heard, node="relay-b").adopted(
-        message("m", received_ms=received_ms, traceparent=trace), "relay-a", 8, time.time_ns()
+        message("m", received_ms=received_ms, traceparent=trace), "relay-a", 8, time.time_ns(), *before
     )
     (span,) = heard.spans
     assert span.context.sampled, "always recorded"
@@ -148,9 +149,15 @@ def test_an_early_takeover_belongs_to_the_trace_of_the_acceptance(trace):
 
 
 def test_a_late_takeover_begins_a_trace_linked_to_the_acceptance():
-    span, accepted = adopted(time.time_ns() // 1_000_000 - CHILD_FOR_MS - 1_000), parse(TRACE)
+    span, accepted = adopted(time.time_ns() // 1_000_000 - round(SAME_TRACE_FOR_S * 1000) - 1_000), parse(TRACE)
     assert span.context.trace_id != accepted.trace_id
     assert (span.parent_span_id, span.links) == (0, (accepted,))
+
+
+def test_a_takeover_is_linked_to_the_attempts_made_before_it():
+    tried = "00-" + "c" * 32 + "-" + "d" * 16 + "-01"
+    span = adopted(time.time_ns() // 1_000_000, TRACE, tried, "", tried)
+    assert (span.context.trace_id, span.links) == (parse(TRACE).trace_id, (parse(tried),))
 
 
 def test_a_takeover_of_a_message_without_a_trace_stands_alone():
