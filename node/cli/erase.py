@@ -9,7 +9,7 @@ from node.cli.common import EXIT_PROBLEM, JsonOption, SocketOption, connect, con
 from node.cli.everywhere import say_missing
 from node.cli.remote import Remote, WrongUseError
 from node.cli.when import show_ms
-from node.cli.wishes import span
+from node.cli.wishes import span_s
 
 LOOK_S: Final = 0.5
 
@@ -29,7 +29,7 @@ def erase(
         return
     if not reason:
         raise WrongUseError("--reason is needed: what is erased cannot be brought back")
-    view = _until_done(remote, remote.post("/v1/everywhere/erase", {"address": address, "reason": reason}), span(wait))
+    view = _until_done(remote, remote.post("/v1/everywhere/erase", {"address": address, "reason": reason}), span_s(wait))
     if as_json:
         show_json(view)
     else:
