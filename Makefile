@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run demo test test-long lint bench failover lock clean
+.PHONY: run demo test test-long lint bench failover packages lock clean
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev  ## the table of docs/performance.md; installs Postfix if it
 
 failover: $(VENV)/.dev  ## the figures of docs/failover.md: takeover of a virtual address, beside keepalived's (root, about three hours)
 	$(BIN)/python -m tests.failover
+
+packages: $(VENV)/.dev  ## dist/: .deb, .rpm and the offline bundle, the same for the same commit (needs dpkg-deb and rpmbuild)
+	$(BIN)/python -m packages
 
 lock: $(VENV)/.dev  ## resolve anew within the ranges of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -18,6 +18,8 @@ TRIES_S: Final = 60.0
 REQUESTS: Final = 200
 """Requests of one token within ``REQUESTS_S``."""
 REQUESTS_S: Final = 10.0
+SESSIONS_MAX: Final = 1_000
+"""People signed in at once; beyond it nobody signs in until some sessions end."""
 WATCHED_MAX: Final = 10_000
 """Addresses and tokens counted at once; when there are more all are forgotten."""
 
@@ -92,6 +94,7 @@ class Gatekeeper:
     def __init__(self, tokens: Iterable[Token]) -> None:
         """Take those of the configuration."""
         self._tokens: dict[str, Token] = {}
+        self._sessions: dict[str, Token] = {}
         self._failed, self._asked = Often(TRIES, TRIES_S), Often(REQUESTS, REQUESTS_S)
         self.replace(tokens)
 
@@ -99,13 +102,25 @@ class Gatekeeper:
         """Others are in force."""
         self._tokens = {token.digest: token for token in tokens}
 
+    def open(self, session: Token, now_ms: int) -> None:
+        """Know the token of somebody who signed in, until it ends. Raises Denied."""
+        self._sessions = {digest: one for digest, one in self._sessions.items() if one.until_ms > now_ms}
+        if len(self._sessions) >= SESSIONS_MAX:
+            raise Denied(429, "too many people are signed in; try again later")
+        self._sessions[session.digest] = session
+
+    def close(self, token: str) -> Token | None:
+        """Forget the token of somebody who signed in; None: there is no such session."""
+        return self._sessions.pop(token_digest(token), None)
+
     def admit(self, authorization: str, address: str, now_ms: int) -> Caller:
         """Tell who asks, by ``Authorization: Bearer TOKEN`` (RFC 6750 §2.1). Raises Denied."""
         now_s = now_ms / 1000
         if self._failed.over(address, now_s):
             raise Denied(429, "too many wrong tokens from this address; try again in a minute")
         scheme, _, token = authorization.partition(" ")
-        known = self._tokens.get(token_digest(token.strip())) if scheme.lower() == "bearer" else None
+        digest = token_digest(token.strip())
+        known = self._tokens.get(digest) or self._sessions.get(digest) if scheme.lower() == "bearer" else None
         if known is None or known.until_ms <= now_ms:
             if authorization:
                 self._failed.note(address, now_s)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from ssl import SSLContext
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -19,6 +20,8 @@ from node.admin.asking import JSON, Answer, Ask
 from node.admin.cluster import ClusterUnreachableError
 from node.admin.control import Control
 from node.admin.handlers import Handlers
+from node.admin.oidc import Oidc
+from node.admin.oidc_routes import CLEAR, SESSION, Came, Reply, SignIn
 from node.admin.openapi import description
 from node.admin.queries import BadRequestError
 from node.admin.routes import HEALTH, ROUTES, Route
@@ -83,16 +86,18 @@ class AdminServer:
         tokens: Iterable[Token] = (),
         audit: Audit | None = None,
         seconding: Seconding | None = None,
+        oidc: Oidc | None = None,
     ) -> None:
         """Keep the node; nothing listens yet. ``audit``: where deeds are written before they are answered.
 
-        ``seconding``: what waits for a second person; None: nothing ever does.
+        ``seconding``: what waits for a second person; None: nothing ever does. ``oidc``: sign-in by a provider.
         """
         self._handlers = Handlers(control, audit)
         self._handlers.seconding, self._handlers.tell = seconding, self.tell
         self._audit = audit
         self._writing = asyncio.Lock()
         self.gatekeeper = Gatekeeper(tokens)
+        self.sign_in = SignIn(oidc, self.gatekeeper) if oidc is not None else None
         self._runners: list[web.AppRunner] = []
         self.port = 0
 
@@ -121,6 +126,8 @@ class AdminServer:
             app.router.add_get("/v1/openapi.json", _openapi)
             for route in (one for one in ROUTES if one.remote):
                 app.router.add_route(route.method, route.path, self._remote(route))
+            for (method, path), answer in (self.sign_in.routes() if self.sign_in is not None else {}).items():
+                app.router.add_route(method, path, self._signing_in(answer))
         if pages is not None:
             pages(app)
         runner = await self._run(app)
@@ -164,12 +171,55 @@ class AdminServer:
 
         async def answered(request: web.Request) -> web.StreamResponse:
             now_ms = time.time_ns() // 1_000_000
-            address = (request.transport.get_extra_info("peername") or ("?",))[0] if request.transport else "?"
-            caller = self.gatekeeper.admit(request.headers.get("Authorization", ""), str(address), now_ms)
+            caller = self.gatekeeper.admit(self._proof(request), _address(request), now_ms)
             if "Content-Encoding" in request.headers:
                 raise BadRequestError("Content-Encoding: send the body as it is")
             permit(caller, route.role)
             return await self._answered(route, request, caller)
+
+        return answered
+
+    def _proof(self, request: web.Request) -> str:
+        """Give what the caller shows: its token, or the cookie of a browser that only this host's pages may use."""
+        shown, session = request.headers.get("Authorization", ""), request.cookies.get(SESSION, "")
+        if shown or not session or self.sign_in is None:
+            return shown
+        own = urlsplit(self.sign_in.oidc.rules.redirect)
+        if request.headers.get("Host", "").lower() != own.netloc.lower():
+            raise Denied(403, "this session is for another host")
+        origin = request.headers.get("Origin")
+        if (request.method != "GET" or origin is not None) and origin != f"{own.scheme}://{own.netloc}":
+            raise Denied(403, "Origin: only pages of this host act for a session")
+        return f"Bearer {session}"
+
+    def _signing_in(self, answer: Callable[[Came], Awaitable[Reply]]) -> Handler:
+        async def answered(request: web.Request) -> web.StreamResponse:
+            reply = await answer(
+                Came(
+                    query=tuple(request.query.items()),
+                    cookies=dict(request.cookies),
+                    authorization=request.headers.get("Authorization", ""),
+                    body=await request.read(),
+                    address=_address(request),
+                )
+            )
+            if reply.deed is not None and reply.who is not None:
+                await self._told(Answer(deed=reply.deed), reply.who)
+            body = reply.text.encode() if reply.kind != JSON else _encoder.encode(reply.value)
+            response = web.Response(body=body, status=reply.status, content_type=reply.kind, headers=CLEAR)
+            if reply.location:
+                response.headers["Location"] = reply.location
+            for one in reply.cookies:
+                response.set_cookie(
+                    one.name,
+                    one.value,
+                    max_age=one.lasts_s,
+                    samesite=one.same_site,
+                    path="/",
+                    secure=True,
+                    httponly=True,
+                )
+            return response
 
         return answered
 
@@ -221,6 +271,10 @@ class AdminServer:
                 await asyncio.to_thread(audit.write, entry)
             except OSError as error:
                 _log.error("audit: %s", error, extra={"alarm": True})
+
+
+def _address(request: web.Request) -> str:
+    return str((request.transport.get_extra_info("peername") or ("?",))[0]) if request.transport else "?"
 
 
 def _app() -> web.Application:

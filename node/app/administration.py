@@ -3,12 +3,17 @@
 import ssl
 
 from node.admin.access import Role, Token
+from node.admin.oidc import Oidc, Rules
+from node.admin.oidc_provider import Client, Provider
 from node.admin.seconding import Seconding
 from node.admin.server import LOOPBACK, AdminServer
 from node.app.syslog import Shipper
 from node.console.server import Console
+from node.m365.https import Https
 from node.policy.endings import end_of_ms
+from node.settings.host import CALLBACK
 from node.settings.model import Settings
+from node.settings.secrets import read_secret
 from node.telemetry.contract import Telemetry
 from node.tls.client import client_context
 from node.tls.server import ServerTls
@@ -60,6 +65,41 @@ def console_of(admin: AdminServer, settings: Settings, node: str, hostname: str)
     """Give the console of a node."""
     names = {node, hostname, *settings.admin.names}
     return Console(admin, node=node, names=names, trace_url=settings.admin.trace_url or "")
+
+
+async def listen(admin: AdminServer, settings: Settings, node: str, hostname: str, tls: ssl.SSLContext | None) -> None:
+    """Open the socket, the port with the console, and the port for metrics where there is one."""
+    await admin.start_socket(settings.runtime / "admin.sock")
+    if settings.telemetry.prometheus is not None:
+        await admin.start_port("127.0.0.1", settings.telemetry.prometheus, api=False)
+    pages = console_of(admin, settings, node, hostname).mount
+    await admin.start_port(str(settings.admin.address), settings.admin.port, tls, pages=pages)
+
+
+def oidc_of(settings: Settings, hostname: str) -> Oidc | None:
+    """Give the sign-in by an OpenID provider; None: none is configured. Raises ConfigurationError."""
+    one = settings.admin.oidc
+    if one is None:
+        return None
+    secret = one.secret
+    client = Client(client_id=one.client_id, secret=None if secret is None else lambda: read_secret(secret).reveal())
+    rules = Rules(
+        client_id=one.client_id,
+        redirect=one.redirect or _redirect(settings, hostname),
+        roles={name: Role[role.upper()] for name, role in one.roles.items()},
+        claims=one.claims,
+        scopes=one.scopes,
+        algorithms=one.algorithms,
+        lasts_s=one.lasts,
+    )
+    return Oidc(Provider(one.issuer, client, Https(settings.egress)), rules)
+
+
+def _redirect(settings: Settings, hostname: str) -> str:
+    admin = settings.admin
+    clear = admin.certificate is None and str(admin.address) in LOOPBACK
+    host = f"http://localhost:{admin.port}" if clear else f"https://{hostname}:{admin.port}"
+    return f"{host.removesuffix(':443')}{CALLBACK}"
 
 
 class AdminTls:

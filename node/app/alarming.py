@@ -80,6 +80,7 @@ class Alarming:
             ),
             troubles=tuple(node.credentials.known_troubles()),
             unprotected=protection.copying.unprotected if protection is not None else 0,
+            strangers=node.chores.arrivals.strangers(),
             quarantined=protection is not None and bool(protection.quarantined),
             weak=tuple(weak_of(node.control.clients(), node.settings.clients)),
         )

@@ -21,6 +21,7 @@ from node.delivery.endpoint import AuthKind, Endpoint, Timings
 from node.delivery.errors import Refused, WireBroken
 from node.delivery.graph_line import GraphLine
 from node.delivery.letter import Letter, safe
+from node.delivery.looking import Archive, Looker, LookFailed
 from node.delivery.opener import Opener
 from node.delivery.transaction import always
 from node.errors import RelayError
@@ -45,9 +46,6 @@ TIMINGS: Final = Timings(connect_s=10.0, banner_s=20.0, command_s=30.0, data_s=3
 ARRIVAL_S: Final = 60.0
 """How long a message sent inside is waited for in its mailbox."""
 ARRIVAL_LOOK_S: Final = 2.0
-ARRIVAL_SKEW_MS: Final = 120_000
-"""Their clock may be behind ours by so much."""
-HEAD_BYTES: Final = 64 << 10
 _DONE: Final = Reply(code=250, enhanced="2.0.0", text="")
 _OK: Final = 200
 
@@ -100,6 +98,7 @@ class Probes:
         self._entra, self._https = Entra(settings.egress), Https(settings.egress)
         self._tokens = TokenSource(apps_of(settings), self._entra)
         self._graph = Graph(self._https)
+        self._looker = Looker(self._graph, self._tokens)
         self._opener = Opener(Dialer(), self._tokens, self._graph)
         roots = {name: cloud_of(tenant).graph for name, tenant in settings.tenants.items()}
         self._mailboxes = GraphMailboxes(self._https, self._tokens, roots, graph_flow)
@@ -168,23 +167,19 @@ class Probes:
             return str(error)
         return ""
 
-    async def arrived(self, tenant: str, mailbox: str, message_id: str, since_ms: int) -> bytes | None:
+    async def arrived(self, tenant: str, mailbox: str, message_id: str) -> bytes | None:
         """See Prober."""
-        looked: set[str] = set()
-        try:
-            async with asyncio.timeout(ARRIVAL_S):
-                while True:
-                    page = await self._mailboxes.changes(tenant, mailbox, "", since_ms - ARRIVAL_SKEW_MS)
-                    for item in page.items:
-                        if item.id in looked:
-                            continue
-                        looked.add(item.id)
-                        data = await self._mailboxes.content(tenant, mailbox, item.id)
-                        if message_id.encode() in data[:HEAD_BYTES]:
-                            return data[:HEAD_BYTES]
-                    await asyncio.sleep(ARRIVAL_LOOK_S)
-        except (RelayError, TimeoutError):
-            return None
+        root = cloud_of(self._settings.tenants[tenant]).graph
+        place = Archive(graph=root, flow=graph_flow(tenant), mailbox=mailbox)
+        for _ in range(round(ARRIVAL_S / ARRIVAL_LOOK_S)):
+            try:
+                head = await self._looker.head(place, message_id)
+            except LookFailed:
+                return None
+            if head:
+                return head
+            await asyncio.sleep(ARRIVAL_LOOK_S)
+        return None
 
     async def domains(self, tenant: str) -> tuple[str, ...] | None:
         """See Prober."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from node.app import alarming, erasing
+from node.app.arrivals import Arrivals
 from node.app.gauges import CopiesGauges, refresh
 from node.app.probing import LOOK_EVERY_S, Probing
 from node.delivery.clock import steady_ms, wall_ms
@@ -30,6 +31,7 @@ class Chores:
         self._node = node
         self._copies = CopiesGauges(node.telemetry)
         self._probing = Probing(node)
+        self.arrivals = Arrivals(node)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin all of them."""
@@ -42,6 +44,7 @@ class Chores:
             "secrets": (SECRETS_EVERY_S, self._secrets),
             "connectors": (LOOK_EVERY_S, self._probing.look),
             "erasures": (erasing.ROUND_EVERY_S, self._node.control.erasures.look),
+            "arrivals": (LOOK_EVERY_S, self.arrivals.look),
         }
         if self._node.alarming is not None:
             chores["alarms"] = (alarming.LOOK_EVERY_S, self._node.alarming.look)

@@ -1,4 +1,4 @@
-"""``relayctl drill``: faults done on purpose, judged from outside."""
+"""``relayctl drill``: faults done to a demonstration cluster, and a report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def drill(
     timing: Annotated[Timing, typer.Option(help="Leases of 10 s or of 5 s.")] = Timing.STEADY,
 ) -> None:
     """Do faults to a cluster under synthetic mail, judge every promise from outside, and write a report."""
-    from node.app.drill_run import Options, drill_demo  # noqa: PLC0415 - what it does takes a second to import
+    from node.app.drill_run import Options, drill_demo  # noqa: PLC0415 - only this command needs the demo's parts
 
     if not on_demo:
         raise WrongUseError("drill: faults are done to a demonstration cluster of its own only: give --demo")

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from node.admin.server import AdminServer
-from node.app.administration import admin_tls, console_of, put_in_force, seconding_of, syslog_of, tokens_of
+from node.app import administration as desk
 from node.app.alarming import Alarming
 from node.app.chores import Chores
 from node.app.control import NodeControl
@@ -92,11 +92,11 @@ class Node:
             self.spool, settings.spool, marks_of(settings, memory_limit_bytes()), self.telemetry, self._shut
         )
         self.control = NodeControl(self)
-        self.admin_tls = admin_tls(settings, self.hostname)
-        self.syslog = syslog_of(settings, self.hostname, self.telemetry)
+        self.admin_tls = desk.admin_tls(settings, self.hostname)
+        self.syslog = desk.syslog_of(settings, self.hostname, self.telemetry)
         audit = Audit(settings.spool / "audit", loaded.node, self.syslog.say if self.syslog is not None else None)
-        self.seconding = seconding_of(settings)
-        self.admin = AdminServer(self.control, tokens_of(settings), audit, self.seconding)
+        self.seconding, self.oidc = desk.seconding_of(settings), desk.oidc_of(settings, self.hostname)
+        self.admin = AdminServer(self.control, desk.tokens_of(settings), audit, self.seconding, self.oidc)
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
@@ -128,6 +128,8 @@ class Node:
         stack.push_async_callback(self.graph.close)
         if self.alarming is not None:
             stack.push_async_callback(self.alarming.close)
+        if self.oidc is not None:
+            stack.push_async_callback(self.oidc.provider.close)
         host_since_ms = self.keeping.prepare()
         attempts = await self.spool.recover(wall_ms())
         kept = self.keeping.counters()
@@ -147,12 +149,8 @@ class Node:
             self.control.joined(self.member.side)
             stack.push_async_callback(self._hand_over)
         stack.push_async_callback(self._end_delivery)
-        await self.admin.start_socket(settings.runtime / "admin.sock")
         context = self.admin_tls.context if self.admin_tls is not None else None
-        if settings.telemetry.prometheus is not None:
-            await self.admin.start_port("127.0.0.1", settings.telemetry.prometheus, api=False)
-        pages = console_of(self.admin, settings, self.loaded.node, self.hostname).mount
-        await self.admin.start_port(str(settings.admin.address), settings.admin.port, context, pages=pages)
+        await desk.listen(self.admin, settings, self.loaded.node, self.hostname, context)
         stack.push_async_callback(self.admin.close)
         await self.levels.measure(wall_ms())
         self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
@@ -199,7 +197,7 @@ class Node:
         self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
-        put_in_force(self.admin, self.seconding, settings)
+        desk.put_in_force(self.admin, self.seconding, settings)
         if self.member is not None:
             self.member.reload(loaded, limits)
         else:

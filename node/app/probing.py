@@ -5,7 +5,7 @@ Says loudly when one does not, and when it does again. The conversation is deliv
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -32,31 +32,24 @@ def _weight(what: str) -> Callable[[str], bytes]:
     return lambda node: blake2b(f"{what}\0{node}".encode(), digest_size=8).digest()
 
 
-class Probing:
-    """The chore; ``look`` is called every few seconds and does what is due."""
+class Turns:
+    """When something is to be done for each tenant, and whether this node does it for its site."""
 
     def __init__(self, node: "Node") -> None:
         """Keep the node; asked only while it runs."""
         self._node = node
         self._due_ms: dict[str, int] = {}
-        self._matches: dict[str, bool] = {}
         self._began_ms = steady_ms()
 
-    async def look(self) -> None:
-        """Ask every connector whose time has come and whose turn is ours."""
-        due = [
-            (name, tenant.connector.probe)
-            for name, tenant in self._node.settings.tenants.items()
-            if tenant.connector is not None and tenant.connector.probe is not None and self._due(name)
-        ]
-        for name, probe in due:
-            self._due_ms[name] = steady_ms() + int(probe.every * 1000)
-        await asyncio.gather(*(self._ask(name, probe.to) for name, probe in due if self._mine(name)))
+    def due(self, every_s: Mapping[str, float]) -> list[str]:
+        """Give the tenants whose time has come and whose turn is ours; theirs comes again after so many seconds."""
+        now_ms = steady_ms()
+        due = [name for name in every_s if now_ms >= self._due_ms.get(name, self._began_ms + FIRST_AFTER_MS)]
+        for name in due:
+            self._due_ms[name] = now_ms + int(every_s[name] * 1000)
+        return [name for name in due if self.mine(name)]
 
-    def _due(self, tenant: str) -> bool:
-        return steady_ms() >= self._due_ms.get(tenant, self._began_ms + FIRST_AFTER_MS)
-
-    def _mine(self, tenant: str) -> bool:
+    def mine(self, tenant: str) -> bool:
         """Tell whether this node asks for its site; without a look at the store every node does."""
         node = self._node
         cluster, member = node.settings.cluster, node.member
@@ -66,6 +59,26 @@ class Probing:
         there = [name for name, about in cluster.nodes.items() if about.site == node.loaded.site]
         live = [name for name in there if member.joined.keys.member(Role.NODE, name) in member.joined.feed.items]
         return me not in live or turn_of(live, tenant) == me
+
+
+class Probing:
+    """The chore; ``look`` is called every few seconds and does what is due."""
+
+    def __init__(self, node: "Node") -> None:
+        """Keep the node; asked only while it runs."""
+        self._node = node
+        self._turns = Turns(node)
+        self._matches: dict[str, bool] = {}
+
+    async def look(self) -> None:
+        """Ask every connector whose time has come and whose turn is ours."""
+        probes = {
+            name: tenant.connector.probe
+            for name, tenant in self._node.settings.tenants.items()
+            if tenant.connector is not None and tenant.connector.probe is not None
+        }
+        due = self._turns.due({name: probe.every for name, probe in probes.items()})
+        await asyncio.gather(*(self._ask(name, probes[name].to) for name in due))
 
     async def _ask(self, tenant: str, recipient: str) -> None:
         delivery = self._node.delivery

@@ -21,6 +21,7 @@ from node.policy.return_path import KEY_LEAST_CHARS, ReturnPath, Tokens
 from node.policy.suppression import Mode, Rules
 from node.policy.verdict import Verdict
 from node.settings.clouds import cloud_of
+from node.settings.mail import mailboxes_read
 from node.settings.model import Settings
 from node.settings.replies import reply_rows
 from node.settings.rules import return_addresses
@@ -162,9 +163,7 @@ def boxes_of(settings: Settings) -> list[Box]:
     found: list[Box] = []
     for name, tenant in settings.tenants.items():
         if tenant.ndrs is not None:
-            own = tenant.service_accounts if tenant.ndrs.accounts else {}
-            names = dict.fromkeys(mailbox.lower() for mailbox in (*own, *tenant.ndrs.mailboxes))
-            found += [Box(name, mailbox, tenant.ndrs.every) for mailbox in names]
+            found += [Box(name, mailbox, tenant.ndrs.every) for mailbox in mailboxes_read(tenant)]
     return found
 
 

@@ -3,7 +3,7 @@
 from node.check.causes import Cause, Evidence, cause_of
 from node.check.claims import Claims
 from node.check.contract import Finding, Grade, Scene, Told, WayToTest
-from node.check.letter import letter_for
+from node.check.letter import letter_for, new_message_id
 from node.policy.classify import Classifier
 from node.policy.reply import printable
 from node.settings.clouds import cloud_of
@@ -53,7 +53,8 @@ async def _pairs(scene: Scene, way: WayToTest, evidence: Evidence, classifier: C
     found = []
     for sender in [way.mailbox, *_senders(scene, way)][: scene.pairs + 1]:
         to = scene.to or (_inside(scene) if way.path == "hve" else way.mailbox)
-        told = await scene.prober.send(way.name, sender, to, letter_for(sender, to, way.name, scene.now_ms))
+        letter = letter_for(sender, to, scene.now_ms, new_message_id(sender, scene.now_ms))
+        told = await scene.prober.send(way.name, sender, to, letter)
         what = "send as itself" if sender == way.mailbox else f"send as {sender}"
         found.append(_found(scene, way, what, told, evidence, classifier))
     return found

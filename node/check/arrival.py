@@ -1,20 +1,10 @@
-"""Checks how mail by the connector arrives: sent to a mailbox that is read, and looked at there.
-
-A connector that no longer matches goes on taking mail for mailboxes inside, as direct send (facts m365 §1.4), and
-nothing in the dialogue says so. The message does: Exchange Online writes whether it counts as the organisation's own.
-Seen in headers that were published: ``Originating`` where a host of the organisation handed it in by its connector,
-``Incoming`` where mail came from anybody [observed, not documented].
-"""
-
-from email.message import Message
-from email.parser import BytesHeaderParser
+"""Checks how mail by the connector arrives: sent to a mailbox that is read, and looked at there (policy/sample.py)."""
 
 from node.check.contract import Finding, Grade, Scene, WayToTest
-from node.check.letter import letter_for
+from node.check.letter import letter_for, new_message_id
 from node.check.pathways import sender_of
+from node.policy.sample import DIRECTION, Arrived, seen_in
 
-DIRECTION = "X-MS-Exchange-Organization-MessageDirectionality"
-OURS, ANYBODYS = "originating", "incoming"
 WHAT = "arrive as the organisation's"
 
 
@@ -33,25 +23,26 @@ async def arrival(scene: Scene) -> list[Finding]:
 
 async def _looked(scene: Scene, way: WayToTest, subject: str, mailbox: str) -> Finding:
     sender = sender_of(scene, way)
-    data = letter_for(sender, mailbox, way.name, scene.now_ms)
-    message_id = BytesHeaderParser().parsebytes(data)["Message-ID"]
+    message_id = new_message_id(sender, scene.now_ms)
+    data = letter_for(sender, mailbox, scene.now_ms, message_id)
     told = await scene.prober.send(way.name, sender, mailbox, data)
     if not told.good:
         # Why is said where the envelope was tried.
         return scene.finding(subject, WHAT, Grade.NOTE, "not tried: the message was not taken", said=str(told.reply))
-    head = await scene.prober.arrived(scene.tenant, mailbox, message_id, scene.now_ms)
+    head = await scene.prober.arrived(scene.tenant, mailbox, message_id)
     if head is None:
         return scene.finding(
             subject, WHAT, Grade.NOTE, f"not found in {mailbox} in time: look whether it is in quarantine"
         )
-    return _judged(scene, subject, BytesHeaderParser().parsebytes(head))
+    return _judged(scene, subject, head)
 
 
-def _judged(scene: Scene, subject: str, head: Message) -> Finding:
-    said = str(head.get(DIRECTION, "")).strip()
-    if said.lower() == OURS:
+def _judged(scene: Scene, subject: str, head: bytes) -> Finding:
+    seen = seen_in(head)
+    said = seen.said
+    if seen.arrived is Arrived.OURS:
         return scene.finding(subject, WHAT, Grade.GOOD, said=said)
-    if said.lower() == ANYBODYS:
+    if seen.arrived is Arrived.ANYBODYS:
         text = (
             "it arrived as anybody's mail: no connector matched, mail inside goes on as direct send, outside it fails"
         )

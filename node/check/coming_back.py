@@ -1,10 +1,11 @@
 """Checks of what comes back: mailboxes that are read, plus addresses, accepted domains as the tenant has them."""
 
-from node.check.accounts import refusal
+from node.check.accounts import MAILBOX_PATHS, refusal
 from node.check.causes import Cause
 from node.check.contract import Finding, Grade, Scene
 from node.policy.reply import Stage
 from node.policy.return_path import PATHS
+from node.settings.mail import mailboxes_read
 from node.settings.rules import return_addresses
 
 MX_PATHS = ("connector", "direct-send")
@@ -48,18 +49,26 @@ async def _mailboxes(scene: Scene) -> list[Finding]:
     """Whether the mailboxes that are to be read can be."""
     tenant = scene.settings.tenants[scene.tenant]
     if tenant.ndrs is None:
-        if any(way.path in ("submission", "graph", "hve") for way in scene.ways):
-            text = "none is read: what Microsoft takes and cannot deliver is shown as delivered"
-            return [scene.finding("reports", "mailboxes", Grade.DOUBT, text, advice="set tenants.*.ndrs")]
-        return []
-    own = tenant.service_accounts if tenant.ndrs.accounts else {}
+        advice = _where_reports_go(scene)
+        text = "none is read: what Microsoft takes and cannot deliver is shown as delivered"
+        return [scene.finding("reports", "mailboxes", Grade.DOUBT, text, advice=advice)] if advice else []
     found = []
-    for mailbox in dict.fromkeys((*own, *tenant.ndrs.mailboxes)):
+    for mailbox in mailboxes_read(tenant):
         why = await scene.prober.readable(scene.tenant, mailbox)
         advice = "assign 'Application Mail.Read' on the group, and put the mailbox into the group" if why else ""
         grade = Grade.BAD if why else Grade.GOOD
         found.append(scene.finding(f"mailbox {mailbox}", "read reports", grade, why, advice=advice))
     return found
+
+
+def _where_reports_go(scene: Scene) -> str:
+    """Say what to set so that somebody reads reports; empty: all of them go to the return path."""
+    if any(way.path in MAILBOX_PATHS for way in scene.ways):
+        return "set tenants.*.ndrs"
+    keyed = scene.tenant in return_addresses(scene.settings).by_tenant
+    if keyed or not any(way.path in PATHS for way in scene.ways):
+        return ""
+    return "set bounces.return_path, or name the senders' mailboxes under tenants.*.ndrs"
 
 
 async def _plus(scene: Scene) -> list[Finding]:

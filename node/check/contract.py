@@ -99,8 +99,8 @@ class Prober(Protocol):
         """Look into a mailbox; empty: it can be read, else why not."""
         ...
 
-    async def arrived(self, tenant: str, mailbox: str, message_id: str, since_ms: int) -> bytes | None:
-        """Wait for a message to lie in a mailbox and give its beginning; None: not within a minute, or not readable."""
+    async def arrived(self, tenant: str, mailbox: str, message_id: str) -> bytes | None:
+        """Wait for a message to lie in a mailbox and give its header; None: not within a minute, or not readable."""
         ...
 
     async def domains(self, tenant: str) -> tuple[str, ...] | None:

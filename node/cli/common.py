@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.cli.remote import Remote, UnreachableError, WrongUseError, find_socket
+from node.cli import signing_in
+from node.cli.remote import Api, Remote, UnreachableError, WrongUseError, find_socket
 from node.cli.when import BadTimeError
 from node.errors import ConfigurationError, RelayError
 
@@ -57,8 +58,14 @@ def _fail(error: Exception) -> None:
 
 
 def connect(socket: Path | None) -> Remote:
-    """Give the node the options name."""
-    return Remote(find_socket(socket))
+    """Give the node the options name; where no node runs on this host, the one somebody signed in at."""
+    try:
+        return Remote(find_socket(socket))
+    except UnreachableError:
+        signed = signing_in.kept()
+        if signed is None:
+            raise
+        return Remote(Api(url=signed.url, ca=signed.ca, token=signed.token))
 
 
 def now_ms() -> int:

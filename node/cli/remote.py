@@ -5,10 +5,11 @@ import http.client
 import json
 import os
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
 
 from node.errors import RelayError
 
@@ -60,12 +61,35 @@ def find_socket(given: Path | None) -> Path:
     raise UnreachableError(f"no running node found (looked for {places}); name one with --socket or RELAY_SOCKET")
 
 
-class Remote:
-    """One node's administration interface."""
+class Api(NamedTuple):
+    """A node's administration port over the network, for somebody who signed in."""
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        """Keep the socket's path; connects for each request, and waits at most so long for each part of an answer."""
-        self._path, self._timeout_s = path, timeout_s
+    url: str
+    """``https://relay-a.corp:8443``; http for this machine only."""
+    ca: str = ""
+    """PEM file trusted besides the system's authorities; empty: none."""
+    token: str = ""
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Make one; nothing is opened. Raises UnreachableError for a file that is no PEM."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_S)
+        context = ssl.create_default_context()
+        try:
+            if self.ca:
+                context.load_verify_locations(cafile=self.ca)
+        except OSError as error:
+            raise UnreachableError(f"{self.ca}: cannot be read as PEM: {error.strerror or error}") from None
+        return http.client.HTTPSConnection(parts.netloc, timeout=TIMEOUT_S, context=context)
+
+
+class Remote:
+    """One node's administration interface: by its socket, or by its port for somebody who signed in."""
+
+    def __init__(self, where: Path | Api, timeout_s: float = TIMEOUT_S) -> None:
+        """Keep where it is; connects for each request, and waits at most so long for each part of an answer."""
+        self._where, self._timeout_s = where, timeout_s
 
     def get(self, path: str, **query: str | int) -> Any:
         """Give the decoded answer of a GET; empty values are left out. Raises UnreachableError, RefusedError."""
@@ -81,7 +105,7 @@ class Remote:
 
         What ``write`` raises is the caller's.
         """
-        connection = _UnixConnection(self._path, self._timeout_s)
+        connection = self._connection()
         try:
             response = self._request(connection, "GET", quote(path), None)
             if response.status != http.client.OK:
@@ -95,7 +119,7 @@ class Remote:
             connection.close()
 
     def _json(self, method: str, path: str, body: bytes | None) -> Any:
-        connection = _UnixConnection(self._path, self._timeout_s)
+        connection = self._connection()
         try:
             response = self._request(connection, method, path, body)
             data = self._read(response, ANSWER_MAX_BYTES)
@@ -111,17 +135,29 @@ class Remote:
         return answer
 
     def beside(self, name: str) -> "Remote":
-        """Give another process of the same host, by the name of its socket."""
-        return Remote(self._path.with_name(name), self._timeout_s)
+        """Give another process of the node's host, by its socket's name; UnreachableError over the network."""
+        if isinstance(self._where, Api):
+            raise UnreachableError(f"{name}: asked for on the node's own host only, not over the network")
+        return Remote(self._where.with_name(name), self._timeout_s)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return (
+            self._where.connection() if isinstance(self._where, Api) else _UnixConnection(self._where, self._timeout_s)
+        )
 
     def _request(
-        self, connection: _UnixConnection, method: str, path: str, body: bytes | None
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
         try:
-            connection.request(method, path, body, {"X-Relay-Actor": _actor(), **_token()})
+            connection.request(method, path, body, self._headers())
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
+
+    def _headers(self) -> dict[str, str]:
+        if isinstance(self._where, Path):
+            return {"X-Relay-Actor": _actor(), **_token()}
+        return {"Authorization": f"Bearer {self._where.token}"} if self._where.token else {}
 
     def _read(self, response: http.client.HTTPResponse, at_most_bytes: int) -> bytes:
         try:
@@ -134,7 +170,9 @@ class Remote:
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return UnreachableError(f"node at {self._path}: {' '.join(why.split())}")
+        return UnreachableError(
+            f"node at {self._where.url if isinstance(self._where, Api) else self._where}: {' '.join(why.split())}"
+        )
 
 
 def _token() -> dict[str, str]:

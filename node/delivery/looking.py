@@ -15,6 +15,7 @@ from node.m365.graph import Graph, GraphAnswer, asked, mailbox_url, moment, quot
 from node.policy.envelope import NewMessage
 from node.policy.marker import MARKER_PROPERTY, marked_in
 
+MESSAGES: Final = "messages"
 SENT: Final = "mailFolders/sentitems/messages"
 TRACES: Final = "admin/exchange/tracing/messageTraces"
 LIST_S: Final = 30.0
@@ -97,6 +98,17 @@ class Looker:
             if _rows(answer)[0]:
                 found.add(index)
         return found
+
+    async def head(self, archive: Archive, message_id: str) -> bytes:
+        """Give the header of a message that lies anywhere in a mailbox; empty: it is not there. Raises LookFailed."""
+        listing = mailbox_url(archive.graph, archive.mailbox, MESSAGES)
+        wanted = {"$filter": f"internetMessageId eq {quoted(message_id)}", "$select": "id", "$top": "1"}
+        rows, _ = _rows(await self._ask(archive, asked(listing, wanted)))
+        if not rows:
+            return b""
+        one = f"{listing}/{quote(str(rows[0].get('id')), safe='')}/$value"
+        answer = await self._ask(archive, one, plain=True, gone=True)
+        return answer.text.partition(b"\r\n\r\n")[0] if answer.status // 100 == _SUCCESS else b""
 
     async def _matching(self, archive: Archive, condition: str, queue_id: str) -> Sighting:
         """List the copies a condition fits, and read the header of each."""

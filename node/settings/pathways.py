@@ -34,6 +34,10 @@ class ConnectorProbe(Part):
     """An address outside the tenant; only asked for, nothing is sent to it."""
     every: Seconds = 900.0
     """Time between two looks."""
+    mailbox: Mailbox | None = None
+    """A mailbox inside that is read (`ndrs`): mail is sent to it, whose header shows whether the connector matched."""
+    mailbox_every: Seconds = 6 * 3600.0
+    """Time between two such messages; they are left lying there."""
 
 
 class Connector(Part):

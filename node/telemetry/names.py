@@ -75,6 +75,14 @@ CATALOGUE: tuple[Metric, ...] = (
     _metric("relay_connections_failed", Kind.COUNTER, "{connection}", "path reason", "connections that failed"),
     _metric("relay_probes", Kind.COUNTER, "{probe}", "tenant reason", "looks whether a connector still matches"),
     _metric("relay_connector_matches", Kind.GAUGE, "1", "tenant", "1 if the connector matched at the last look"),
+    _metric("relay_samples", Kind.COUNTER, "{message}", "tenant reason", "looks how mail by the connector arrives"),
+    _metric(
+        "relay_connector_arrives_as_ours",
+        Kind.GAUGE,
+        "1",
+        "tenant",
+        "1 if mail by the connector arrived as the organisation's at the last look, 0 if as anybody's",
+    ),
     _metric(
         "relay_connections_paced",
         Kind.GAUGE,

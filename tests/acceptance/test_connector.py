@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.simulated import DOMAIN, TENANT, Simulated
+from tests.support.simulated import CLIENT, DOMAIN, SECRET, TENANT, Simulated
 from tests.support.world import client, hand_in, relay, standings, until, view, wait_state, wide
 
 APP, OUTSIDE, INSIDE = f"app@{DOMAIN}", "bob@example.com", f"carol@{DOMAIN}"
@@ -130,3 +130,52 @@ def test_direct_send_takes_insiders_until_the_tenant_rejects_it(simulated, tmp_p
             other = hand_in(node.port(), APP, f"eve@{DOMAIN}")
             until(lambda: view(node, other)["recipients"][0]["last_reason"] == "direct_send_refused")
             assert standings(node)["site/contoso/direct-send@"]["reason"] == "direct_send_refused"
+
+
+READ = f"read@{DOMAIN}"
+
+
+def sampled(cloud: Simulated, home, **changes):
+    """A relay that sends a message by its connector to a mailbox it reads, though its mail goes by submission first."""
+    node = connected(cloud, home, accounts=("relay1",), routes=("submission", "connector"), **changes)
+    own = node.config["tenant"]
+    own["connector"]["probe"] = {"to": "probe@example.net", "mailbox": READ, "mailbox_every": "1h"}
+    own["ndrs"] = {"mailboxes": [READ], "accounts": False, "every": "1h"}
+    return node
+
+
+def with_mailboxes(**more) -> dict:
+    apps = {CLIENT: {"secrets": [SECRET]}}
+    boxes = {f"relay1@{DOMAIN}": {"send_as": [f"*@{DOMAIN}"]}, READ: {}}
+    return tenant(apps=apps, mailboxes=boxes, **more)
+
+
+@pytest.mark.parametrize(
+    ("connectors", "arrives", "by"),
+    [(BY_NAME, 1, "connector"), ({}, 0, "direct-send")],
+    ids=["it matches", "it became direct send"],
+)
+def test_a_running_node_looks_how_mail_by_the_connector_arrives(simulated, tmp_path, connectors, arrives, by):
+    """Inside nobody is refused when a connector stops matching: only the message tells."""
+    with simulated(with_mailboxes(**connectors)) as cloud, sampled(cloud, tmp_path / "node") as node:
+        word = "arrives_as_ours" if arrives else "arrives_as_anybodys"
+        until(lambda: node.metric("relay_samples_total", tenant="contoso", reason=word) == 1, bound_s=240)
+        assert node.metric("relay_connector_arrives_as_ours", tenant="contoso") == arrives
+        assert taken(cloud) == {READ: ("mx", by)}, "by the connector, whatever the routes say"
+        told = "mail by the connector of tenant contoso arrives as anybody's (Incoming)" in node.log.read_text()
+        assert told is not bool(arrives)
+        (sent,) = [one for one in node.get("/v1/messages") if one["message"]["client"] == "(sample)"]
+        assert [one["state"] for one in sent["recipients"]] == ["delivered"]
+        wait_state(node, hand_in(node.port(), APP, INSIDE), "delivered")
+        assert taken(cloud)[INSIDE][0] == "submission", "no path rests for what no document says"
+
+
+def test_a_sample_that_cannot_be_looked_at_proves_nothing(simulated, tmp_path):
+    plain = with_mailboxes(**BY_NAME) | {"reports": {"readable": []}}
+    with simulated(plain) as cloud, sampled(cloud, tmp_path / "node") as node:
+        until(lambda: taken(cloud), bound_s=240)
+        until(lambda: cloud.stats()["counts"].get("mailbox_requests", 0) > 2, bound_s=240)
+        assert "arrives as anybody's" not in node.log.read_text()
+        told = bytearray()
+        node._remote().download("/metrics", told.extend)
+        assert b"relay_connector_arrives_as_ours{" not in told

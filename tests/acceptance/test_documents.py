@@ -24,7 +24,10 @@ from tests.support.settings_files import TENANT, loaded
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MINE = [file for file in FILES if file.name != "performance.md"]
-OTHERS = {"make", "swaks", "curl", "kill", "systemctl", "jq", "cp", "pip", "ansible-galaxy", "ansible-playbook"}
+OTHERS = {
+    "make", "swaks", "curl", "kill", "systemctl", "systemd-analyze", "jq", "cp", "mv", "pip", "dpkg", "rpm",
+    "ansible-galaxy", "ansible-playbook",
+}  # fmt: skip
 """Programs of others that may stand in an example."""
 WRONG_USE = typer.BadParameter.__mro__[1]
 """UsageError, which typer does not export."""
@@ -48,7 +51,7 @@ def programs(line: str) -> list[list[str]]:
             found.append([])
         elif word == ">":
             break
-        else:
+        elif found[-1] or not re.match(r"[A-Z_]+=", word):  # what is set for one command stands before it
             found[-1].append(word)
     return found
 
@@ -112,6 +115,8 @@ def test_every_command_named_in_text_exists(file):
             found = command.get_command(typer.Context(command), word)
             assert found is not None, f"relayctl {words}"
             command = found
+        known = {option for one in command.params for option in (*one.opts, *one.secondary_opts, "--help")}
+        assert {word for word in words.split() if word.startswith("--")} <= known, f"relayctl {words}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

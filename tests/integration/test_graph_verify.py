@@ -100,6 +100,25 @@ async def test_answers_lost_before_and_after_acceptance_neither_duplicate_nor_lo
         assert later is not None
 
 
+@pytest.mark.parametrize("amount", [30, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(3000)])])
+@pytest.mark.parametrize("said", [False, True], ids=["said so", "promised"])
+async def test_without_copies_lost_answers_are_held_and_not_guessed(tmp_path, amount, said):
+    """Neither sent again nor called delivered, whether it was taken or not, and whatever else leaves meanwhile."""
+    never, place = {"sent_items_after": "24h"}, {"keeps_copies": said}
+    async with cloud(graph=never) as simulator, verifying(tmp_path, simulator, verify=IMPATIENT, place=place) as back:
+        script(simulator, LOST_AFTER | {"when": {"subject": "after"}}, LOST_BEFORE | {"when": {"subject": "before"}})
+        subjects = ("after", "before", "fine")
+        ids = [await hand_in(back, subject=subjects[number % 3]) for number in range(amount)]
+        views = await settle_all(back, ids, 60 + amount)
+        ended = [(view.recipients[0].state, view.recipients[0].last_reason) for view in views]
+        fine = {ended[number] for number in range(2, amount, 3)}
+        lost = {one for number, one in enumerate(ended) if number % 3 != 2}
+        assert {state for state, _ in fine} == {S.DELIVERED}
+        assert lost == {(S.HELD, "unknown_unproven")}
+        assert not any(line.event == "resent" for view in views for line in view.lines)
+        once(simulator, sum(number % 3 != 1 for number in range(amount)))
+
+
 async def later_mail(back):
     while True:
         await hand_in(back, subject="later")

@@ -20,6 +20,8 @@ from urllib.parse import quote, unquote
 
 from node.rehearsal.simulator.arrived import arrived
 from node.rehearsal.simulator.graph.access import READ, DeniedError, bearer, caller, error
+from node.rehearsal.simulator.graph.looking import BY_ID, plain
+from node.rehearsal.simulator.headers import read_headers
 from node.rehearsal.simulator.hub import Hub
 from node.rehearsal.simulator.ndr_text import Failure, exchange_ndr
 from node.rehearsal.simulator.receipts import Receipt
@@ -159,6 +161,7 @@ def mailbox_routes(post: Postmaster) -> dict[tuple[str, str], Handler]:
     graph = _Mailboxes(post)
     return {
         ("GET", "/v1.0/users/{mailbox}/mailFolders/inbox/messages/delta"): graph.delta,
+        ("GET", "/v1.0/users/{mailbox}/messages"): graph.found,
         ("GET", "/v1.0/users/{mailbox}/messages/{id}/$value"): graph.value,
         ("GET", "/v1.0/domains"): graph.domains,
     }
@@ -228,6 +231,19 @@ class _Mailboxes:
             link: f"{request.base_url}{path}?{name}={box.generation}-{upto}",
         }
         return Answer(value=value)
+
+    async def found(self, request: Request) -> Answer:
+        """Look a message up by its Message-ID; what another filter means is not guessed."""
+        mailbox = unquote(request.path["mailbox"]).lower()
+        refused = self._refused(request, mailbox)
+        if refused is not None:
+            return refused
+        wanted = BY_ID.fullmatch(request.query.get("$filter", ""))
+        if wanted is None:
+            return error(400, "ErrorInvalidUrlQueryFilter", "The query filter contains one or more errors.")
+        box, name = self._post.boxes.get(mailbox), plain(wanted[1])
+        lying = [] if box is None else list(box.messages)
+        return Answer(value={"value": [_listed(one) for one in lying if read_headers(one.data).message_id == name]})
 
     async def value(self, request: Request) -> Answer:
         mailbox = unquote(request.path["mailbox"]).lower()

@@ -1,10 +1,18 @@
 """Checks of what comes back: the return path, who may hand in reports, which mailboxes are read."""
 
+from fnmatch import fnmatchcase
+from typing import Final
+
 from node.errors import ConfigurationError
-from node.policy.return_path import BASE_CHARS_MAX, KEY_LEAST_CHARS, PATHS
+from node.policy.return_path import BASE_CHARS_MAX, KEY_LEAST_CHARS, PATHS, addresses_of
 from node.settings.checks.clients import owned
 from node.settings.checks.scene import Scene
+from node.settings.mail import Tenant, mailboxes_read
+from node.settings.pathways import PathKind
 from node.settings.secrets import read_secret
+
+NAMED: Final = 3
+"""Addresses a warning names; it says how many more there are."""
 
 
 def return_path(scene: Scene) -> None:
@@ -23,12 +31,47 @@ def return_path(scene: Scene) -> None:
         scene.fault(here, f"no tenant owns the domain of {bounces.return_path}")
     if not PATHS & {kind.value for kind in scene.settings.routes.kinds}:
         scene.warn(here, f"has no effect: no route names {', '.join(sorted(PATHS))}")
-    read = any(
-        bounces.return_path in tenant.ndrs.mailboxes for tenant in scene.settings.tenants.values() if tenant.ndrs
-    )
-    if not bounces.accept_from and not read:
-        text = "reports to it reach nobody but clients that hand them in: set accept_from, or read its mailbox (ndrs)"
-        scene.warn(here, text)
+    if not bounces.accept_from:
+        _returned(scene)
+
+
+def _returned(scene: Scene) -> None:
+    """Every tenant's return address is a mailbox that is read: a tenant that owns another domain has one of its own."""
+    tenants = scene.settings.tenants
+    bases = addresses_of(scene.settings.bounces.return_path, {name: part.domains for name, part in tenants.items()})
+    unread = [base for name, base in bases.by_tenant.items() if base not in mailboxes_read(tenants[name])]
+    if unread:
+        text = f"reports to {_listed(unread)} reach nobody but clients that hand them in: set accept_from, or read"
+        scene.warn(("bounces", "return_path"), f"{text} {'its mailbox' if len(unread) == 1 else 'them'} (ndrs)")
+
+
+def direct_send(scene: Scene) -> None:
+    """Mail by direct send bears the application's own sender, who need not be a mailbox: its reports are read too."""
+    inside = scene.settings.routes.internal
+    if PathKind.DIRECT_SEND not in inside or scene.settings.bounces.return_path is not None:
+        return
+    here = ("routes", "internal", inside.index(PathKind.DIRECT_SEND))
+    for name, tenant in scene.settings.tenants.items():
+        unread = sorted(_senders(scene, tenant) - set(mailboxes_read(tenant)))
+        if unread:
+            text = f"reports on mail of tenant {name} by direct-send go to its sender, and nobody reads those to"
+            scene.warn(here, f"{text} {_listed(unread)}: set bounces.return_path, or read the mailboxes (ndrs)")
+
+
+def _senders(scene: Scene, tenant: Tenant) -> set[str]:
+    """Give the addresses and patterns clients may send as that this tenant owns."""
+    domains = tenant.domains
+    senders = {sender.lower() for client in scene.settings.clients.values() for sender in client.senders}
+    return {one for one in senders if any(_meet(one.rpartition("@")[2], domain) for domain in domains)}
+
+
+def _meet(one: str, other: str) -> bool:
+    return fnmatchcase(one, other) or fnmatchcase(other, one)
+
+
+def _listed(addresses: list[str]) -> str:
+    more = f" and {len(addresses) - NAMED} more" if len(addresses) > NAMED else ""
+    return ", ".join(addresses[:NAMED]) + more
 
 
 def keys(scene: Scene) -> None:
@@ -65,4 +108,4 @@ def mailboxes(scene: Scene) -> None:
             scene.fault((*here, "every"), "expected at least 1s")
 
 
-CHECKS = (return_path, keys, mailboxes)
+CHECKS = (return_path, direct_send, keys, mailboxes)

@@ -1,13 +1,16 @@
 """Checks of listeners, ports, limits, the cluster and its addresses."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from coordinator.settings.checks import bound, check_addresses, check_cluster
 from coordinator.settings.reader import no_such_node
 from node.settings.checks.paths import is_loopback, url_fault
 from node.settings.checks.scene import Scene
-from node.settings.host import Listener, VirtualAddress
+from node.settings.host import CALLBACK, Listener, Oidc, VirtualAddress
 from node.settings.places import KeyPath
+
+SIGN_IN_MAX_S: Final = 43_200.0
 
 
 def listeners(scene: Scene) -> None:
@@ -106,13 +109,29 @@ def outward(scene: Scene) -> None:
     if settings.alarms is not None:
         url_fault(scene, ("alarms", "webhook"), settings.alarms.webhook)
     if settings.admin.oidc is not None:
-        url_fault(scene, ("admin", "oidc", "issuer"), settings.admin.oidc.issuer)
+        oidc(scene, settings.admin.oidc)
     proxy = settings.egress.https_proxy
     if proxy is not None and not proxy.startswith(("http://", "https://")):
         scene.fault(("egress", "https_proxy"), "expected a URL such as http://proxy.example:3128")
     encrypted = settings.admin.certificate is not None or settings.tls is not None
     if not encrypted and not is_loopback(str(settings.admin.address)):
         scene.fault(("admin", "address"), "beyond this machine the admin port needs a certificate (admin or tls)")
+
+
+def oidc(scene: Scene, one: Oidc) -> None:
+    """Somebody may sign in, for a bounded time, and comes back to an address of ours."""
+    here: KeyPath = ("admin", "oidc")
+    url_fault(scene, (*here, "issuer"), one.issuer)
+    if not one.roles:
+        scene.fault((*here, "roles"), "expected groups or roles of the provider with a role here; nobody could sign in")
+    if not 60 <= one.lasts <= SIGN_IN_MAX_S:  # noqa: PLR2004 - a minute
+        scene.fault((*here, "lasts"), "expected 1m to 12h")
+    if "openid" not in one.scopes:
+        scene.fault((*here, "scopes"), "expected openid among them, or it is no sign-in")
+    if one.redirect is not None:
+        url_fault(scene, (*here, "redirect"), one.redirect)
+        if not one.redirect.endswith(CALLBACK):
+            scene.fault((*here, "redirect"), f"expected an address that ends with {CALLBACK}")
 
 
 def cluster(scene: Scene) -> None:

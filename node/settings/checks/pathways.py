@@ -6,13 +6,14 @@ from node.errors import ConfigurationError
 from node.settings.certificates import client_findings
 from node.settings.checks.clients import owned
 from node.settings.checks.scene import Scene
-from node.settings.mail import Tenant
+from node.settings.mail import Tenant, mailboxes_read
 from node.settings.nets import host_and_port
-from node.settings.pathways import Acs, Hve, SmartHost
+from node.settings.pathways import Acs, ConnectorProbe, Hve, PathKind, SmartHost
 from node.settings.places import KeyPath
 from node.settings.secrets import read_secret
 
 PROBE_EVERY_MIN_S = 60.0
+SAMPLE_EVERY_MIN_S = 300.0
 MX_PORT, SUBMISSION_PORT = 25, 587
 _HVE_HOST = Hve.model_fields["host"].default
 
@@ -48,10 +49,25 @@ def connectors(scene: Scene) -> None:
             _certificate(scene, here, tenant)
         if connector.probe is None:
             continue
+        if PathKind.CONNECTOR not in scene.settings.routes.kinds:
+            scene.warn((*here, "probe"), "has no effect: no route names connector")
         if owned(scene, connector.probe.to.rpartition("@")[2]):
             scene.fault((*here, "probe", "to"), "its domain is a tenant's own; only an address outside shows a fault")
         if connector.probe.every < PROBE_EVERY_MIN_S:
             scene.fault((*here, "probe", "every"), "expected at least 1m between two looks")
+        _sampled(scene, (*here, "probe"), tenant, connector.probe)
+
+
+def _sampled(scene: Scene, here: KeyPath, tenant: Tenant, probe: ConnectorProbe) -> None:
+    """A sample's mailbox is one of the tenant's that is read; else nobody could look how it arrives."""
+    if probe.mailbox is None:
+        return
+    if probe.mailbox_every < SAMPLE_EVERY_MIN_S:
+        scene.fault((*here, "mailbox_every"), "expected at least 5m: every message stays in the mailbox")
+    read = mailboxes_read(tenant)
+    if probe.mailbox.lower() not in read:
+        names = ", ".join(sorted(read)) or "none"
+        scene.fault((*here, "mailbox"), f"this mailbox is not read (tenants.*.ndrs); those that are: {names}")
 
 
 def _certificate(scene: Scene, here: KeyPath, tenant: Tenant) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = 10
 _TEXT: Final = r"'((?:[^']|'')*)'"
-_BY_ID: Final = re.compile(rf"internetMessageId eq {_TEXT}")
+BY_ID: Final = re.compile(rf"internetMessageId eq {_TEXT}")
 BY_PROPERTY: Final = re.compile(
     rf"singleValueExtendedProperties/any\(ep: ?ep/id eq {_TEXT} and ep/value eq {_TEXT}\)", re.IGNORECASE
 )
@@ -86,7 +86,7 @@ class Looking:
 
     def _wanted(self, mailbox: str, text: str) -> list[Copy]:
         there = self._there(mailbox)
-        by_id, by_property = _BY_ID.fullmatch(text), BY_PROPERTY.fullmatch(text)
+        by_id, by_property = BY_ID.fullmatch(text), BY_PROPERTY.fullmatch(text)
         if by_id is not None:
             return [one for one in there if one.message_id == plain(by_id[1])]
         if by_property is not None:

@@ -6,6 +6,7 @@ import pytest
 
 from node.admin.access import (
     REQUESTS,
+    SESSIONS_MAX,
     TRIES,
     TRIES_S,
     WATCHED_MAX,
@@ -17,6 +18,7 @@ from node.admin.access import (
     Token,
     permit,
 )
+from node.policy.passwords import token_digest
 
 NOW = 1_800_000_000_000
 
@@ -93,3 +95,29 @@ def test_a_role_includes_those_before_it(role, least):
         with pytest.raises(Denied, match=f"takes the role {least.name.lower()}") as caught:
             permit(caller, least)
         assert caught.value.status == 403
+
+
+def test_who_signed_in_is_known_until_the_session_ends_or_is_closed():
+    keeper = Gatekeeper(())
+    session = Token(name="oidc:anna", digest=token_digest("secret"), role=Role.OPERATOR, until_ms=2_000)
+    keeper.open(session, 1_000)
+    keeper.replace(())
+    assert keeper.admit("Bearer secret", "10.0.0.1", 1_999).name == "oidc:anna", "a reload does not end it"
+    with pytest.raises(Denied, match="that of oidc:anna has ended"):
+        keeper.admit("Bearer secret", "10.0.0.1", 2_000)
+    assert keeper.close("secret") == session
+    assert keeper.close("secret") is None
+    with pytest.raises(Denied):
+        keeper.admit("Bearer secret", "10.0.0.1", 1_500)
+
+
+def test_so_many_sessions_and_those_that_ended_make_room():
+    keeper = Gatekeeper(())
+    for number in range(SESSIONS_MAX):
+        name = f"oidc:{number}"
+        keeper.open(Token(name=name, digest=token_digest(name), role=Role.VIEWER, until_ms=2_000 + number), 1_000)
+    one_more = Token(name="oidc:more", digest=token_digest("more"), role=Role.VIEWER, until_ms=9_000)
+    with pytest.raises(Denied, match="too many people"):
+        keeper.open(one_more, 1_000)
+    keeper.open(one_more, 2_000)
+    assert keeper.admit("Bearer more", "10.0.0.1", 2_500).name == "oidc:more"

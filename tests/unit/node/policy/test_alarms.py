@@ -23,6 +23,7 @@ def names(**facts) -> set[str]:
         ({"shut": ("door shut: disk",)}, {"RelayDoorClosed"}),
         ({"quarantined": True}, {"RelayQuarantined"}),
         ({"unprotected": 3}, {"RelayUnprotected"}),
+        ({"strangers": ("contoso",)}, {"RelayConnectorIsDirectSend"}),
         ({"delivered_ms": NOW - 60 * MINUTE}, set()),  # nothing waits
         ({"delivered_ms": NOW - 60 * MINUTE, "oldest_ms": {"normal": NOW - MINUTE}}, set()),
         ({"delivered_ms": NOW - MINUTE, "oldest_ms": {"normal": NOW - 60 * MINUTE}}, set()),

@@ -71,3 +71,61 @@ def test_mailboxes_are_read_by_an_app(tmp_path):
     app = "  app: {client_id: 1b7d2c3e-0000-4000-8000-000000000000, secret: {file: secret}}\n"
     nothing = SMARTHOST.replace("  smarthost", f"{app}  ndrs: {{accounts: false}}\n  smarthost")
     assert about(warned(tmp_path, nothing + CLIENTS), "names no mailbox")
+
+
+DIRECT = """\
+tenant:
+  id: t.example
+  domains: [contoso.com]
+  app: {client_id: 1b7d2c3e-0000-4000-8000-000000000000, secret: {file: secret}}
+  service_accounts: [relay1@contoso.com]
+%s
+routes: {internal: [direct-send], external: [submission]}
+"""
+APPS = "clients: {apps: {networks: [10.0.0.0/8], senders: [%s]}}\n"
+NOBODY = "routes.internal[0]: reports on mail of tenant contoso by direct-send go to its sender, and nobody reads"
+
+
+@pytest.mark.parametrize(
+    ("ndrs", "senders", "unread"),
+    [
+        ("", "app@contoso.com", "app@contoso.com"),
+        ("  ndrs: {mailboxes: [app@contoso.com]}", "app@contoso.com, scan@contoso.com", "scan@contoso.com"),
+        ("  ndrs: {mailboxes: [app@contoso.com]}", '"*@contoso.com"', "*@contoso.com"),
+        ("  ndrs: {accounts: false, mailboxes: [a@contoso.com]}", "relay1@contoso.com", "relay1@contoso.com"),
+        ("", "a@contoso.com, b@contoso.com, c@contoso.com, d@contoso.com", "c@contoso.com and 1 more"),
+    ],
+)
+def test_reports_on_direct_send_that_nobody_reads_are_pointed_out(tmp_path, ndrs, senders, unread):
+    (said,) = about(warned(tmp_path, DIRECT % ndrs + APPS % senders), "direct-send")
+    assert NOBODY in said
+    assert f"{unread}: set bounces.return_path, or read the mailboxes (ndrs)" in said
+
+
+@pytest.mark.parametrize(
+    ("ndrs", "senders", "more"),
+    [
+        ("  ndrs: {mailboxes: [APP@contoso.com]}", "app@contoso.com, relay1@contoso.com", ""),
+        ("", '"*@contoso.com"', PATH),
+    ],
+    ids=["every sender is read", "a return path"],
+)
+def test_reports_on_direct_send_that_somebody_reads_are_not(tmp_path, ndrs, senders, more):
+    assert about(warned(tmp_path, DIRECT % ndrs + APPS % senders + more), "nobody") == []
+
+
+def test_each_tenants_return_address_is_read(tmp_path):
+    """The second tenant owns another domain, so its mail comes back to an address of its own."""
+    text = """\
+tenants:
+  one: {id: one.example, domains: [contoso.com], smarthost: {host: mail.example}, app: APP, ndrs: {mailboxes: [A]}}
+  two: {id: two.example, domains: [fabrikam.com], smarthost: {host: mail.example}, app: APP, ndrs: {mailboxes: [B]}}
+routes: {internal: [smarthost], external: [smarthost]}
+bounces: {return_path: back@contoso.com}
+"""
+    app = "{client_id: 1b7d2c3e-0000-4000-8000-000000000000, secret: {file: secret}}"
+    for others, heard in (("back@fabrikam.com", True), ("someone@fabrikam.com", False)):
+        filled = text.replace("APP", app).replace("[A]", "[back@contoso.com]").replace("[B]", f"[{others}]")
+        said = about(warned(tmp_path, filled + CLIENTS), "reach nobody")
+        assert bool(said) is not heard
+        assert heard or "reports to back@fabrikam.com reach nobody" in said[0]

@@ -18,6 +18,18 @@ ROWS = {
         "tenant.connector.probe.to: its domain is a tenant's own",
     ),
     "probe too often": ("connector: {probe: {to: x@other.org, every: 5s}}", "expected at least 1m between two looks"),
+    "sample to a mailbox nobody reads": (
+        "connector: {probe: {to: x@other.org, mailbox: a@contoso.com}}\n  ndrs: {mailboxes: [b@contoso.com]}",
+        "probe.mailbox: this mailbox is not read (tenants.*.ndrs); those that are: b@contoso.com, relay1@contoso.com",
+    ),
+    "sample without reading": (
+        "connector: {probe: {to: x@other.org, mailbox: a@contoso.com}}",
+        "this mailbox is not read (tenants.*.ndrs); those that are: none",
+    ),
+    "sample too often": (
+        "connector: {probe: {to: x@other.org, mailbox: relay1@contoso.com, mailbox_every: 1m}}\n  ndrs: {}",
+        "probe.mailbox_every: expected at least 5m",
+    ),
     "HVE account that is a mailbox": ("hve: [relay1@contoso.com]", "this address is a service account already"),
     "HVE for no plan": ("hve: {accounts: {h@contoso.com: {only: [x]}}}", "there is no plan 'x'"),
     "HVE without accounts": ("hve: []", "tenant.hve: expected at least 1 entry"),
@@ -36,6 +48,13 @@ def test_fault(tmp_path, text, expected):
     found = faults(tmp_path, f"{TENANT}  {text}\n")
     assert any(expected in fault for fault in found), found
     assert len(found) == 1, found
+
+
+@pytest.mark.parametrize(("routes", "said"), [("connector, submission", False), ("submission", True)])
+def test_a_probe_of_a_connector_no_mail_goes_by_is_pointed_out(tmp_path, routes, said):
+    text = f"{TENANT}  connector: {{probe: {{to: x@other.org}}}}\nroutes: {{external: [{routes}]}}\n"
+    warnings = loaded(tmp_path, text).warnings
+    assert any("connector.probe: has no effect: no route names connector" in one for one in warnings) is said
 
 
 def test_without_an_app_nobody_logs_in(tmp_path):
