@@ -28,7 +28,11 @@ COMMANDS = {
     "POST /v1/cluster/finalise": ["cluster", "finalise", *WHY],
     "GET /v1/clients": ["client", "seen"],
     "GET /v1/route": ["route", "explain", "--live", "--from", "b@example.com", "--to", "a@example.com"],
-    "POST /v1/erase": ["erase", "a@example.com", "--yes"],
+    "GET /v1/history": ["history", "--to", "a@example.com"],
+    "POST /v1/everywhere/erase": ["erase", "a@example.com", *WHY],
+    "GET /v1/erasures": ["erase"],
+    "GET /v1/approvals": ["approval", "list"],
+    "POST /v1/approvals/{id}/{action}": ["approval", "yes", "a", *WHY],
     "GET /v1/reports": ["m365", "reports"],
     "GET /v1/reports/{number}/body": ["m365", "reports", "--export", "1"],
     "POST /v1/suppressed/remove": ["m365", "suppressed", "--remove", "a@example.com"],
@@ -38,6 +42,8 @@ COMMANDS = {
 EXCEPT = {
     "GET /live": "for a load balancer; a command that gets an answer knows it",
     "GET /ready": "for a load balancer; `status` shows it with the reasons",
+    "POST /v1/erase": "`erase` asks all nodes: /v1/everywhere/erase",
+    "GET /v1/audit": "`audit list` reads the files, which can be checked where no node runs",
     "GET /v1/messages/{id}": "`queue show` and `trace` ask all nodes, or with --here this one, of /v1/everywhere",
 }
 
