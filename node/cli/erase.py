@@ -28,7 +28,8 @@ def erase(
         return
     if not reason:
         raise WrongUseError("--reason is needed: what is erased cannot be brought back")
-    view = _until_done(remote, remote.post("/v1/everywhere/erase", {"address": address, "reason": reason}), span_s(wait))
+    begun = remote.post("/v1/everywhere/erase", {"address": address, "reason": reason})
+    view = _until_done(remote, begun, span_s(wait))
     if as_json:
         show_json(view)
     else:

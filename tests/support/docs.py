@@ -102,6 +102,7 @@ LOG_FIELDS = {
     "reason": "word for why",
     "report": "number of a report kept aside, when it was exported",
     "scope": "scope whose standing changed",
+    "source": "address a refused sign-in came from",
     "state": "its state: healthy, resting, probing, parked",
     "tenant": "tenant",
     "until_ms": "end of its rest, ms since 1970; 0 if a person must act",

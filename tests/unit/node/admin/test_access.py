@@ -37,7 +37,8 @@ def status(keeper: Gatekeeper, header: str, address: str = "10.0.0.1", now_ms: i
 
 def test_a_token_says_who_and_what():
     keeper = Gatekeeper([token()])
-    assert keeper.admit("Bearer alice", "10.0.0.1", NOW) == Caller(name="alice", role=Role.OPERATOR, at="10.0.0.1")
+    alice = Caller(name="alice", role=Role.OPERATOR, at="10.0.0.1", proven=True)
+    assert keeper.admit("Bearer alice", "10.0.0.1", NOW) == alice
     assert status(keeper, "bearer alice") == 200
 
 

@@ -44,6 +44,8 @@ EXCEPT = {
     "GET /v1/audit": "`audit list` reads the whole of it as files, beyond what the interface keeps at hand",
     "GET /live": "for a load balancer; a command that gets an answer knows it",
     "GET /ready": "for a load balancer; `status` shows it with the reasons",
+    "POST /v1/erase": "`erase` asks all nodes: /v1/everywhere/erase",
+    "GET /v1/audit": "`audit list` reads the files, which can be checked where no node runs",
     "GET /v1/messages/{id}": "`queue show` and `trace` ask all nodes, or with --here this one, of /v1/everywhere",
 }
 
