@@ -40,8 +40,6 @@ COMMANDS = {
     "GET /v1/messages": ["support", "bundle.tar.gz"],
 }
 EXCEPT = {
-    "POST /v1/erase": "one node's part of `erase`, which asks all",
-    "GET /v1/audit": "`audit list` reads the whole of it as files, beyond what the interface keeps at hand",
     "GET /live": "for a load balancer; a command that gets an answer knows it",
     "GET /ready": "for a load balancer; `status` shows it with the reasons",
     "POST /v1/erase": "`erase` asks all nodes: /v1/everywhere/erase",
