@@ -160,6 +160,7 @@ def handed_over(cluster, received, giver: str, heir: str) -> str:
     parked(node, *SCOPES)
     queue_id = handed_in(cluster, giver, FROM, "other@example.com", mail(FROM, "other@example.com"))
     node.ctl("drain", giver, "--reason", "maintenance")
+    until(lambda: cluster.nodes[heir].metric("relay_copies_adopted_total", node=giver) == 1, 60, 0.1)
     wait_state(cluster.nodes[heir], queue_id, "delivered", 60)
     until(lambda: of_message(received, "relay.attempt", queue_id), 20)
     return queue_id
