@@ -129,7 +129,7 @@ class Gatekeeper:
 
     def again(self, digest: str, address: str, now_ms: int) -> Caller:
         """Tell who asks by the hash of a token shown before (the console's sessions): still known? Raises Denied."""
-        known = self._tokens.get(digest)
+        known = self._tokens.get(digest) or self._sessions.get(digest)
         if known is None or known.until_ms <= now_ms:
             raise Denied(401, "the token of this session is not known any more" + _ended(known))
         return self._counted(known, address, now_ms / 1000)

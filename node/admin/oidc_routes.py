@@ -30,6 +30,12 @@ CLEAR: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """Codes stand in these addresses: nobody keeps them or is told of them."""
+SIGNED_IN: Final = "Signed in as {name}, {role}. This page can be closed.\n"
+LEADS_ON: Final = (
+    '<!doctype html><html lang="en"><title>Signed in</title><meta http-equiv="refresh" content="0; url={home}">'
+    '<p>Signed in. <a href="{home}">Go on to the console</a></p></html>\n'
+)
+"""A page of our own leads on: a cookie that is ``Strict`` is not sent where the provider's redirects lead."""
 BEGIN_KEYS: Final = ("port", "challenge", "state")
 TOKEN_KEYS: Final = frozenset({"code", "verifier"})
 _log = logging.getLogger(__name__)
@@ -81,7 +87,7 @@ class SignIn:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """``home``: where a browser goes that has signed in; empty: it is told so and stays."""
-        self.oidc, self._gatekeeper, self._home, self._now_ms = oidc, gatekeeper, home, now_ms
+        self.oidc, self._gatekeeper, self.home, self._now_ms = oidc, gatekeeper, home, now_ms
         self.sessions = Sessions(gatekeeper)
         self._often = Often(TRIES, TRIES_S)
         self._waiting: dict[str, tuple[Loopback, int]] = {}
@@ -125,10 +131,8 @@ class SignIn:
         lasts_s = max(1, (opened.until_ms - self._now_ms()) // 1000)
         cookie = Cookie(name=SESSION, value=opened.token, lasts_s=lasts_s, same_site="Strict")
         return Reply(
-            text="" if self._home else f"Signed in as {person.name}, {opened.role}. This page can be closed.\n",
-            status=302 if self._home else 200,
-            location=self._home,
-            kind="text/plain",
+            text=LEADS_ON.format(home=self.home) if self.home else SIGNED_IN.format(name=person.name, role=opened.role),
+            kind="text/html" if self.home else "text/plain",
             cookies=(gone, cookie),
             **_done(opened, came, "signed in"),
         )

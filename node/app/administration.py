@@ -8,7 +8,7 @@ from node.admin.oidc_provider import Client, Provider
 from node.admin.seconding import Seconding
 from node.admin.server import LOOPBACK, AdminServer
 from node.app.syslog import Shipper
-from node.console.server import Console
+from node.console.server import ARRIVED, Console
 from node.m365.https import Https
 from node.policy.endings import end_of_ms
 from node.settings.host import CALLBACK
@@ -64,7 +64,13 @@ def put_in_force(admin: AdminServer, seconding: Seconding, settings: Settings) -
 def console_of(admin: AdminServer, settings: Settings, node: str, hostname: str) -> Console:
     """Give the console of a node."""
     names = {node, hostname, *settings.admin.names}
-    return Console(admin, node=node, names=names, trace_url=settings.admin.trace_url or "")
+    return Console(
+        admin,
+        node=node,
+        names=names,
+        trace_url=settings.admin.trace_url or "",
+        provider=settings.admin.oidc is not None,
+    )
 
 
 async def listen(admin: AdminServer, settings: Settings, node: str, hostname: str, tls: ssl.SSLContext | None) -> None:
@@ -73,6 +79,8 @@ async def listen(admin: AdminServer, settings: Settings, node: str, hostname: st
     if settings.telemetry.prometheus is not None:
         await admin.start_port("127.0.0.1", settings.telemetry.prometheus, api=False)
     pages = console_of(admin, settings, node, hostname).mount
+    if admin.sign_in is not None:
+        admin.sign_in.home = ARRIVED
     await admin.start_port(str(settings.admin.address), settings.admin.port, tls, pages=pages)
 
 

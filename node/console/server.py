@@ -9,6 +9,7 @@ from aiohttp import web
 
 from node.admin.access import Caller, Denied, Gatekeeper
 from node.admin.asking import Answer, Ask
+from node.admin.oidc_routes import SESSION
 from node.admin.routes import Route
 from node.admin.server import status_of
 from node.console.desk import Desk, NotThereError
@@ -24,6 +25,8 @@ from node.policy.passwords import token_digest
 FIELDS_MAX: Final = 1_100
 """Of a form: a page of messages, each with a box to tick, and what is asked of them."""
 WEEK_S: Final = 7 * 86_400
+ARRIVED: Final = "/console/arrived"
+"""Where a browser comes that signed in by a provider."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -40,9 +43,14 @@ class Door(Protocol):
 class Console:
     """The console of one node; ``mount`` adds it to the port's application."""
 
-    def __init__(self, door: Door, *, node: str, names: Collection[str] = (), trace_url: str = "") -> None:
-        """``names``: what ``Host`` may say beside addresses; ``trace_url``: of a trace, with ``{trace_id}`` in it."""
-        self._door, self._trace_url = door, trace_url
+    def __init__(
+        self, door: Door, *, node: str, names: Collection[str] = (), trace_url: str = "", provider: bool = False
+    ) -> None:
+        """``names``: what ``Host`` may say beside addresses; ``trace_url``: of a trace, with ``{trace_id}`` in it.
+
+        ``provider``: whether people can sign in by an OpenID provider.
+        """
+        self._door, self._trace_url, self._provider = door, trace_url, provider
         self._names = frozenset({"localhost", *(name.lower() for name in names)})
         self._desk, self._flow, self.sessions = Desk(door.perform), Flow(), Sessions()
         self._static = served()
@@ -54,6 +62,7 @@ class Console:
         console.router.add_get("/sign-in", self._sign_in_page)
         console.router.add_post("/sign-in", self._sign_in)
         console.router.add_post("/sign-out", self._sign_out)
+        console.router.add_get(ARRIVED.removeprefix("/console"), self._arrived)
         console.router.add_get("/static/{name}", self._file)
         for place in PAGES:
             console.router.add_get(place.path, self._showing(place))
@@ -91,7 +100,7 @@ class Console:
         if error.status != 401:  # noqa: PLR2004 - not authenticated
             return self._fault(error.status, str(error))
         if request.path == "/console/sign-in":
-            return self._html("sign_in.html", {"fault": str(error)}, 401)
+            return self._sign_in_html(str(error), 401)
         if "HX-Request" in request.headers:
             return web.Response(status=204, headers={"HX-Redirect": "/console/sign-in"})
         response = web.Response(status=303, headers={"Location": "/console/sign-in"})
@@ -107,11 +116,20 @@ class Console:
     # -- in and out
 
     async def _sign_in_page(self, _request: web.Request) -> web.StreamResponse:
-        return self._html("sign_in.html", {"fault": ""})
+        return self._sign_in_html()
+
+    def _sign_in_html(self, fault: str = "", status: int = 200) -> web.Response:
+        return self._html("sign_in.html", {"fault": fault, "provider": self._provider}, status)
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         """Take a token, by the same door, the same limits as the API's."""
-        token = next(iter((await _form(request)).get("token", ())), "").strip()
+        return self._begun(request, next(iter((await _form(request)).get("token", ())), "").strip())
+
+    async def _arrived(self, request: web.Request) -> web.StreamResponse:
+        """Take the session a provider's sign-in has left in the browser."""
+        return self._begun(request, request.cookies.get(SESSION, ""))
+
+    def _begun(self, request: web.Request, token: str) -> web.StreamResponse:
         now_ms = _now_ms()
         self._door.gatekeeper.admit(f"Bearer {token}", _address(request), now_ms)
         self.sessions.end(request.cookies.get(COOKIE, ""))

@@ -18,7 +18,9 @@ from node.admin.access import Role
 from node.admin.oidc import Oidc, Rules, challenge_of
 from node.admin.oidc_provider import Client, Provider
 from node.admin.oidc_routes import BROWSER, SESSION
+from node.admin.server import AdminServer
 from node.audit import Audit, files_in, lines_of
+from node.console.server import ARRIVED, Console
 from node.m365.https import Https
 from node.settings.host import Egress
 from tests.support.admin_house import admin_house
@@ -38,6 +40,8 @@ class Door:
     browser: aiohttp.ClientSession
     tls: ssl.SSLContext
     audit: Path
+    server: AdminServer
+    server_tls: ssl.SSLContext
 
     async def sign_in(self, path: str = "/v1/oidc/begin", browser=None) -> tuple[int, str, dict]:
         """Go where a browser is sent, until it is back: status, text and headers of the last answer."""
@@ -85,7 +89,7 @@ async def door(tmp_path, *, secret: str = "", **rules):
         try:
             async with admin_house(tmp_path, oidc=oidc, audit=audit) as house, _browser(client_tls) as browser:
                 await house.server.start_port("127.0.0.1", port, server_tls)
-                yield Door(base, made, oidc, browser, client_tls, tmp_path / "audit")
+                yield Door(base, made, oidc, browser, client_tls, tmp_path / "audit", house.server, server_tls)
         finally:
             await provider.close()
 
@@ -117,6 +121,22 @@ async def test_somebody_signs_in_and_acts_as_his_groups_allow(house):
     (asked,) = house.issuer.authorized
     assert asked["scope"] == "openid profile"
     assert "prompt" not in asked
+
+
+async def test_a_browser_is_led_on_to_the_console_and_is_the_same_person_there(tmp_path):
+    async with door(tmp_path) as house:
+        console = Console(house.server, node="n1", names=("localhost",), provider=True)
+        house.server.sign_in.home = ARRIVED
+        (port,) = free_ports(1)
+        await house.server.start_port("127.0.0.1", port, house.server_tls, pages=console.mount)
+        pages = f"https://localhost:{port}"
+        assert "/v1/oidc/begin" in (await house.get(pages + "/console/sign-in"))[1]
+        assert (await house.get(pages + ARRIVED))[2]["Location"] == "/console/sign-in", "nobody has signed in"
+        status, text, _ = await house.sign_in()
+        assert (status, f"url={ARRIVED}" in text) == (200, True)
+        status, _, headers = await house.get(pages + ARRIVED)
+        assert (status, headers["Location"]) == (303, "/console/")
+        assert "oidc:anna@contoso.com" in (await house.get(pages + "/console/"))[1]
 
 
 async def test_cookies_are_of_this_host_alone_and_out_of_reach_of_scripts(house):

@@ -1,5 +1,6 @@
 """What the administration interface may ask of a node beyond its spool."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +36,9 @@ class Truth:
 
 def control(spool=None, protection=None) -> NodeControl:
     loaded = SimpleNamespace(node="relay-a")
+    settings = SimpleNamespace(spool=Path("nowhere"))  # no order to erase is written in these tests
     parts = {"spool": spool, "loaded": loaded, "protection": protection, "delivery": None, "truth": Truth()}
+    parts["settings"] = settings
     return NodeControl(SimpleNamespace(**parts))
 
 
