@@ -53,7 +53,8 @@ class SmallControl:
     def __post_init__(self) -> None:
         self.everywhere = Queues("n1", self.spool, woken=self.wake)
         self.history = History("n1", self.spool)
-        self.erasures = Erasures("n1", self.spool.directory / "kept", self._erase, lambda text: f"hash of {len(text)}")
+        kept = Path("nowhere") if self.spool is None else self.spool.directory / "kept"
+        self.erasures = Erasures("n1", kept, self._erase, lambda text: f"hash of {len(text)}")
 
     async def erase(self, address: str, actor: str) -> int:
         return await self.spool.erase(address, actor, T0)
