@@ -54,6 +54,8 @@ class SharedHealth:
         self._records: dict[str, Record] = {}
         self._written: dict[str, int] = {}
         self._dirty: set[str] = set()
+        self._writing = ""
+        """What is being told; a change meanwhile makes it dirty again."""
         self._news = asyncio.Event()
         self.probes = ProbeRights(session, keys, around)
         book.may_probe = self._may_probe
@@ -89,8 +91,7 @@ class SharedHealth:
                 self._news.clear()
                 try:
                     for name in tuple(self._dirty):
-                        await self._write(name)
-                        self._dirty.discard(name)
+                        await self._told(name)
                     self.probes.finish()
                 except (StoreError, NotAMember):
                     await asyncio.sleep(AGAIN_S)
@@ -104,6 +105,18 @@ class SharedHealth:
     def _tell(self, name: str) -> None:
         self._dirty.add(name)
         self._news.set()
+
+    async def _told(self, name: str) -> None:
+        """Write one, which stays to be told if that fails, or if it changes while it is written."""
+        self._dirty.discard(name)
+        self._writing = name
+        try:
+            await self._write(name)
+        except BaseException:
+            self._dirty.add(name)
+            raise
+        finally:
+            self._writing = ""
 
     async def _write(self, name: str) -> None:
         """Bring one key in line with the book; somebody else's word in between is taken in first."""
@@ -156,7 +169,7 @@ class SharedHealth:
                 self._keep(name, change.item)
                 touched.append(name)
         for name in touched:
-            if name not in self._dirty:
+            if name not in self._dirty and name != self._writing:
                 self._take_in(name, ours_too=name in self._items)
         if touched:
             self._judge(touched)

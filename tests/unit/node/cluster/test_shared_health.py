@@ -26,12 +26,14 @@ class Counting(MemoryStore):
         super().__init__(now_s)
         self.writes = 0
         self.silent = False
+        self.slow_s = 0.0
 
     async def txn(self, compares, writes, *, timeout_s):
         if self.silent:
             await asyncio.sleep(timeout_s)
             raise Indefinite("unavailable")
         self.writes += 1
+        await asyncio.sleep(self.slow_s)
         return await super().txn(compares, writes, timeout_s=timeout_s)
 
     async def renew(self, lease, *, timeout_s):
@@ -206,6 +208,20 @@ def test_what_is_found_out_while_the_store_is_silent_is_told_afterwards(tmp_path
         assert b.may(A).ok
         store.silent = False
         await until(lambda: not b.may(A).ok)
+
+    play(tmp_path, scene)
+
+
+def test_what_changes_while_it_is_being_told_is_told_again(tmp_path):
+    async def scene(store, nodes):
+        a, b, c = nodes
+        a.note(A, DELIVERED)
+        store.slow_s = 0.5
+        c.note(A, LOST, 5)
+        await until(lambda: a.shared._writing)  # that the path works from there
+        a.note(A, LOST, 5)
+        own = "site/contoso/submission@dc1/node-a"
+        await until(lambda: own in b.shared._records and b.shared._records[own].standing.state is State.RESTING)
 
     play(tmp_path, scene)
 
