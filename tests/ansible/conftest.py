@@ -31,6 +31,7 @@ def ansible(tmp_path_factory) -> Ansible:
                 _install(home)
             except (subprocess.SubprocessError, OSError) as error:
                 pytest.skip(f"Ansible cannot be installed here: {error}")
+        _this_checkout(home)
     return Ansible(home, tmp_path_factory.mktemp("ansible"))
 
 
@@ -43,17 +44,25 @@ def _install(home: Path) -> None:
         (*pip, "install", *core),
         (*pip, "download", "--no-deps", "-d", str(home / "community"), *community),
     ):
-        subprocess.run(command, check=True, timeout=INSTALL_S, capture_output=True)
+        # What lies on somebody's PYTHONPATH is not in this environment, though pip would think so.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        subprocess.run(command, check=True, timeout=INSTALL_S, capture_output=True, env=env)
     # The package `ansible` holds a hundred collections, of which one is needed.
     for wheel in (home / "community").glob("ansible-*.whl"):
         with zipfile.ZipFile(wheel) as packed:
             wanted = [name for name in packed.namelist() if name.startswith("ansible_collections/community/crypto/")]
             packed.extractall(home / "collections", wanted)
     shutil.rmtree(home / "community")
-    place = home / "collections/ansible_collections/m365_relay"
-    place.mkdir(parents=True)
-    (place / "relay").symlink_to(COLLECTION)
     (home / "complete").touch()
+
+
+def _this_checkout(home: Path) -> None:
+    """The collection under test is this checkout's, whoever installed the rest."""
+    link = home / "collections/ansible_collections/m365_relay/relay"
+    if not link.is_symlink() or link.readlink() != COLLECTION:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(COLLECTION)
 
 
 def _split(text: str) -> tuple[list[str], list[str]]:
