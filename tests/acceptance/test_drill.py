@@ -29,6 +29,7 @@ def drill(home, *words, timeout_s):
     return json.loads((report / "report.json").read_text()), done.stderr
 
 
+@pytest.mark.long  # a minute on a machine with nothing else to do
 @pytest.mark.timeout(600)
 def test_a_killed_coordinator_and_a_cut_that_cannot_be_made(tmp_path):
     words = ("--fault", "kill-coordinator", "--fault", "cut-peers", "--patience", "240", "--timing", "fast")
