@@ -31,7 +31,7 @@ def drill(home, *words, timeout_s):
 
 @pytest.mark.long  # a minute on a machine with nothing else to do
 @pytest.mark.timeout(600)
-def test_a_killed_coordinator_and_a_cut_that_cannot_be_made(tmp_path):
+def test_drill_one(tmp_path):
     words = ("--fault", "kill-coordinator", "--fault", "cut-peers", "--patience", "240", "--timing", "fast")
     found, said = drill(tmp_path, *words, timeout_s=580)
     assert found["holds"] is True
@@ -46,7 +46,7 @@ def test_a_killed_coordinator_and_a_cut_that_cannot_be_made(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_all_faults(tmp_path):
+def test_drill_all(tmp_path):
     found, _ = drill(tmp_path, "--patience", "400", timeout_s=3500)
     assert found["holds"] is True
     assert len(found["steps"]) + len(found["skipped"]) == 16
