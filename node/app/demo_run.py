@@ -11,8 +11,8 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from node.app.demo_cluster import (
     etcd_binary,
     services,
 )
-from node.app.demo_processes import Supervisor
+from node.app.demo_processes import Service, Supervisor
 from node.cli.remote import SOCKET_NAME, Remote
 from node.errors import RelayError
 from node.tls.cluster_ca import ClusterAuthority, write_private
@@ -83,11 +83,29 @@ def write_configurations(home: Path, configured: Callable[[str], dict[str, Any]]
 
 
 async def _run(home: Path, etcd: str, ready: dict[str, Any]) -> int:
+    stop = stopped_by_signals()
+    async with running(home, etcd, _say) as (_, balancer):
+        _say("starting three nodes; this takes some seconds")
+        if await until_ready(home, balancer, stop):
+            sys.stderr.write(_welcome(home, ready))
+        await stop.wait()
+        _say("ending everything")
+    return 0
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """Give what is set once this process is told to end."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    supervisor = Supervisor(services(home, etcd), _say)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def running(home: Path, etcd: str, say: Callable[[str], None]) -> AsyncIterator[tuple[list[Service], Balancer]]:
+    """Run all processes and the balancer. Raises DemoError where the address cannot be used."""
+    every = services(home, etcd)
+    supervisor = Supervisor(every, say)
     backs = {node: Back(host=own, port=PORT, probe_port=PROBE_PORT) for node, own in NODES.items()}
     balancer = Balancer(ADDRESS_NAME, ADDRESS, PORT, backs)
     try:
@@ -96,15 +114,10 @@ async def _run(home: Path, etcd: str, ready: dict[str, Any]) -> int:
         except OSError as error:
             raise DemoError(f"{ADDRESS}:{PORT} cannot be used: {error.strerror}") from None
         await supervisor.start()
-        _say("starting three nodes; this takes some seconds")
-        if await until_ready(home, balancer, stop):
-            sys.stderr.write(_welcome(home, ready))
-        await stop.wait()
-        _say("ending everything")
+        yield every, balancer
     finally:
         await balancer.close()
         await supervisor.close()
-    return 0
 
 
 async def until_ready(home: Path, balancer: Balancer, stop: asyncio.Event, ready_s: float = READY_S) -> bool:

@@ -7,10 +7,9 @@ import asyncio
 import os
 import platform
 import secrets
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,20 +17,9 @@ from typing import Any, Final
 import msgspec
 
 from node.app import demo
-from node.app.demo_balancer import Back, Balancer
-from node.app.demo_cluster import (
-    ADDRESS,
-    ADDRESS_NAME,
-    NODES,
-    PORT,
-    PROBE_PORT,
-    DemoError,
-    configuration,
-    etcd_binary,
-    services,
-)
-from node.app.demo_processes import Service, Supervisor, die_with_parent
-from node.app.demo_run import alone, clean, until_ready, write_configurations
+from node.app.demo_cluster import ADDRESS, NODES, PORT, DemoError, configuration, etcd_binary
+from node.app.demo_processes import die_with_parent
+from node.app.demo_run import alone, clean, running, stopped_by_signals, until_ready, write_configurations
 from node.app.drill_demo import DemoWorld, disk_of, name_of, small_disks
 from node.rehearsal.drill.faults import Kind
 from node.rehearsal.drill.figures import holders, per_second
@@ -101,15 +89,13 @@ def _configuration(home: Path, node: str, ready: dict[str, Any], timing: str) ->
 
 
 async def _run(home: Path, etcd: str, ready: dict[str, Any], options: Options, say: Callable[[str], None]) -> Outcome:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stopped_by_signals()
     began_ms = now_ms()
-    async with _cluster(home, etcd, say) as (running, balancer):
+    async with running(home, etcd, say) as (every, balancer):
         say("starting three nodes, three members of etcd and the simulator")
         if not await until_ready(home, balancer, stop, options.patience_s):
             raise DemoError("stopped before it began")
-        world = DemoWorld(home, running, balancer, ready, f"{MAILBOXES[0]}@{demo.DOMAIN}")
+        world = DemoWorld(home, every, balancer, ready, f"{MAILBOXES[0]}@{demo.DOMAIN}")
         world.start()
         load = await _load(home, options.rate)
         runner = Runner(world, say, options.patience_s)
@@ -127,25 +113,6 @@ async def _run(home: Path, etcd: str, ready: dict[str, Any], options: Options, s
             await world.close()
             await _end(load)
     return _outcome(world, runner, began_ms)
-
-
-@asynccontextmanager
-async def _cluster(home: Path, etcd: str, say: Callable[[str], None]) -> AsyncIterator[tuple[list[Service], Balancer]]:
-    """Run all processes and the balancer."""
-    every = services(home, etcd)
-    supervisor = Supervisor(every, say)
-    backs = {node: Back(host=own, port=PORT, probe_port=PROBE_PORT) for node, own in NODES.items()}
-    balancer = Balancer(ADDRESS_NAME, ADDRESS, PORT, backs)
-    try:
-        try:
-            await balancer.start()
-        except OSError as error:
-            raise DemoError(f"{ADDRESS}:{PORT} cannot be used: {error.strerror}") from None
-        await supervisor.start()
-        yield every, balancer
-    finally:
-        await balancer.close()
-        await supervisor.close()
 
 
 async def _load(home: Path, rate: float) -> asyncio.subprocess.Process:

@@ -167,4 +167,3 @@ FAULTS: Final[dict[Kind, Fault]] = {
         lasts_s=20.0,
     ),
 }
-QUICK: Final = (Kind.KILL_NODE,)
