@@ -1,6 +1,5 @@
 """``relayctl top``: what moves, at a glance, drawn anew every few seconds; ``--once`` for programs and tests."""
 
-import re
 import time
 from typing import Annotated, Any, Final
 
@@ -13,13 +12,13 @@ from node.cli.cluster import whole
 from node.cli.common import SocketOption, clean, connect, console, told
 from node.cli.remote import Remote, WrongUseError
 from node.cli.top_page import page
-from node.cli.when import BadTimeError, span_s
 from node.errors import RelayError
+from node.policy.exposition import sums
+from node.settings.when import BadTimeError, span_s
 
 LEAST_S: Final = 0.5
 MOST_S: Final = 60.0
 METRICS_MAX_BYTES: Final = 8 << 20
-_SAMPLE = re.compile(r"^([a-z_]+?)(?:_total)?(?:\{.*\})? ([0-9.eE+]+)$", re.MULTILINE | re.ASCII)
 
 
 @told
@@ -77,11 +76,3 @@ def _look(remote: Remote) -> dict[str, Any]:
         "budget": remote.get("/v1/budget"),
         "counters": sums(b"".join(chunks).decode("utf-8", "replace")),
     }
-
-
-def sums(exposition: str) -> dict[str, float]:
-    """Add up every metric of a Prometheus page over its labels."""
-    found: dict[str, float] = {}
-    for name, value in _SAMPLE.findall(exposition):
-        found[name] = found.get(name, 0.0) + float(value)
-    return found

@@ -1,10 +1,11 @@
 """How much mail moves through this node: totals read from its metrics when somebody looks, kept for a while. Pure."""
 
-import re
 from collections import deque
 from typing import Final
 
 import msgspec
+
+from node.policy.exposition import sums
 
 TOTALS: Final = {
     "accepted": "relay_messages_accepted",
@@ -16,7 +17,6 @@ TOTALS: Final = {
 EVERY_MS: Final = 1_000
 """The metrics are read no more often, however many look."""
 SAMPLES_MAX: Final = 600
-_SAMPLE = re.compile(r"^([a-z_]+?)(?:_total)?(?:\{.*\})? ([0-9.eE+]+)$", re.MULTILINE | re.ASCII)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +41,8 @@ class Flow:
         """Read Prometheus' text; nothing when somebody else has just done so."""
         if not self.due(now_ms):
             return
-        wanted = {name: label for label, name in TOTALS.items()}
-        totals = dict.fromkeys(TOTALS, 0.0)
-        for name, value in _SAMPLE.findall(exposition):
-            if name in wanted:
-                totals[wanted[name]] += float(value)
+        found = sums(exposition)
+        totals = {label: found.get(name, 0.0) for label, name in TOTALS.items()}
         if self._samples and self._samples[-1].at_ms >= now_ms:  # a clock that was put back
             self._samples.clear()
         self._samples.append(Sample(at_ms=now_ms, totals=totals))
