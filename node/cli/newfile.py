@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from node.cli.errors import UsageError
+from node.durable import sync_directory
 
 MODE = 0o640
 
@@ -39,14 +40,6 @@ def _write(path: Path, text: str, *, replace: bool) -> None:
             Path(name).replace(path)
         else:
             path.hardlink_to(name)  # unlike a rename this fails when the name is taken
-        _sync(directory)
+        sync_directory(directory)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,12 +5,12 @@ is noted there, all of it counted as just used. ``moved.json`` keeps the running
 store; they only grow, so either side may write them into the store's records, once. Both are on disk before they count.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from coordinator.errors import CoordinatorError
+from node.durable import sync_directory, write_durably
 
 
 class NotesUnreadable(CoordinatorError):  # noqa: N818 - a state of affairs
@@ -57,7 +57,7 @@ class Notes:
         try:
             if self._held.exists():
                 self._held.unlink()
-                _sync(self._held.parent)
+                sync_directory(self._held.parent)
         except OSError as error:
             raise NotesUnreadable(f"{self._held}: {error}") from None
 
@@ -75,22 +75,7 @@ class Notes:
         self._write(self._moved, msgspec.json.encode(totals))
 
     def _write(self, path: Path, data: bytes) -> None:
-        fresh = path.with_suffix(".new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with fresh.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-            _sync(path.parent)
+            write_durably(path, data)
         except OSError as error:
             raise NotesUnreadable(f"{path}: {error}") from None
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
