@@ -3,6 +3,7 @@
 A place in history (``Spot``) is the same on every node, so a page that several have a part of goes on from one key.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -14,8 +15,7 @@ from node.spool.contract import Filter
 from node.spool.pages import Spot
 
 HISTORY_KEYS: Final = FILTER_KEYS | {"here", "before"}
-ID_MAX: Final = 64
-MS_DIGITS_MAX: Final = 15
+_KEY = re.compile(r"(\d{1,15})\.([0-9A-Za-z-]{1,64})", re.ASCII)
 
 
 class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +36,14 @@ class HistoryControl(Protocol):
         ...
 
 
-def key_text(spot: Spot) -> str:
+def spot(found: Found) -> Spot:
+    """Where a message stands in the order of history."""
+    return Spot(received_ms=found.message.received_ms, id=found.message.id)
+
+
+def key_text(place: Spot) -> str:
     """Write a place as callers hand it back."""
-    return f"{spot.received_ms}.{spot.id}"
+    return f"{place.received_ms}.{place.id}"
 
 
 def before_of(values: Mapping[str, str]) -> Spot | None:
@@ -46,8 +51,7 @@ def before_of(values: Mapping[str, str]) -> Spot | None:
     text = values.get("before", "")
     if not text:
         return None
-    number, _, name = text.partition(".")
-    whole = number.isascii() and number.isdigit() and len(number) <= MS_DIGITS_MAX
-    if not whole or not name or len(name) > ID_MAX or not name.isprintable():
+    match = _KEY.fullmatch(text)
+    if match is None:
         raise BadRequestError(f"before: expected what the page before gave as next, not {text[:60]!r}")
-    return Spot(received_ms=int(number), id=name)
+    return Spot(received_ms=int(match[1]), id=match[2])

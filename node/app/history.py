@@ -12,7 +12,7 @@ import msgspec
 from coordinator.errors import CoordinatorError
 from coordinator.peers.contract import Handler, Peers
 from node.admin.everywhere import Found, Place
-from node.admin.history import HistoryPage, key_text
+from node.admin.history import HistoryPage, key_text, spot
 from node.app.answers import ANSWER_MAX, found_of, rank
 from node.app.kept import bounded
 from node.shadow.contract import Copies
@@ -150,8 +150,3 @@ def fitted(part: Part) -> Part:
             kept.append(each)
             size += one
     return Part(messages=tuple(kept), looked_to=part.looked_to)
-
-
-def spot(found: Found) -> Spot:
-    """Where a message stands in the order of history."""
-    return Spot(received_ms=found.message.received_ms, id=found.message.id)

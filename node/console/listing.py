@@ -3,7 +3,6 @@
 A page begins below a key, the time and id of the last message of the page before; nothing is counted over again.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
@@ -11,23 +10,17 @@ from urllib.parse import urlencode
 import msgspec
 
 from node.admin.everywhere import Found, Gathered
+from node.admin.history import before_of, key_text, spot
 from node.admin.queries import BadRequestError
 from node.console.visit import Visit
 from node.settings.when import BadTimeError, since_ms
+from node.spool.pages import Spot
 
 PAGE: Final = 50
 LOOK: Final = (PAGE * 2, 1_000)
 """Asked for at once; more where many messages came in the same millisecond as the key."""
 TIMES: Final = ("since", "until")
 NAMES: Final = ("states", "client", "sender", "recipient", "reason")
-_KEY = re.compile(r"(\d{1,15})\.([0-9A-Za-z-]{1,64})", re.ASCII)
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """Where a page ends; messages come newest first."""
-
-    at_ms: int
-    id: str
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +45,11 @@ def named(values: Mapping[str, str], now_ms: int) -> dict[str, str]:
 
 async def listed(visit: Visit, wanted: dict[str, str], path: str) -> Listed:
     """Ask every node for one page. Raises BadRequestError for a key that is none."""
-    key = _key(visit.query.get("before", ""))
+    key = before_of(visit.query)
     for limit in LOOK:
         query = wanted | {"limit": str(limit)}
         if key is not None:
-            until = min(key.at_ms + 1, int(wanted.get("until_ms", key.at_ms + 1)))
+            until = min(key.received_ms + 1, int(wanted.get("until_ms", key.received_ms + 1)))
             query["until_ms"] = str(until)
         gathered: Gathered = await visit.look("/v1/everywhere/messages", query)
         left = beyond(gathered.messages, key)
@@ -65,32 +58,17 @@ async def listed(visit: Visit, wanted: dict[str, str], path: str) -> Listed:
     return _page(left, gathered, len(gathered.messages) >= limit, visit.query, path)
 
 
-def beyond(messages: Sequence[Found], key: Key | None) -> list[Found]:
+def beyond(messages: Sequence[Found], key: Spot | None) -> list[Found]:
     """Leave out what stood on the pages before."""
-    return [each for each in messages if key is None or key_of(each) < key]
-
-
-def key_of(found: Found) -> Key:
-    """Give a message's place in the list."""
-    return Key(at_ms=found.message.received_ms, id=found.message.id)
+    return [each for each in messages if key is None or spot(each) < key]
 
 
 def _page(left: list[Found], gathered: Gathered, more: bool, query: Mapping[str, str], path: str) -> Listed:
     shown, older = tuple(left[:PAGE]), ""
     if shown and (len(left) > PAGE or more):
-        last = key_of(shown[-1])
         kept = {name: value for name, value in query.items() if value and name != "before"}
-        older = f"{path}?{urlencode(kept | {'before': f'{last.at_ms}.{last.id}'})}"
+        older = f"{path}?{urlencode(kept | {'before': key_text(spot(shown[-1]))})}"
     return Listed(found=shown, missing=gathered.missing, older=older)
-
-
-def _key(text: str) -> Key | None:
-    if not text:
-        return None
-    match = _KEY.fullmatch(text)
-    if match is None:
-        raise BadRequestError(f"before: expected the key of a message, not {text[:40]!r}")
-    return Key(at_ms=int(match[1]), id=match[2])
 
 
 def _time(text: str, name: str, now_ms: int) -> int:
