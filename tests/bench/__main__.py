@@ -18,7 +18,8 @@ from pathlib import Path
 from tests.bench import copies, tracing
 from tests.bench.config import relay_config
 from tests.bench.postfix import Postfix
-from tests.bench.sinks import OtlpSink, SmtpSink, free_port, send, settle_disk
+from tests.bench.sinks import OtlpSink, SmtpSink, send, settle_disk
+from tests.support.ports import free_ports
 from tests.support.relay import RelayProcess
 
 ROWS = (
@@ -68,7 +69,7 @@ def measure(home: Path, row, rounds: int, sink: SmtpSink) -> dict:
     name, goal, count, size, sessions, keep = row
     deliver = name == ROWS[DELIVERY_ROW][0]
     ours, theirs, logging_too = [], [], []
-    postfix_port, logging_port = free_port(), free_port()
+    postfix_port, logging_port = free_ports(2)
     upstream = sink.port if deliver else None
     with (
         OtlpSink() as otlp,

@@ -12,6 +12,8 @@ from typing import Self
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.ports import free_ports
+
 SETTLE_S = 0.5
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -50,18 +52,11 @@ class OtlpSink(grpc.GenericRpcHandler):
         self.server.stop(0).wait(5)
 
 
-def free_port() -> int:
-    """A port free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class SmtpSink:
     """Postfix's smtp-sink, the fastest receiver there is."""
 
     def __enter__(self):
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.process = subprocess.Popen(
             ["smtp-sink", "-u", "postfix", f"127.0.0.1:{self.port}", "1000"],
             stdout=subprocess.DEVNULL,
