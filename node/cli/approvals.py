@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node.cli.common import JsonOption, ReasonOption, SocketOption, connect, console, show, show_json, styled, told
-from node.cli.when import show_ms
+from node.settings.when import show_ms
 
 approval_app = typer.Typer(
     help="Approve what somebody else asked for; show who you are by RELAY_TOKEN_FILE.", no_args_is_help=True

@@ -9,8 +9,8 @@ from typing import Any, Final
 from node.cli.common import console, show, styled
 from node.cli.remote import COORDINATOR_SOCKET, Remote
 from node.cli.upgrade import span
-from node.cli.when import show_ms, show_span
 from node.errors import RelayError
+from node.settings.when import show_ms, show_span
 
 MIB: Final = 1 << 20
 

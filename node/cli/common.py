@@ -15,8 +15,8 @@ from rich.table import Table
 
 from node.cli import signing_in
 from node.cli.remote import Api, Remote, UnreachableError, WrongUseError, find_socket
-from node.cli.when import BadTimeError
 from node.errors import ConfigurationError, RelayError
+from node.settings.when import BadTimeError
 
 EXIT_PROBLEM, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="Administration socket of the node.")]

@@ -7,8 +7,8 @@ import typer
 
 from node.cli.common import JsonOption, SocketOption, connect, console, show_json, styled, told
 from node.cli.remote import RefusedError, Remote, WrongUseError
-from node.cli.when import span_s
 from node.cli.wishes import WhyOption, seconds, wish
+from node.settings.when import span_s
 
 LOOK_S: Final = 0.2
 disaster_app = typer.Typer(help="A machine is lost, or came back as an older copy of itself.", no_args_is_help=True)

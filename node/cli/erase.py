@@ -8,7 +8,7 @@ import typer
 from node.cli.common import EXIT_PROBLEM, JsonOption, SocketOption, connect, console, show, show_json, styled, told
 from node.cli.everywhere import say_missing
 from node.cli.remote import Remote, WrongUseError
-from node.cli.when import show_ms, span_s
+from node.settings.when import show_ms, span_s
 
 LOOK_S: Final = 0.5
 

@@ -8,7 +8,7 @@ from node.cli.common import EXIT_PROBLEM, JsonOption, SocketOption, connect, con
 from node.cli.everywhere import HereFlag, say_missing
 from node.cli.remote import Remote
 from node.cli.trace import print_found
-from node.cli.when import since_ms
+from node.settings.when import since_ms
 
 PAGE: Final = 200
 PAGES_MAX: Final = 10_000

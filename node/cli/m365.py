@@ -18,8 +18,8 @@ from node.cli.common import (
 from node.cli.errors import UsageError, explained
 from node.cli.output import ConfigOption, read_config, say_warning
 from node.cli.remote import WrongUseError
-from node.cli.when import show_ms
 from node.errors import RelayError
+from node.settings.when import show_ms
 from node.setup.plan import setup_text, steps_for
 
 TenantOption = Annotated[str, typer.Option("--tenant", help="Only this tenant.")]

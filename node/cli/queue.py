@@ -23,7 +23,7 @@ from node.cli.errors import UsageError
 from node.cli.everywhere import HereFlag, find, kept, place_of, say_missing, trace
 from node.cli.remote import RefusedError, Remote
 from node.cli.trace import print_journey
-from node.cli.when import show_ms, show_span, since_ms
+from node.settings.when import show_ms, show_span, since_ms
 
 ROUNDS_MAX = 1_000
 """Requests of one action; the node changes up to twenty thousand messages in each."""

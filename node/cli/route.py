@@ -22,7 +22,6 @@ from node.cli.errors import UsageError
 from node.cli.output import ConfigOption, config_file, read_config
 from node.cli.remote import UnreachableError, find_socket
 from node.cli.verdicts import BECOMES, RESTS, conditions, cool_down, notes, outcome, reply_of
-from node.cli.when import show_ms
 from node.policy.classify import Classifier
 from node.policy.explain import Question, QuestionError, explain
 from node.policy.health import HealthBook
@@ -32,6 +31,7 @@ from node.settings.replies import SOURCE, reply_rows
 from node.settings.rules import intake_rules
 from node.settings.units import parse_size
 from node.settings.ways import directory_of
+from node.settings.when import show_ms
 
 if TYPE_CHECKING:
     from node.policy.table.row import Row

@@ -20,7 +20,7 @@ from node.cli.common import (
     told,
 )
 from node.cli.upgrade import show_level
-from node.cli.when import show_ms, show_span
+from node.settings.when import show_ms, show_span
 
 account_app = typer.Typer(help="Service accounts and paths.", no_args_is_help=True)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from node.cli.cluster import troubles_of
 from node.cli.common import clean
-from node.cli.when import show_ms, show_span
+from node.settings.when import show_ms, show_span
 
 ROWS_MAX: Final = 20
 """More accounts than fit a screen: the busiest are shown."""

@@ -19,8 +19,8 @@ from node.cli.common import (
 )
 from node.cli.everywhere import HereFlag, find, place_of, say_missing, whereabouts
 from node.cli.everywhere import trace as find_one
-from node.cli.when import show_ms, show_span, since_ms
 from node.policy.kinds import OUTSIDE
+from node.settings.when import show_ms, show_span, since_ms
 
 COLOURS = {
     "delivered": "green",

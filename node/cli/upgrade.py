@@ -6,7 +6,7 @@ import typer
 
 from node.cli.common import JsonOption, SocketOption, connect, console, show, show_json, styled, told
 from node.cli.remote import RefusedError, WrongUseError
-from node.cli.when import show_ms
+from node.settings.when import show_ms
 
 cluster_app = typer.Typer(help="The cluster's processes, and upgrades.", no_args_is_help=True)
 

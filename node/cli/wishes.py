@@ -10,7 +10,7 @@ import typer
 from node.cli.cluster import coordinator_of, show_addresses
 from node.cli.common import JsonOption, SocketOption, connect, console, show_json, styled, told
 from node.cli.remote import ClusterSilentError, RefusedError, Remote, WrongUseError
-from node.cli.when import show_ms, span_s
+from node.settings.when import show_ms, span_s
 
 LOOK_S: Final = 0.2
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; everybody sees it.")]

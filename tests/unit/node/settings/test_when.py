@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.cli.when import BadTimeError, show_ms, show_span, since_ms
+from node.settings.when import BadTimeError, show_ms, show_span, since_ms
 
 NOW = 1_800_000_000_000
 
