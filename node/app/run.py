@@ -1,5 +1,6 @@
 """``relayctl run`` and ``relay-node``: reads the configuration, runs a node until a signal, gives the exit code."""
 
+import asyncio
 import gc
 import logging
 import sys
@@ -9,8 +10,8 @@ from typing import Final
 import uvloop
 
 from coordinator.errors import CoordinatorError, UnfitVersion
+from coordinator.notify import Notifier
 from node.app.node import Node
-from node.app.notify import notify
 from node.app.product import PRODUCT, Product
 from node.app.signals import handled
 from node.errors import ConfigurationError, RelayError
@@ -63,7 +64,7 @@ def settle_collector() -> None:
 
 
 async def _serve(path: Path, node_name: str | None, loaded: Loaded, product: Product) -> int:
-    node = Node(loaded, product)
+    node, notifier = Node(loaded, product), Notifier()
 
     def ready() -> None:
         places = ", ".join(
@@ -71,14 +72,19 @@ async def _serve(path: Path, node_name: str | None, loaded: Loaded, product: Pro
         )
         _log.info("ready: %s", places, extra={"node": loaded.node})
         settle_collector()
-        notify("READY=1")
+        notifier.tell("READY=1")
 
     def stop() -> None:
-        notify("STOPPING=1")
+        notifier.tell("STOPPING=1")
         node.stop()
 
-    with handled(stop, lambda: _reload(node, path, node_name)):
-        await node.run(ready)
+    # A loop that hangs keeps connections it has no right to any more: systemd ends it, and the kernel closes them.
+    alive = asyncio.create_task(notifier.watch(lambda: 0), name="watchdog")
+    try:
+        with handled(stop, lambda: _reload(node, path, node_name)):
+            await node.run(ready)
+    finally:
+        alive.cancel()
     return EXIT_FINE
 
 
