@@ -9,9 +9,9 @@ from pathlib import Path
 
 from coordinator.daemon import logs
 from coordinator.daemon.app import Daemon
-from coordinator.daemon.notify import Notifier
 from coordinator.daemon.shape import Shape
 from coordinator.errors import CoordinatorError, UnfitVersion
+from coordinator.notify import Notifier
 from coordinator.settings.errors import BadSettings
 from coordinator.settings.reader import CoordinatorSettings, load
 from coordinator.versions.release import RELEASE, Release

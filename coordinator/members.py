@@ -58,6 +58,20 @@ def told(seen: Seen, prefix: str, live: Collection[str]) -> list[tuple[str, Item
     ]
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """What a coordinator publishes of its node under ``ready/<node>``, with its lease."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+    ended: bool = False
+    """The node's process was seen to end and no other has answered since; the first version did not say so."""
+
+
+def readiness_of(item: Item, coordinator: Member) -> Readiness | None:
+    """Read what a living coordinator published; None when it is another's word, or cannot be read."""
+    return decode(item.value, Readiness) if item.lease == coordinator.lease else None
+
+
 class Membership:
     """State of one watch over one role's keys; bounded by the number of names ever seen in it."""
 

@@ -19,9 +19,9 @@ class Ended(StrEnum):
     CLEAN = "clean"
     """It closed the connection and gave the slot back."""
     PROCESS = "process"
-    """Its session is gone but its host answers: the kernel has closed the connection."""
+    """Its host says that the process has ended: the kernel has closed the connection."""
     HOST = "host"
-    """Nobody on its host answers: the other side may still count the connection."""
+    """Its host says nothing, or that the process is there and still: the other side may still count the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,13 @@ class Me:
         """As written in keys and records."""
         return f"{self.node}/{self.inc}/{self.boot}"
 
+    @classmethod
+    def read(cls, owner: str) -> "Me | None":
+        """Give who is meant by what a record says, without its lease; None for something of another form."""
+        node, _, rest = owner.partition("/")
+        inc, _, boot = rest.partition("/")
+        return cls(node=node, inc=int(inc), lease=0, boot=boot) if inc.isdecimal() and boot else None
+
 
 @dataclass(slots=True, kw_only=True)
 class Scene:
@@ -113,8 +120,8 @@ class Rules:
     linger_ms: int
     began_ms: int
     now_ms: int
-    alive: frozenset[str]
-    """Owners' ``node/boot`` whose host is known to have lived on after its slot ended: the kernel closed those."""
+    closed: frozenset[str]
+    """Owners whose process is known to have ended while its host lived on: the kernel closed their connections."""
 
     @property
     def usable(self) -> int:
@@ -142,14 +149,10 @@ def _put(where: dict[T, Item], name: T, item: Item | None) -> None:
 
 def view(scene: Scene, rules: Rules) -> Slots:
     """The scope as a candidate sees it."""
-    unclean = {index: _ended(scene.record[f"{HELD}{index}"], rules) for index in scene.gone_ms}
+    owners = {index: scene.record[f"{HELD}{index}"] for index in scene.gone_ms}
+    unclean = {index: Ended.PROCESS if owner in rules.closed else Ended.HOST for index, owner in owners.items()}
     held = {index: item.value.decode(errors="replace") for index, item in scene.slots.items()}
     return Slots(held=held, unclean=unclean, gone_ms=scene.gone_ms, lingering_since_ms=scene.lingering_ms)
-
-
-def _ended(owner: str, rules: Rules) -> Ended:
-    node, _, rest = owner.partition("/")
-    return Ended.PROCESS if f"{node}/{rest.partition('/')[2]}" in rules.alive else Ended.HOST
 
 
 def take(scene: Scene, me: Me, rules: Rules, *, since_ms: int) -> Turn | None:

@@ -16,14 +16,13 @@ from coordinator.daemon import page
 from coordinator.daemon.alarms import Alarms
 from coordinator.daemon.answering import Answering
 from coordinator.daemon.chores import ConfigChore
-from coordinator.daemon.everybody import Everybody, Readiness
+from coordinator.daemon.everybody import Everybody
 from coordinator.daemon.former import release_former
 from coordinator.daemon.health import StoreHealth
 from coordinator.daemon.holdings import Holding, Surroundings, clean, durations, holding, serve_probes
 from coordinator.daemon.leading import Election
 from coordinator.daemon.local import LocalServer
 from coordinator.daemon.metrics import exposition
-from coordinator.daemon.notify import Notifier
 from coordinator.daemon.peering import Peering, routes
 from coordinator.daemon.publishing import ReadyPublisher
 from coordinator.daemon.readiness import NodeWatch
@@ -32,6 +31,8 @@ from coordinator.daemon.view import ReadyView, Status
 from coordinator.daemon.wishing import CurrentVerifier
 from coordinator.joining import join
 from coordinator.keys import Role
+from coordinator.members import Readiness
+from coordinator.notify import Notifier
 from coordinator.peers.channel import PeerClient, PeerServer, Target
 from coordinator.pki import Pki
 from coordinator.promise_memory import PromiseMemory
@@ -125,7 +126,7 @@ class Daemon:
 
     def _readiness(self) -> Readiness:
         answer = self.watch.answer
-        return Readiness(ready=answer.ready, reasons=answer.reasons)
+        return Readiness(ready=answer.ready, reasons=answer.reasons, ended=self.watch.ended)
 
     def _readiness_changed(self) -> None:
         for each in self.holdings:

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from coordinator.feed import Feed
 from coordinator.floors import read_floors, write_floors
 from coordinator.inforce import InForce, Wanted, in_force_of, wanted_of
 from coordinator.keys import Keys, Role, decode
-from coordinator.members import Member, Membership
+from coordinator.members import Member, Membership, Readiness, readiness_of
 from coordinator.runner import boottime_ms
 from coordinator.store.contract import Item, Seen
 from coordinator.wishes import Verify, WishBook
@@ -19,13 +17,6 @@ from coordinator.wishes import Verify, WishBook
 DRAINS_MAX: Final = 256
 SESSIONS_MS: Final = 5_000
 """A drained node has seen out whoever came by an address after 2.5 s, and says then that it is not ready."""
-
-
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """What a coordinator publishes of its node under ``ready/<node>``, with its lease."""
-
-    ready: bool
-    reasons: tuple[str, ...] = ()
 
 
 def wall_ms() -> int:
@@ -74,9 +65,7 @@ class Everybody:
     def readiness(self, node: str) -> Readiness | None:
         """Give what its living coordinator published of a node; None when nothing counts."""
         item, member = self._feed.items.get(self._keys.ready(node)), self.coordinators.get(node)
-        if item is None or member is None or item.lease != member.lease:
-            return None
-        return decode(item.value, Readiness)
+        return None if item is None or member is None else readiness_of(item, member)
 
     def ready(self) -> frozenset[str]:
         """Give the nodes that count as ready: with a living coordinator that said so."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from coordinator.daemon.everybody import Readiness
 from coordinator.errors import NotAMember
 from coordinator.keys import Keys, encode
+from coordinator.members import Readiness
 from coordinator.runner import SessionRunner
 from coordinator.store.contract import Put, StoreError
 

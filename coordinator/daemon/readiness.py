@@ -1,7 +1,8 @@
 """Watches the local node through its administration socket: whether this host may hold an address (A16).
 
 One connection stays open, asked every 100 ms: a node that was killed closes it, so that is known at once. An answer is
-good for a second from when it was asked for; a node that hangs is not ready after that. Speaks just enough HTTP/1.1.
+good for a second from when it was asked for; a node that hangs is not ready after that. Whether its process has ended,
+so that nothing it had open is open any more, is the kernel's word. Speaks just enough HTTP/1.1.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from coordinator.daemon.process import PeerProcess
 from coordinator.runner import boottime_ms
 
 BEAT_S: Final = 0.1
@@ -45,11 +47,12 @@ class NodeWatch:
     """The local node as last heard."""
 
     def __init__(self, socket: Path, changed: Callable[[], None], *, now_ms: Callable[[], int] = boottime_ms) -> None:
-        """``changed`` is called whenever readiness or its reasons changed, first of all when the node is gone."""
+        """``changed`` is called when readiness, its reasons or the process changed, first of all when it is gone."""
         self._socket, self._changed, self._now_ms = socket, changed, now_ms
         self._answer = NOBODY
         self._asked_ms: int | None = None
-        self._told = NOBODY
+        self._process: PeerProcess | None = None
+        self._told = (NOBODY, False)
 
     @property
     def answer(self) -> Answer:
@@ -60,6 +63,11 @@ class NodeWatch:
     def ready(self) -> bool:
         """Whether the node said within the last second that it can take work."""
         return self.answer.ready
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process that listened last has ended, and no other listens yet."""
+        return self._process is not None and self._process.ended
 
     @property
     def age_ms(self) -> int | None:
@@ -77,6 +85,7 @@ class NodeWatch:
                 self._set(GONE if self._asked_ms is not None else NOBODY)
                 await self._pause()
                 continue
+            self._meet(PeerProcess.of(writer.get_extra_info("socket")))
             try:
                 await self._converse(reader, writer)
             except (_Broken, OSError, TimeoutError):
@@ -109,6 +118,11 @@ class NodeWatch:
         await asyncio.sleep(BEAT_S)
         self._tell()
 
+    def _meet(self, process: PeerProcess) -> None:
+        if self._process is not None:
+            self._process.close()
+        self._process = process
+
     def _is_fresh(self) -> bool:
         return self._asked_ms is not None and self._now_ms() - self._asked_ms <= FRESH_MS
 
@@ -117,8 +131,9 @@ class NodeWatch:
         self._tell()
 
     def _tell(self) -> None:
-        if self.answer != self._told:
-            self._told = self.answer
+        now = (self.answer, self.ended)
+        if now != self._told:
+            self._told = now
             self._changed()
 
 

@@ -24,8 +24,8 @@ class Moment:
     boot: str
     gone_ms: Callable[[str], int | None]
     """When a node's session was learnt to have ended (boot clock); None while it lives."""
-    host_lives: Callable[[str, str, int], bool]
-    """Whether a node's host of this boot id is known to have lived on after a time (boot clock)."""
+    closed: Callable[[str], bool]
+    """Whether the connections of a slot's owner are known to be closed, though its session ended unclean."""
     nodes: frozenset[str]
     """Everybody who may hold something: the longer list while two are in force."""
     clock_fits: bool = True

@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from coordinator.budget.turns import Me
 from coordinator.feed import Feed
 from coordinator.keys import Keys, Role
-from coordinator.members import Membership
+from coordinator.members import Membership, readiness_of
 from coordinator.runner import SessionRunner, boottime_ms
 from coordinator.store.contract import Seen
 from node.cluster.parts import Moment
-
-MORE_MS = 1_000
-"""Beyond two terms of a session, for an election in between."""
 
 
 def _nothing(*_: object) -> None:
@@ -79,16 +77,25 @@ class Sight:
             session=place.session.session,
             boot=place.boot,
             gone_ms=self._nodes.gone_ms,
-            host_lives=self._host_lives,
+            closed=self._closed,
             nodes=nodes,
             clock_fits=place.clock_fits(),
         )
 
-    def _host_lives(self, node: str, boot: str, gone_ms: int) -> bool:
-        """Its node's process lives in the same boot, or its coordinator's session outlived the node's by two terms."""
-        member = self._nodes.get(node)
-        if member is not None and member.record is not None and member.record.boot_id == boot:
+    def _closed(self, owner: str) -> bool:
+        """Its node lives on in the same boot, or the coordinator beside it saw that process end.
+
+        A process that only stands still keeps its connections, however long its session is over: the coordinator's word
+        counts, and only if it was written after the owner's session had begun.
+        """
+        whose = Me.read(owner)
+        if whose is None:
+            return False
+        member, beside = self._nodes.get(whose.node), self._coordinators.get(whose.node)
+        if member is not None and member.record is not None and member.record.boot_id == whose.boot:
             return True
-        other, ttl_ms = self._coordinators.get(node), self._place.session.session.timing.ttl_ms
-        known = other is not None and other.record is not None and other.record.boot_id == boot
-        return known and self._place.boot_ms() >= gone_ms + 2 * ttl_ms + MORE_MS
+        item = self._place.feed.items.get(self._place.keys.ready(whose.node))
+        if item is None or beside is None or beside.record is None or beside.record.boot_id != whose.boot:
+            return False
+        said = readiness_of(item, beside)
+        return said is not None and said.ended and item.mod_revision > whose.inc

@@ -219,20 +219,19 @@ class SlotPart:
         return [] if turn is None else [self._proposal(turn)]
 
     def _rules(self, at: Moment) -> Rules:
-        alive = set()
-        for index, gone_ms in self.scene.gone_ms.items():
-            node, _, rest = self.scene.record[f"{turns.HELD}{index}"].partition("/")
-            boot = rest.partition("/")[2]
-            ours = node == self.me.node and boot == self.me.boot
-            if (ours and not self._silent) or (not ours and at.host_lives(node, boot, gone_ms)):
-                alive.add(f"{node}/{boot}")
+        owners = {self.scene.record[f"{turns.HELD}{index}"] for index in self.scene.gone_ms}
+        closed = {owner for owner in owners if (not self._silent if self._is_ours(owner) else at.closed(owner))}
         return Rules(
             sessions=self.sessions,
             linger_ms=self._linger_ms,
             began_ms=at.session.began_ms,
             now_ms=at.boot_ms,
-            alive=frozenset(alive),
+            closed=frozenset(closed),
         )
+
+    def _is_ours(self, owner: str) -> bool:
+        whose = turns.Me.read(owner)
+        return whose is not None and (whose.node, whose.boot) == (self.me.node, self.me.boot)
 
     def _giving(self, rules: Rules, now_ms: int) -> Turn | None:
         for index in self.at_hand():

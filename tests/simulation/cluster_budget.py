@@ -292,7 +292,7 @@ class Worker(Silent):
     def _turns(self, now_ms: int) -> None:
         me = Me(node=self.name, inc=self.session.inc, lease=self.session.lease, boot=f"{self.name}{self.life}")
         rules = Rules(
-            sessions=SESSIONS, linger_ms=LINGER_MS, began_ms=self.session.began_ms, now_ms=now_ms, alive=frozenset()
+            sessions=SESSIONS, linger_ms=LINGER_MS, began_ms=self.session.began_ms, now_ms=now_ms, closed=frozenset()
         )
         mine = {
             index for index in self.scene.mine(me) if (index, self.scene.slots[index].mod_revision) not in self.given

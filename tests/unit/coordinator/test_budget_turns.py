@@ -21,8 +21,8 @@ class House:
             self.scene.learned(key, self.model.items.get(key), self.now_ms)
         return self
 
-    def rules(self, alive=(), began_ms=0):
-        return Rules(sessions=3, linger_ms=360_000, began_ms=began_ms, now_ms=self.now_ms, alive=frozenset(alive))
+    def rules(self, closed=(), began_ms=0):
+        return Rules(sessions=3, linger_ms=360_000, began_ms=began_ms, now_ms=self.now_ms, closed=frozenset(closed))
 
     def do(self, turn):
         assert turn is not None
@@ -79,16 +79,22 @@ def test_an_unclosed_connection_lingers_beside_the_others():
 
 
 def test_a_vanished_hosts_slots_linger_and_those_of_a_dead_process_only_wait_for_fallbacks_end():
-    for alive in ((), ("a/boot",)):
+    for closed in ((), (A.owner,)):
         house = House().look()
         for _ in range(2):
             house.do(house.take(A))
         house.model.revoke(A.lease)
         house.look()
-        assert house.take(B, alive=alive) is None
+        assert house.take(B, closed=closed) is None
         house.now_ms += 3_000
-        assert house.do(house.take(B, alive=alive))
-        assert (house.take(C, alive=alive) is not None) is bool(alive)
+        assert house.do(house.take(B, closed=closed))
+        assert (house.take(C, closed=closed) is not None) is bool(closed)
+
+
+def test_an_owner_is_read_as_it_is_written():
+    assert Me.read(A.owner) == Me(node="a", inc=A.inc, lease=0, boot="boot")
+    for other in ("", "a", "a/1", "a/1/", "a/x/boot", "a//boot", "a/-1/boot"):
+        assert Me.read(other) is None
 
 
 def test_a_record_of_another_form_stops_everything():

@@ -10,14 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from coordinator.daemon import alarms, logs, metrics, notify, view
+from coordinator import notify
+from coordinator.daemon import alarms, logs, metrics, view
 from coordinator.daemon.alarms import Alarms
 from coordinator.daemon.former import release_former
-from coordinator.daemon.notify import Notifier
 from coordinator.daemon.shape import Shape, nodes_now, reloaded
 from coordinator.daemon.wishing import CurrentVerifier
 from coordinator.inforce import InForce
 from coordinator.keys import Keys
+from coordinator.notify import Notifier
 from coordinator.pki import Pki
 from coordinator.settings.cluster import Cluster, CoordinatorPart, VirtualAddress
 from coordinator.store.contract import Indefinite, Put

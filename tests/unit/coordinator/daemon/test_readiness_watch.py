@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 import time
 from contextlib import asynccontextmanager
 
@@ -131,3 +133,48 @@ async def test_nonsense_is_not_readiness(tmp_path, raw):
         assert not watch.ready
         node.raw = None
         await until(lambda: watch.ready)
+
+
+NODE = """
+import http.server, socketserver, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "14")
+        self.end_headers()
+        self.wfile.write(b'{"ready":true}')
+    def log_message(self, *_):
+        pass
+    def address_string(self):
+        return ""
+socketserver.ThreadingUnixStreamServer(sys.argv[1], Answer).serve_forever()
+"""
+
+
+@asynccontextmanager
+async def process(path):
+    path.unlink(missing_ok=True)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", NODE, str(path))
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+async def test_a_process_that_stands_still_has_not_ended_and_one_that_was_killed_has(tmp_path):
+    async with watched(tmp_path) as (node, watch, told):
+        async with process(node.path) as child:
+            await until(lambda: watch.ready)
+            child.send_signal(signal.SIGSTOP)
+            await until(lambda: not watch.ready)
+            assert not watch.ended
+            child.kill()
+            await until(lambda: watch.ended)
+            assert watch.answer == GONE
+            assert told, "who publishes it is woken"
+        async with process(node.path):
+            await until(lambda: watch.ready)
+            assert not watch.ended

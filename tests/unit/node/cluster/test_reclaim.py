@@ -22,7 +22,7 @@ def moment(boot_ms: int, gone_ms: int) -> Moment:
     )
     return Moment(
         now_ms=boot_ms, boot_ms=boot_ms, session=session, boot="boot", gone_ms=lambda _: gone_ms,
-        host_lives=lambda *_: False, nodes=frozenset({"me", "dead"}),
+        closed=lambda _: False, nodes=frozenset({"me", "dead"}),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.budget import shares
 from coordinator.keys import Role, encode
-from coordinator.members import MemberRecord
+from coordinator.members import MemberRecord, Readiness
 from coordinator.store.contract import Put
 from coordinator.store.memory import MemoryStore
 from node.cluster.contract import Grant, Limits, Need, Refusal
@@ -236,22 +236,62 @@ def test_a_dead_nodes_share_waits_for_settle_time_and_window(tmp_path):
     virtual(tmp_path, story)
 
 
-@pytest.mark.parametrize("lives", [True, False])
-def test_a_vanished_hosts_connections_linger_unless_its_coordinator_answers(tmp_path, lives):
+async def coordinator(house, boot):
+    """A coordinator beside node a; gives what publishes its word of the node."""
+    lease = await house.memory.grant(1_000_000, timeout_s=1)
+
+    async def put(key, record, under=lease):
+        await house.memory.txn([], [Put(key=key, value=encode(record), lease=under)], timeout_s=1)
+
+    await put(KEYS.member(Role.COORDINATOR, "a"), MemberRecord(node="a", boot_id=boot, process_id="c"))
+    return put
+
+
+@pytest.mark.parametrize(
+    ("boot", "word", "closed"),
+    [
+        ("boot", Readiness(ready=False, ended=True), True),
+        ("boot", Readiness(ready=False), False),  # it stands still, with its connections open
+        ("boot", None, False),
+        ("later", Readiness(ready=False, ended=True), False),  # of another process: the host went down meanwhile
+    ],
+    ids=["ended", "silent", "unsaid", "rebooted"],
+)
+def test_connections_of_a_lost_session_linger_unless_its_host_says_that_the_process_ended(tmp_path, boot, word, closed):
     async def story(house):
-        if lives:
-            lease = await house.memory.grant(1_000_000, timeout_s=1)
-            value = encode(MemberRecord(node="a", boot_id="boot", process_id="c"))
-            put = Put(key=KEYS.member(Role.COORDINATOR, "a"), value=value, lease=lease)
-            await house.memory.txn([], [put], timeout_s=1)
+        put = await coordinator(house, boot)
         assert {(await house.a.slot()).index, (await house.a.slot()).index} == {0, 1}
         await house.stop("a")
         gone = house.loop.time()
+        if word is not None:
+            await put(KEYS.ready("a"), word)
         await house.b.slot(within_s=60)
         third = asyncio.create_task(house.c.slot(within_s=500))
         await third
         waited = house.loop.time() - gone
-        assert (waited < 60) if lives else (waited >= 360), waited
+        assert (waited < 60) if closed else (waited >= 360), waited
+
+    virtual(tmp_path, story)
+
+
+@pytest.mark.parametrize("whose", ["an earlier process", "an earlier coordinator"])
+def test_the_word_of_an_earlier_life_closes_nothing(tmp_path, whose):
+    async def story(house):
+        put = await coordinator(house, "boot")
+        await house.stop("a")
+        under = {} if whose == "an earlier process" else {"under": await house.memory.grant(1_000_000, timeout_s=1)}
+        word = Readiness(ready=False, ended=True)
+        if not under:
+            await put(KEYS.ready("a"), word)
+        await house.start("a")
+        assert {(await house.a.slot()).index, (await house.a.slot()).index} == {0, 1}
+        await house.stop("a")
+        gone = house.loop.time()
+        if under:
+            await put(KEYS.ready("a"), word, **under)
+        await house.b.slot(within_s=60)
+        await house.c.slot(within_s=500)
+        assert house.loop.time() - gone >= 360
 
     virtual(tmp_path, story)
 
