@@ -110,8 +110,10 @@ class Pool:
         while self._idle:
             connection, lease = self._idle.pop()
             if connection.fit(now_s, waited_for=self.waited_for):
+                spare = place.lease
                 place.connection, place.lease, place.reused, place.live = connection, lease, True, True
                 self._live += 1
+                self._free(spare)  # for a connection that need not be opened any more
                 return
             self._close(connection, lease)
 

@@ -2,6 +2,11 @@
 
 import asyncio
 
+from node.cluster.contract import Limits
+from node.delivery.clock import steady_ms
+from node.delivery.dial import Dialer
+from node.delivery.opener import Opener
+from node.delivery.pool import Pool
 from node.policy.envelope import RecipientState
 from node.settings.mail import Retry
 from tests.support.delivery_room import FAST, room, smarthost
@@ -121,6 +126,26 @@ async def test_no_connection_outlives_a_session_that_another_follows_at_once(tmp
         await until(lambda: (up.connections, up.open_now) == (2, 1))
         go_on.set()
         await back.until(second, S.DELIVERED)
+
+
+async def test_a_slot_for_a_connection_that_need_not_be_opened_goes_back(tmp_path):
+    """Between the choice of a way and its attempt another ends and leaves its connection, which is taken instead."""
+    account = "contoso/smarthost"
+    three = Limits(messages=0, window_s=60.0, recipients_24h=0, sessions=3)
+    async with Upstream() as up:
+        endpoint = smarthost(up.port, slotted=True, connections=2)
+        async with room(tmp_path, endpoint, limits={account: three}) as back:
+            pool = Pool(endpoint, Opener(Dialer(), None), back.budgets, back.telemetry)
+            first = pool.reserve()
+            await pool.connect(first)
+            second = pool.reserve()
+            assert back.budgets.try_slot(account, steady_ms()) is None, "both are taken"
+            pool.release(first)
+            await pool.connect(second)
+            assert up.connections == 1
+            assert back.budgets.try_slot(account, steady_ms()) is not None
+            pool.release(second)
+            pool.close_idle()
 
 
 async def test_an_idle_connection_is_given_up_while_somebody_waits_for_its_slot(tmp_path):
