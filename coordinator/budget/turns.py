@@ -21,6 +21,8 @@ from coordinator.store.contract import Compare, Delete, Field, Item, Put, Write,
 HELD = "held/"
 LINGER = "linger/"
 RECORD_MAX = 1_000
+REVISION_DIGITS_MAX = 19
+"""Of a revision of the store (int64)."""
 TURN_MS = 2_000
 """How long the first in the queue has a free slot to itself, then the second too, and so on."""
 
@@ -44,7 +46,9 @@ class Me:
         """Give who is meant by what a record says, without its lease; None for something of another form."""
         node, _, rest = owner.partition("/")
         inc, _, boot = rest.partition("/")
-        return cls(node=node, inc=int(inc), lease=0, boot=boot) if inc.isdecimal() and boot else None
+        if not (boot and inc.isascii() and inc.isdecimal() and len(inc) <= REVISION_DIGITS_MAX):
+            return None
+        return cls(node=node, inc=int(inc), lease=0, boot=boot)
 
 
 @dataclass(slots=True, kw_only=True)

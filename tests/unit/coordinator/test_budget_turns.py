@@ -93,7 +93,7 @@ def test_a_vanished_hosts_slots_linger_and_those_of_a_dead_process_only_wait_for
 
 def test_an_owner_is_read_as_it_is_written():
     assert Me.read(A.owner) == Me(node="a", inc=A.inc, lease=0, boot="boot")
-    for other in ("", "a", "a/1", "a/1/", "a/x/boot", "a//boot", "a/-1/boot"):
+    for other in ("", "a", "a/1", "a/1/", "a/x/boot", "a//boot", "a/-1/boot", "a/²/boot", f"a/{'9' * 5_000}/boot"):
         assert Me.read(other) is None
 
 
