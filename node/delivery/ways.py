@@ -1,6 +1,6 @@
 """Which way a message takes now, with everything it needs to start: health, place, permit (design §5.4, §5.5).
 
-Asks policy (``candidates``, ``choose``) and then tries to hold what the chosen way needs; what turns out to be short
+Asks policy (``candidates``, ``Choice``) and then tries to hold what the chosen way needs; what turns out to be short
 is told to policy, which then waits or switches. Holds nothing unless it answers ``Held``. Does no I/O and never waits.
 """
 
@@ -13,7 +13,7 @@ from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.doubts import Doubts
 from node.delivery.job import Job
 from node.delivery.pool import Place, Pool
-from node.policy.choose import NoWay, Shortage, Take, Wait, choose
+from node.policy.choose import Choice, NoWay, Shortage, Take, Wait
 from node.policy.classify import Classifier
 from node.policy.envelope import Direction, NewMessage, Priority
 from node.policy.health import Availability, Change, HealthBook
@@ -148,18 +148,12 @@ class Ways:
         avoid = self.classifier.avoided.get(first.last_reason, ()) if first.attempts else ()
         doubtful = self._doubtful(message, self._usable(found, availability), now_ms)
         placeless = False
+        choice = Choice(
+            found, availability, short, now_ms, load=self._load, last_way=last_way, avoid=avoid, doubtful=doubtful
+        )
         # Each round finds one way short, so there are at most as many rounds as ways.
         for _ in range(len(found) + 1):
-            decision = choose(
-                found,
-                availability,
-                short,
-                now_ms,
-                load=self._load,
-                last_way=last_way,
-                avoid=avoid,
-                doubtful=doubtful,
-            )
+            decision = choice.decide()
             if isinstance(decision, NoWay):
                 return decision
             if isinstance(decision, Wait):
@@ -168,7 +162,7 @@ class Ways:
             if isinstance(held, Held):
                 return held
             placeless = held.reason == "no_slot"
-            short[decision.way.account] = held
+            choice.short(decision.way.account, held)
         return Later(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot", lasting=True, for_place=True)
 
     def _availability(

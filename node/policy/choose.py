@@ -94,6 +94,63 @@ class _Option(msgspec.Struct, frozen=True, kw_only=True):
     healthy: bool
 
 
+class Choice:
+    """One message's choice, asked anew after each way that turned out to be short."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        availability: Mapping[str, Availability],
+        budget: Mapping[str, Shortage],
+        now_ms: int,
+        *,
+        load: Mapping[str, int] | None = None,
+        last_way: str = "",
+        avoid: Collection[str] = (),
+        doubtful: Collection[str] = (),
+        patience_ms: int = PATIENCE_MS,
+    ) -> None:
+        """See ``choose``; what is handed in is read once, here."""
+        self._candidates, self._now_ms, self._patience_ms = candidates, now_ms, patience_ms
+        options = [_option(item.way, availability, budget, now_ms) for item in candidates if item.ok]
+        self.options = [option for option in options if option.way.path not in avoid] or options
+        self._shunned = _Shunned(last_way=last_way, doubtful=doubtful)
+        self._stopped = next((option for option in self.options if option.reason == CLIENT_STOPPED), None)
+        self._ready = self._in_order(load or {})
+
+    def _in_order(self, load: Mapping[str, int]) -> list[_Option]:
+        """Give what is ready, the best last."""
+        ready = [option for option in self.options if option.ready_ms <= self._now_ms]
+        return sorted(
+            ready, key=lambda option: (self._shunned.covers(option.way), *_preference(option.way, load)), reverse=True
+        )
+
+    def decide(self) -> Take | Wait | NoWay:
+        """Decide by what is known now."""
+        if not self.options:
+            return _no_way(self._candidates)
+        if self._stopped is not None:
+            return Wait(until_ms=self._stopped.ready_ms, reason=CLIENT_STOPPED)
+        if not self._ready:
+            first = min(self.options, key=lambda option: option.ready_ms)
+            return Wait(until_ms=first.ready_ms, reason=first.reason)
+        best = self._ready[-1]
+        soon = _worth_waiting(self.options, best.way.rank, self._shunned, self._now_ms + self._patience_ms)
+        return soon or Take(way=best.way)
+
+    def short(self, account: str, shortage: Shortage) -> None:
+        """An account turned out to have no budget, or no place, for now."""
+        if shortage.until_ms <= self._now_ms:
+            return
+        self.options = [
+            _Option(way=option.way, ready_ms=shortage.until_ms, reason=shortage.reason, healthy=True)
+            if option.healthy and option.way.account == account
+            else option
+            for option in self.options
+        ]
+        self._ready = [option for option in self._ready if option.way.account != account]
+
+
 def choose(
     candidates: Sequence[Candidate],
     availability: Mapping[str, Availability],
@@ -114,13 +171,14 @@ def choose(
     the last way did. ``doubtful``: names of ways not to be relied on while another is ready. ``explain`` fills
     ``lines`` (costs time; off in the dispatch loop).
     """
-    options = [_option(item.way, availability, budget, now_ms) for item in candidates if item.ok]
-    options = [option for option in options if option.way.path not in avoid] or options
-    shunned = _Shunned(last_way=last_way, doubtful=doubtful)
-    decision = _decide(options, now_ms, load or {}, shunned, patience_ms) if options else _no_way(candidates)
+    choice = Choice(
+        candidates, availability, budget, now_ms,
+        load=load, last_way=last_way, avoid=avoid, doubtful=doubtful, patience_ms=patience_ms,
+    )  # fmt: skip
+    decision = choice.decide()
     if not explain:
         return decision
-    return msgspec.structs.replace(decision, lines=_explain(candidates, options, decision, now_ms, last_way))
+    return msgspec.structs.replace(decision, lines=_explain(candidates, choice.options, decision, now_ms, last_way))
 
 
 def _option(way: Way, availability: Mapping[str, Availability], budget: Mapping[str, Shortage], now_ms: int) -> _Option:
@@ -132,22 +190,6 @@ def _option(way: Way, availability: Mapping[str, Availability], budget: Mapping[
     if short is not None and short.until_ms > now_ms:
         return _Option(way=way, ready_ms=short.until_ms, reason=short.reason, healthy=True)
     return _Option(way=way, ready_ms=now_ms, reason="", healthy=True)
-
-
-def _decide(
-    options: list[_Option], now_ms: int, load: Mapping[str, int], shunned: _Shunned, patience_ms: int
-) -> Take | Wait:
-    stopped = next((option for option in options if option.reason == CLIENT_STOPPED), None)
-    if stopped is not None:
-        return Wait(until_ms=stopped.ready_ms, reason=CLIENT_STOPPED)
-    ready = [option for option in options if option.ready_ms <= now_ms]
-    fresh = [option for option in ready if not shunned.covers(option.way)] or ready
-    if not fresh:
-        first = min(options, key=lambda option: option.ready_ms)
-        return Wait(until_ms=first.ready_ms, reason=first.reason)
-    best = min(fresh, key=lambda option: _preference(option.way, load))
-    soon = _worth_waiting(options, best.way.rank, shunned, now_ms + patience_ms)
-    return soon or Take(way=best.way)
 
 
 def _preference(way: Way, load: Mapping[str, int]) -> tuple[int, bool, int, str]:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.policy.choose import LOOK_AGAIN_MS, PATIENCE_MS, NoWay, Shortage, Take, Wait, choose
+from node.policy.choose import LOOK_AGAIN_MS, PATIENCE_MS, Choice, NoWay, Shortage, Take, Wait, choose
 from node.policy.health import CLIENT_STOPPED, Availability
 from node.policy.route import Candidate, Cause, Way
 
@@ -150,6 +150,25 @@ def test_in_every_situation(entries, health, budget, load, last_way):
         assert decision.reason
     else:
         assert not any(item.ok for item in found)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 2), st.booleans()), max_size=8),
+    st.dictionaries(st.sampled_from("abcd"), st.sampled_from([RESTS, PARKED])),
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 2 * PATIENCE_MS)), max_size=6),
+    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 3)),
+    st.sampled_from(["", *"abcd"]),
+)
+def test_a_choice_asked_again_decides_as_one_made_anew_would(ways, rests, shortages, load, last):
+    found = [ok(account, rank) if allowed else no(account, Cause.KIND) for account, rank, allowed in ways]
+    health = {f"submission:{account}": state for account, state in rests.items()}
+    about = {"load": load, "last_way": last and f"submission:{last}"}
+    choice, budget = Choice(found, health, {}, NOW, **about), {}
+    for account, ms in shortages:
+        if account not in budget:  # each account turns out to be short at most once
+            choice.short(account, soon(ms))
+            budget[account] = soon(ms)
+        assert choice.decide() == choose(found, health, budget, NOW, **about)
 
 
 CONNECTOR, DIRECT = ok("c", 0, "connector"), ok("d", 1, "direct-send")
