@@ -20,8 +20,9 @@ from coordinator.settings.errors import BadSettings
 from coordinator.store.contract import Indefinite, Store
 from node.audit import Audit
 from node.cli.remote import UnreachableError, WrongUseError
+from node.cluster.contract import SETTLE_HORIZON_S
 from node.cluster.ledgers import BadLedgersError, Ledger, checked, floors, ledger_of
-from node.cluster.limits import SETTLE_HORIZON_S, whole_ms
+from node.cluster.limits import whole_ms
 from node.cluster.restoring import Rebuilt
 from node.cluster.restoring import rebuild as rebuild_store
 from node.delivery.clock import wall_ms
