@@ -239,7 +239,9 @@ def test_networks_are_told_apart_by_version():
 
 def wish(key, value=None, **facts):
     body = {"form": 1, "wish": json.dumps({"on": True, "until_ms": 0, **facts})} if value is None else value
-    return {name: base64.b64encode(text.encode()).decode() for name, text in (("key", key), ("value", json.dumps(body)))}
+    return {
+        name: base64.b64encode(text.encode()).decode() for name, text in (("key", key), ("value", json.dumps(body)))
+    }
 
 
 def test_wishes_that_have_ended_are_found_and_what_is_not_understood_stays():
