@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -56,6 +57,23 @@ def test_a_node_that_runs_has_no_ledger(tmp_path):
     done = asyncio.run(main())
     assert done.exit_code == 1
     assert "in use by process" in done.output
+
+
+def test_what_a_killed_node_left_in_its_log_counts(tmp_path):
+    """The database's log is not copied into it yet, and its index is gone with the machine."""
+    there, left = tmp_path / "there", tmp_path / "left"
+    there.mkdir()
+    left.mkdir()
+
+    async def main():
+        spool = await used(there, messages=3)
+        shutil.copytree(there / "spool", left / "spool", ignore=shutil.ignore_patterns("*-shm"))
+        await spool.close()
+
+    asyncio.run(main())
+    assert (left / "spool/spool.sqlite3-wal").stat().st_size > 0
+    units = json.loads(ledger_of(left).output)["units"]
+    assert sum(units["relay@contoso.com/day"].values()) == 3
 
 
 def test_a_node_that_never_ran_has_an_empty_one(tmp_path):
