@@ -172,6 +172,11 @@ def join(
     )
 
 
+def store_of(cluster: Cluster, node: str, environment: Mapping[str, str] = os.environ) -> EtcdStore:
+    """Give the cluster's etcd as *node* sees it, for work that takes no session. Raises PkiUnusable, BadSettings."""
+    return EtcdStore([each.target for each in nearest_first(cluster, node)], _reader(cluster, environment)())
+
+
 def nearest_first(cluster: Cluster, node: str) -> list[Endpoint]:
     """Order etcd's members for one node: the one on its own host, then each node from another on.
 

@@ -32,7 +32,7 @@ PLACES: Final = {
     "completion": "node.cli.completion:completion",
     "vip": "node.cli.wishes:vip_app",
     "cluster": "node.cli.upgrade:cluster_app",
-    "disaster": "node.cli.disaster:disaster_app",
+    "disaster": "node.app.disaster_commands:disaster_app",
     "pki": "node.cli.pki:pki_app",
     "config": "node.cli.config:config_app",
     "client": "node.cli.clients:client_app",

@@ -142,7 +142,7 @@ class DayPart:
             self.fault = ""
             return
         try:
-            counts, marks = _read(value)
+            counts, marks = read_day(value)
         except Overdrawn as error:
             self._settled(happened=None)
             self.fault, self.revision = str(error), revision
@@ -244,8 +244,8 @@ class DayPart:
         self.doubt = self._sent is not None
 
 
-def _read(value: bytes | None) -> tuple[Counts, dict[str, int]]:
-    """Counts and marks. Raises Overdrawn for what is no such record."""
+def read_day(value: bytes | None) -> tuple[Counts, dict[str, int]]:
+    """Give a record's counts and marks. Raises Overdrawn for what is no such record."""
     if value is None:
         raise Overdrawn("the record is gone though units are counted in it")
     try:

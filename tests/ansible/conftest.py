@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.ansible.lab import Lab
 from tests.ansible.support import COLLECTION, Ansible
+from tests.ansible.world import World
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 INSTALL_S = 120
@@ -33,6 +36,27 @@ def ansible(tmp_path_factory) -> Ansible:
                 pytest.skip(f"Ansible cannot be installed here: {error}")
         _this_checkout(home)
     return Ansible(home, tmp_path_factory.mktemp("ansible"))
+
+
+@pytest.fixture(scope="session")
+def world(ansible) -> Iterator[World]:
+    """Three fresh hosts and a fourth; taken down at the end."""
+    lab = Lab()
+    lab.close()
+    try:
+        made = World(lab, ansible)
+        made.prepare()
+        yield made
+    finally:
+        lab.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(world) -> World:
+    """The cluster as site.yml makes it of fresh hosts. Each test leaves it whole: the next one takes it as it is."""
+    world.play("site.yml").fine()
+    world.whole()
+    return world
 
 
 def _install(home: Path) -> None:

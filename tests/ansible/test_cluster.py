@@ -1,16 +1,15 @@
-"""The collection on real hosts: fresh machines become a cluster, and everything that is done to one afterwards.
+"""The collection on real hosts: fresh machines become a cluster, that is upgraded, and loses one of them.
 
-Each host boots its own systemd; etcd, TLS, relays, the virtual address in the kernel and ssh are real. In order: later
-tests take the cluster as earlier ones left it. Half an hour on two cores.
+Each host boots its own systemd; etcd, TLS, relays, the virtual address in the kernel and ssh are real. In order, with
+test_cluster_disasters.py and test_cluster_life.py: later tests take the cluster as earlier ones left it.
 """
 
 import json
 
 import pytest
 
-from tests.ansible.lab import Lab
 from tests.ansible.lab_base import REASON, USABLE
-from tests.ansible.world import ADDRESS, NODES, World
+from tests.ansible.world import ADDRESS, NODES
 from tests.support.sending import Sending, refusals
 
 pytestmark = [
@@ -18,29 +17,11 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not USABLE, reason=REASON),
 ]
+RATE = 100
+"""Messages a second while versions change."""
 BROKEN = """
 raise SystemExit("this version is broken")
 """
-
-
-@pytest.fixture(scope="module")
-def world(ansible):
-    lab = Lab()
-    lab.close()
-    try:
-        made = World(lab, ansible)
-        made.prepare()
-        yield made
-    finally:
-        lab.close()
-
-
-@pytest.fixture(scope="module")
-def cluster(world):
-    """The cluster as site.yml makes it of fresh hosts."""
-    world.play("site.yml").fine()
-    world.whole()
-    return world
 
 
 def test_plans_that_cannot_work_are_refused_before_anything_is_done(world):
@@ -121,8 +102,8 @@ def test_an_upgrade_under_load_loses_and_refuses_nothing_and_a_broken_version_go
     cluster.other_version("0.1.2", node__app__run=BROKEN)
     began = cluster.arrived()
     with Sending(
-        cluster.work / "ledger", [f"{ADDRESS}:25"], "--sender", "app{n}@contoso.com", "--recipient", "x{n}@example.com",
-        rate=5, command=cluster.lab.hub,
+        cluster.work / "ledger", [f"{ADDRESS}:25"], "--sender", "app{n}@contoso.com", "--recipient", "x{n}@contoso.com",
+        rate=RATE, command=cluster.lab.hub,
     ) as load:  # fmt: skip
         cluster.play("upgrade.yml", "-e", "relay_version=0.1.1").fine()
         cluster.whole()
@@ -132,9 +113,9 @@ def test_an_upgrade_under_load_loses_and_refuses_nothing_and_a_broken_version_go
     cluster.version = "0.1.1"
     assert refusals(counted) == {}
     assert {cluster.relayctl(name, "status")["version"] for name in NODES} == {"0.1.1"}
-    cluster.arrives(began + counted["accepted"], 300)
-    assert cluster.stats()["messages"]["duplicates"] == 0
-    assert cluster.stats()["violations"]["total"] == 0
+    assert counted["per_second"] > RATE * 0.9
+    cluster.arrives(began + counted["accepted"], 900)
+    cluster.innocent()
 
 
 def test_an_older_inventory_is_sent_to_upgrade(cluster):
@@ -154,34 +135,3 @@ def test_a_host_lost_with_its_disk_is_made_anew(cluster):
     cluster.send(3)
     cluster.arrives(began + 3)
     assert cluster.play("site.yml").fine().changed == 0
-
-
-def test_authorities_are_replaced_while_mail_flows(cluster):
-    with Sending(
-        cluster.work / "rotation", [f"{ADDRESS}:25"], "--sender", "app@contoso.com", "--recipient", "x{n}@example.com",
-        rate=2, command=cluster.lab.hub,
-    ) as load:  # fmt: skip
-        cluster.play("rotate_secrets.yml", "-e", "rotate_authority=true").fine()
-        cluster.whole()
-        assert refusals(load.end()) == {}
-    assert json.loads((cluster.work / "pki/lab/state.json").read_text()) == {"issuer": 2, "trusted": [2]}
-    issuer = cluster.lab.ssh("a", "openssl x509 -noout -issuer -in /etc/m365-relay/pki/node.pem").stdout
-    assert "lab cluster authority 2" in issuer
-
-
-def test_etcd_is_put_back_to_a_snapshot(cluster):
-    cluster.play("backup.yml", "-e", f"backup_to={cluster.work}/backup").fine()
-    (snapshot,) = (cluster.work / "backup").glob("*.db")
-    cluster.play("restore.yml", "-e", f"restore_from={snapshot}").refused("restore_confirm=lab")
-    cluster.play("restore.yml", "-e", f"restore_from={snapshot} restore_confirm=lab").fine()
-    cluster.whole()
-    began = cluster.arrived()
-    cluster.send(3)
-    cluster.arrives(began + 3)
-
-
-def test_everything_is_removed(cluster):
-    cluster.play("remove.yml", "-e", "remove_host=a").refused("too few without it")
-    cluster.play("remove.yml", "-e", "remove_all=lab").fine()
-    assert cluster.holders() == []
-    assert cluster.lab.ssh("a", "ls /opt/m365-relay /etc/m365-relay /etc/etcd", check=False).stdout == ""

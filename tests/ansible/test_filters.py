@@ -1,11 +1,15 @@
 """What the collection decides by itself, without a host."""
 
+import base64
+import json
+
 import pytest
 
 from tests.ansible.support import plugin
 
 CERTIFICATES, CONFIGURATION = plugin("filter", "certificates"), plugin("filter", "configuration")
 INVENTORY, PREFLIGHT = plugin("filter", "inventory"), plugin("filter", "preflight")
+WISHES = plugin("filter", "wishes")
 
 HOSTS = {
     "a": {"relay_site": "dc1", "ansible_host": "10.1.0.11", "relay_node_name": "relay-a"},
@@ -231,3 +235,25 @@ def test_a_new_member_begins_with_all_that_are_listed():
 
 def test_networks_are_told_apart_by_version():
     assert INVENTORY.of_version(["10.0.0.0/8", "fd00::1", "10.1.0.1"], 4) == ["10.0.0.0/8", "10.1.0.1"]
+
+
+def wish(key, value=None, **facts):
+    body = {"form": 1, "wish": json.dumps({"on": True, "until_ms": 0, **facts})} if value is None else value
+    return {
+        name: base64.b64encode(text.encode()).decode() for name, text in (("key", key), ("value", json.dumps(body)))
+    }
+
+
+def test_wishes_that_have_ended_are_found_and_what_is_not_understood_stays():
+    listed = {
+        "kvs": [
+            wish("/c/control/hold/all"),
+            wish("/c/control/drain/a", on=False),
+            wish("/c/control/pause", until_ms=10_000),
+            wish("/c/control/move/x", until_ms=30_000),
+            wish("/c/control/park/y", value={"form": 2}),
+            wish("/c/control/park/z", value="garbage"),
+        ]
+    }
+    assert WISHES.ended_wishes(listed, now_s=20.0) == ["/c/control/drain/a", "/c/control/pause"]
+    assert WISHES.ended_wishes({}, now_s=20.0) == []

@@ -15,7 +15,8 @@ from tests.ansible.lab_base import run
 from tests.ansible.support import COLLECTION, REPOSITORY, Ansible, Played, read
 
 ADDRESS = "10.79.1.100"
-MAILBOXES = 30
+MAILBOXES = 200
+"""A hundred messages a second, thirty a minute each."""
 SECRET = "rehearsal-secret"
 HERE = REPOSITORY / "tests/ansible"
 NODES = ("a", "b", "c")
@@ -154,13 +155,13 @@ class World:
     def _bound(self, name: str) -> bool:
         return f"{ADDRESS}/32" in self.lab.ssh(name, "ip", "-4", "address", "show").stdout
 
-    def whole(self, patience_s: float = 120) -> None:
-        """Wait until every node says that nothing is wrong."""
+    def whole(self, *more: str, patience_s: float = 120) -> None:
+        """Wait until every node, *more* of them besides the three, says that nothing is wrong."""
         end = time.monotonic() + patience_s
         troubles: dict[str, Any] = {}
         while time.monotonic() < end:
             troubles = {}
-            for name in NODES:
+            for name in (*NODES, *more):
                 try:
                     seen = self.relayctl(name, "status")
                     troubles[name] = [*seen["troubles"], *seen["readiness"]["reasons"]]
@@ -171,16 +172,37 @@ class World:
             time.sleep(1)
         raise AssertionError(f"the cluster is not whole: {troubles}")
 
-    def send(self, count: int = 5) -> None:
-        """Send mail to the virtual address from the fourth host; whatever is not a 250 is an error."""
+    def send(self, count: int = 5, *, to: str = ADDRESS) -> None:
+        """Send mail from the fourth host, to the virtual address if no other is said; what is not a 250 is an error."""
         program = f"""
 import smtplib
-with smtplib.SMTP("{ADDRESS}", 25, timeout=20) as session:
+with smtplib.SMTP("{to}", 25, timeout=20) as session:
     for number in range({count}):
         to = f"somebody{{number}}@example.com"
         session.sendmail("app@contoso.com", [to], "From: app@contoso.com\\r\\n\\r\\nhello")
 """
         self.lab.ssh("sim", "python3", "-", input=program)
+
+    def innocent(self) -> None:
+        """Demand that the simulator has seen nothing twice and no limit exceeded."""
+        seen = self.stats()
+        assert seen["messages"]["duplicates"] == 0
+        assert seen["violations"]["total"] == 0
+
+    def counted(self) -> int:
+        """Say how many recipients of a day etcd counts, of all accounts together."""
+        said = self.lab.ssh("a", "relay-etcdctl get --prefix --print-value-only /m365-relay/lab/budget/").stdout
+        records = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        days = [units for record in records for start, units in record.items() if start.isdecimal()]
+        return sum(days)
+
+    def reaches(self, name: str, port: int, *, by: str = "sim") -> bool:
+        """Whether a port of a host lets another one connect."""
+        program = f"""
+import socket
+socket.create_connection(("{self.lab.hosts[name].address}", {port}), timeout=3)
+"""
+        return self.lab.ssh(by, "python3", "-", input=program, check=False).returncode == 0
 
     def stats(self) -> dict[str, Any]:
         """Give what the simulator counted."""

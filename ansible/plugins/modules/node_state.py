@@ -21,6 +21,12 @@ options:
     description: Directory with the sockets.
     type: path
     default: /run/m365-relay
+  nodes:
+    description: Nodes whose absence counts; all of them when empty. One that was taken out of the inventory is known
+      to the others until they have been restarted.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
@@ -72,6 +78,26 @@ queued:
   description: Recipients whose mail is here and not settled.
   returned: always
   type: int
+wishes:
+  description: Operators' wishes in force.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    node:
+      description: Node that signed it; its word counts while it is a node, and its authority trusted.
+      type: str
+    text:
+      description: What is wished, by whom and why.
+      type: str
+level:
+  description: Level in force in the cluster; 0 when the node does not answer.
+  returned: always
+  type: int
+newest_level:
+  description: Newest level the node knows.
+  returned: always
+  type: int
 version:
   description: Version that runs; empty when the node does not answer.
   returned: always
@@ -113,8 +139,17 @@ def ask(path: str, url: str) -> dict:
         connection.close()
 
 
-def summed_up(node: dict, cluster: dict, coordinator: dict) -> dict:
-    """Say in few words what the three answers mean; an empty one means that nobody answered."""
+def told(wish: dict) -> str:
+    """Give a wish as a person would."""
+    about = " ".join(part for part in (wish["kind"], wish["what"]) if part)
+    return f"{about}, by {wish['actor']}: {wish['reason']}"
+
+
+def summed_up(node: dict, cluster: dict, coordinator: dict, nodes: list) -> dict:
+    """Say in few words what the three answers mean; an empty one means that nobody answered.
+
+    *nodes*: those whose absence counts; all when empty.
+    """
     me, phase = node.get("node", ""), cluster.get("phase", "")
     coordinating = coordinator.get("session", {}).get("phase", "")
     readiness = node.get("readiness", {})
@@ -138,9 +173,12 @@ def summed_up(node: dict, cluster: dict, coordinator: dict) -> dict:
         "absent": [
             f"node {each['node']} {'is not ready' if each['answered'] else 'does not answer'}"
             for each in others
-            if not (each["member"] and each["answered"] and each["ready"])
+            if not (each["member"] and each["answered"] and each["ready"]) and (not nodes or each["node"] in nodes)
         ],
         "queued": sum(number for state, number in node.get("by_state", {}).items() if state not in SETTLED),
+        "wishes": [{"node": each["node"], "text": told(each)} for each in cluster.get("wishes", [])],
+        "level": (node.get("level") or {}).get("level", 0),
+        "newest_level": (node.get("level") or {}).get("newest", 0),
         "version": node.get("version", ""),
         "why": "; ".join(why),
     }
@@ -149,12 +187,16 @@ def summed_up(node: dict, cluster: dict, coordinator: dict) -> dict:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"runtime": {"type": "path", "default": "/run/m365-relay"}}, supports_check_mode=True
+        argument_spec={
+            "runtime": {"type": "path", "default": "/run/m365-relay"},
+            "nodes": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
     )
     runtime = module.params["runtime"]
     node, cluster = (ask(f"{runtime}/admin.sock", url) for url in ("/v1/status", "/v1/cluster"))
     coordinator = ask(f"{runtime}/coordinator.sock", "/v1/status")
-    module.exit_json(changed=False, **summed_up(node, cluster, coordinator))
+    module.exit_json(changed=False, **summed_up(node, cluster, coordinator, module.params["nodes"]))
 
 
 if __name__ == "__main__":
