@@ -49,7 +49,10 @@ class Story:
     ):
         self.number += 1
         self.history += [
-            Begun(at_ms=at_ms - took_ms, operation=self.number, scope=ACCOUNT, tenant=TENANT, peer=f"{peer}:4000"),
+            Begun(
+                at_ms=at_ms - took_ms, operation=self.number, scope=ACCOUNT, tenant=TENANT,
+                peer=f"{peer}:4000" if peer else "",
+            ),
             Ended(
                 at_ms=at_ms, operation=self.number, counted=counted, taken=taken, answered=answered, id=name,
                 recipients=to, external=len(to),
@@ -235,6 +238,30 @@ def test_a_lost_machine_explains_what_it_could_not_tell(fault, holds):
     story.delivered("again", 61_000, peer=A).delivered("again", 72_000, peer=B)
     verdict = story.check(Fault(**{"kind": "kill", "node": "relay-a", "silences": True, **fault}))
     assert verdict.holds is holds
+
+
+@pytest.mark.parametrize(
+    ("others", "holds"),
+    [
+        ([], False),  # any fault of the moment would excuse any repetition
+        ([Unknown(at_ms=0, id="q-again", node="relay-b")], True),  # whoever took the mail over was in doubt about it
+        ([Unknown(at_ms=0, id="again")], True),
+        ([Unknown(at_ms=0, id="q-m3", node="relay-a")], False),  # in doubt about another message
+    ],
+)
+def test_where_nobody_can_say_who_sent_a_lost_machine_explains_only_what_was_in_doubt(others, holds):
+    lost = Fault(at_ms=61_400, until_ms=75_000, kind="kill", node="relay-a", source="relay-a.test", silences=True)
+    story = sound().promised("again", 60_000)
+    story.delivered("again", 61_000, peer="").delivered("again", 72_000, peer="")
+    verdict = story.check(lost, *others)
+    assert verdict.holds is holds
+    assert [bool(one.why) for one in verdict.duplicates] == [holds]
+
+
+def test_doubt_without_a_fault_explains_nothing_where_nobody_can_say_who_sent():
+    story = sound().promised("again", 60_000)
+    story.delivered("again", 61_000, peer="").delivered("again", 72_000, peer="")
+    assert found(story.check(Unknown(at_ms=0, id="q-again"))) == {("I5", "silent duplicate")}
 
 
 def test_the_relays_own_word_explains_nothing():
