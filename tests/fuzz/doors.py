@@ -123,12 +123,13 @@ def front(home: Path) -> Iterator[Read]:
 
 
 def configuration(data: bytes) -> None:
-    text = data.decode("utf-8", "replace")
+    text, faults = data.decode("utf-8", "replace"), ["fuzz: none"]
     try:
         read(Source(name="fuzz", text=text), base=SMALLEST.parent / "none", around=AROUND)
     except ConfigurationError as error:
-        assert error.faults
-        assert all("\n" not in fault and fault.startswith("fuzz:") for fault in error.faults)
+        faults = error.faults
+    assert faults
+    assert all("\n" not in fault and fault.startswith("fuzz:") for fault in faults)
 
 
 HELLO, MAIL, RCPT = b"EHLO c.test\r\n", b"MAIL FROM:<app@contoso.com>\r\n", b"RCPT TO:<a@example.com>\r\n"
@@ -138,14 +139,21 @@ V1 = b"PROXY TCP4 127.0.0.9 127.0.0.1 4711 25\r\n"
 TARGETS = (
     Target(name="smtp", open=front, watched=("node/intake", "node/policy"), input_max=16_384,
            tokens=(HELLO, MAIL, RCPT, b"DATA\r\n", TEXT, END, b"\r\n", b"\n", b"\r", b"\0", b"RSET\r\n", b"NOOP\r\n",
-                   b"QUIT\r\n", b"STARTTLS\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"AUTH LOGIN\r\n", b"AUTH XOAUTH2 ", b"*\r\n",
-                   b"BDAT 5 LAST\r\n", b"VRFY a\r\n", b"HELP\r\n", b"EXPN a\r\n", b" SIZE=99999999999999999999", b" NOTIFY=NEVER",
-                   b" SMTPUTF8", b" BODY=8BITMIME", b" MT-PRIORITY=9", b"HELO x\r\n", V1, "é".encode(), b"XCLIENT ADDR=1\r\n"),
-           seeds=(b"\0" + WHOLE, b"\1" + WHOLE, b"\2" + V1 + WHOLE, b"\0" + HELLO + MAIL + RCPT + RCPT + b"RSET\r\n" + MAIL,
+                   b"QUIT\r\n", b"STARTTLS\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"AUTH LOGIN\r\n", b"AUTH XOAUTH2 ",
+                   b"*\r\n",
+                   b"BDAT 5 LAST\r\n", b"VRFY a\r\n", b"HELP\r\n", b"EXPN a\r\n", b" SIZE=99999999999999999999",
+                   b" NOTIFY=NEVER",
+                   b" SMTPUTF8", b" BODY=8BITMIME", b" MT-PRIORITY=9", b"HELO x\r\n", V1, "é".encode(),
+                   b"XCLIENT ADDR=1\r\n"),
+           seeds=(b"\0" + WHOLE, b"\1" + WHOLE, b"\2" + V1 + WHOLE,
+           b"\0" + HELLO + MAIL + RCPT + RCPT + b"RSET\r\n" + MAIL,
                   b"\0" + HELLO + b"AUTH LOGIN\r\nYQ==\r\nYg==\r\n", b"\1" + WHOLE.replace(b"\r\n", b"\n"),
                   b"\0" + HELLO + MAIL + RCPT + b"DATA\r\n" + TEXT + MAIL + RCPT + b"DATA\r\n" + TEXT)),
-    Target(name="configuration", open=pure(configuration), watched=("node/settings", "coordinator/settings"), input_max=12_000,
-           tokens=(b": ", b"\n  ", b"- ", b"[", b"]", b"{", b"}", b"&a", b"*a", b"!!python/name:os.system", b"<<: ", b"? ", b"|\n",
-                   b"30/min", b"10m", b"35MiB", b"@", b"\t", b"0x", b"~", b"2026-01-01", b"1e9", b".inf", "\u2028".encode()),
+    Target(name="configuration", open=pure(configuration), watched=("node/settings", "coordinator/settings"),
+           input_max=12_000,
+           tokens=(b": ", b"\n  ", b"- ", b"[", b"]", b"{", b"}", b"&a", b"*a", b"!!python/name:os.system", b"<<: ",
+           b"? ", b"|\n",
+                   b"30/min", b"10m", b"35MiB", b"@", b"\t", b"0x", b"~", b"2026-01-01", b"1e9", b".inf",
+                   "\u2028".encode()),
            seeds=(SMALLEST.read_bytes(), PRODUCTION.read_bytes(), (TENANT + CLIENTS).encode())),
 )  # fmt: skip

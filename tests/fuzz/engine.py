@@ -1,6 +1,6 @@
-"""Runs one target: mutates what has gone new ways, keeps what goes new ways, makes what breaks a law small.
+"""Runs one target: changes what went new ways, keeps what goes new ways, makes what breaks a law small.
 
-The same seed gives the same inputs in the same order, whatever the machine's speed; only where it stops depends on time.
+The same seed gives the same inputs in the same order, however fast the machine is; only the end depends on time.
 """
 
 import time

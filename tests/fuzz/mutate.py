@@ -1,4 +1,4 @@
-"""One input made of others: octets changed, cut, doubled, joined, words put in. Pure: all chance comes from ``chance``."""
+"""One input made of others: octets changed, cut, doubled, joined, words put in. Pure: chance is handed in."""
 
 from collections.abc import Callable, Sequence
 from random import Random

@@ -7,7 +7,7 @@ is small. Only files below the watched folders are followed.
 import sys
 from collections.abc import Callable, Sequence
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Self
 
 from tests.fuzz.target import ROOT
 
@@ -24,7 +24,7 @@ class Reach:
         self.steps: set[Step] = set()
         self.seen: set[Step] = set()
 
-    def __enter__(self) -> "Reach":
+    def __enter__(self) -> Self:
         self.steps = set()
         sys.settrace(self._called)
         return self

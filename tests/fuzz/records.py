@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -82,10 +83,8 @@ def asked(data: bytes) -> None:
 
 
 def _refused(read: Callable[[], object], *kinds: type[Exception]) -> None:
-    try:
+    with suppress(*kinds):
         read()
-    except kinds:
-        pass
 
 
 def worker_frames(data: bytes) -> None:
@@ -178,7 +177,7 @@ ENTRIES = (copy("m1"), Piece(message_id="m2", start=0, data=b"abc"), Discard(mes
 UUIDS = b'"spool":"11111111-1111-4111-8111-111111111111","copy":"22222222-2222-4222-8222-222222222222","epoch":7'
 TARGETS = (
     Target(name="copies", open=pure(copies), watched=("node/shadow", "node/spool"), tokens=(*PACK_WORDS, b"M3CB"),
-           seeds=tuple(frames.encode(header(), [one]) for one in ENTRIES) + (frames.encode(header(), ENTRIES),)),
+           seeds=(*(frames.encode(header(), [one]) for one in ENTRIES), frames.encode(header(), ENTRIES))),
     Target(name="questions", open=pure(asked), watched=("node/shadow",), tokens=(*PACK_WORDS, *JSON_WORDS),
            seeds=(b'{"version":1,' + UUIDS + b"}", b'{"word":"","text":""}', b'{"word":"gap","expected":4}',
                   msgspec.msgpack.encode({"version": 1, "spool": "11111111-1111-4111-8111-111111111111",
@@ -186,13 +185,17 @@ TARGETS = (
     Target(name="worker-frames", open=pure(worker_frames), watched=("node/intake",),
            tokens=(*PACK_WORDS, b"\0\0\0\1", b"\0\0\0\0", b"\1\0\0\1"),
            seeds=(pack(Done(client="a", reserved=1, used=1)), pack(Serving()) * 3)),
-    Target(name="journal", open=pure(journal), watched=("node/spool",), input_max=20_000, tokens=(b"\0" * BLOCK, b"\xff"),
+    Target(name="journal", open=pure(journal), watched=("node/spool",), input_max=20_000, tokens=(b"\0" * BLOCK,
+           b"\xff"),
            seeds=(segment(), segment()[:BLOCK], segment()[BLOCK:])),
     Target(name="rows", open=pure(stored), watched=("node/spool", "node/shadow"), tokens=PACK_WORDS,
            seeds=(facts_of(MESSAGE), payload_of([arrival_of(accepted(MESSAGE), 25)]), msgspec.msgpack.encode(PROGRESS),
                   msgspec.msgpack.encode(ENTRIES[3]), struct.pack("!I", 5))),
-    Target(name="etcd", open=pure(in_etcd), watched=("coordinator", "node/cluster"), tokens=JSON_WORDS, input_max=20_000,
-           seeds=(b'{"form":1,"owner":"relay-a","epoch":7,"copy":"x","void":false}', b'{"form":1,"node":"relay-a","sequence":1,"inc":1}',
-                  b'{"relay-a":10,"relay-b":20}', b'{"900000":5,"by/relay-a":5}', b'{"held/0":"relay-a/1/b","linger/0":"1"}', b'{"revision":1,"hash":"x","nodes":["a"]}',
+    Target(name="etcd", open=pure(in_etcd), watched=("coordinator", "node/cluster"), tokens=JSON_WORDS,
+           input_max=20_000,
+           seeds=(b'{"form":1,"owner":"relay-a","epoch":7,"copy":"x","void":false}',
+           b'{"form":1,"node":"relay-a","sequence":1,"inc":1}',
+                  b'{"relay-a":10,"relay-b":20}', b'{"900000":5,"by/relay-a":5}',
+                  b'{"held/0":"relay-a/1/b","linger/0":"1"}', b'{"revision":1,"hash":"x","nodes":["a"]}',
                   b'{"standing":{"state":"resting","until_ms":5},"node":"relay-a","at_ms":5}')),
 )  # fmt: skip

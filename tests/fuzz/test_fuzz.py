@@ -1,4 +1,4 @@
-"""Every target for a moment, every input that once broke a law, and the fuzzer's own word: it finds what was planted."""
+"""Every target for a moment, every input that once broke a law, and the fuzzer itself: it finds what is planted."""
 
 import hashlib
 import json
@@ -45,10 +45,12 @@ def test_what_broke_a_law_once(path, tmp_path):
 
 def planted(data: bytes) -> None:
     """Three doors one behind the other; chance alone would hardly find the third."""
-    if data[:1] == b"k":
-        if data[1:2] == b"e":
-            if data[2:3] == b"y":
-                raise KeyError("planted")
+    if data[:1] != b"k":
+        return
+    if data[1:2] != b"e":
+        return
+    if data[2:3] == b"y":
+        raise KeyError("planted")
 
 
 def target(read, *seeds, **more):
