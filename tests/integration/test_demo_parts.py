@@ -14,8 +14,9 @@ import yaml
 from coordinator.drivers.probe import ProbeDriver, ProbeServer
 from node.app import demo_cluster
 from node.app.demo_balancer import Back, Balancer
-from node.app.demo_cluster import NODES, DemoError, configuration, etcd_binary, services
+from node.app.demo_cluster import NODES, PLAIN, DemoError, configuration, etcd_binary, services
 from node.app.demo_processes import Service, Supervisor
+from node.app.drill_network import layout
 from node.settings.reader import cluster_hash, load
 from node.tls.cluster_ca import ClusterAuthority
 
@@ -207,14 +208,15 @@ READY = {
 }
 
 
-def test_all_three_configurations_can_be_used_and_agree(tmp_path):
+@pytest.mark.parametrize("made", [lambda _: PLAIN, layout], ids=["demo", "drill"])
+def test_all_three_configurations_can_be_used_and_agree(tmp_path, made):
     authority = ClusterAuthority.create("demo")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     (tmp_path / "simulator-secret").write_text("secret")
     hashes = set()
     for node, address in NODES.items():
         authority.write(tmp_path / node / "pki", node, addresses=[address])
-        plain = configuration(tmp_path, node, {**READY, "ca": str(tmp_path / "ca.pem")})
+        plain = configuration(tmp_path, node, {**READY, "ca": str(tmp_path / "ca.pem")}, layout=made(tmp_path))
         file = tmp_path / node / "relay.yaml"
         file.write_text(yaml.safe_dump(plain, sort_keys=False))
         loaded = load(file, node_name=node)
