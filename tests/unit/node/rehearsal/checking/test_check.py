@@ -167,6 +167,15 @@ def test_a_start_that_may_have_been_counted_at_its_reply_is_found():
     assert found(story.check()) == {("I2", "starts")}
 
 
+@pytest.mark.parametrize(("after_ms", "expected"), [(59_999, {("I2", "starts")}), (60_000, set())])
+def test_a_window_is_sixty_seconds_to_the_millisecond(after_ms, expected):
+    story = Story()
+    for number in range(30):
+        story.promised(f"m{number}", 500).delivered(f"m{number}", 10_000 + number, took_ms=1)
+    story.promised("late", 500).delivered("late", 10_000 + after_ms + 1, took_ms=1)
+    assert found(story.check()) == expected
+
+
 def test_a_refused_message_counts_and_one_that_broke_off_before_data_does_not():
     for counted, expected in ((True, {("I2", "starts")}), (False, set())):
         story = Story()
