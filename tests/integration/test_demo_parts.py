@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from coordinator.drivers.probe import ProbeDriver, ProbeServer
-from node.app import demo_cluster
+from node.app import demo_balancer, demo_cluster
 from node.app.demo_balancer import Back, Balancer
 from node.app.demo_cluster import NODES, PLAIN, DemoError, configuration, etcd_binary, services
 from node.app.demo_processes import Service, Supervisor
@@ -182,6 +182,26 @@ async def test_clients_reach_whoever_holds_the_address(balanced):
     assert await say(port) == ("220 b", "HELLO")
     await b.driver.remove()
     await until(lambda: balancer.holder == "")
+
+
+async def test_once_the_address_has_moved_nothing_hangs_at_who_held_it(balanced, monkeypatch):
+    monkeypatch.setattr(demo_balancer, "MOVED_S", 0.3)
+    balancer, (a, b), port = balanced
+    await a.driver.bind(60)
+    await until(lambda: balancer.holder == "a")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.readline() == b"220 a\r\n"
+    await a.driver.remove()
+    await b.driver.bind(60)
+    await until(lambda: balancer.holder == "b")
+    other, other_writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await other.readline() == b"220 b\r\n"
+    async with asyncio.timeout(10):
+        assert await reader.read() == b"", "its client would have waited for a frozen node"
+    other_writer.write(b"still\r\n")
+    assert await other.readline() == b"STILL\r\n"
+    for each in (writer, other_writer):
+        each.close()
 
 
 async def test_a_holder_that_vanishes_is_noticed_and_an_open_connection_ends(balanced):
