@@ -38,7 +38,7 @@ class PromiseMemory:
         self._promises: dict[str, Promise] = {}
         try:
             found = msgspec.json.decode(path.read_bytes(), type=_Memory)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if found.boot_id == boot:
             self.whole, self._promises = True, found.promises

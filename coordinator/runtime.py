@@ -77,7 +77,7 @@ class HeldLease:
         """Give the lease of the life before in this boot; 0 when there was none."""
         try:
             held = msgspec.json.decode(os.pread(self._file, 4096, 0), type=_Held)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return 0
         return held.lease if held.boot_id == self._boot else 0
 
@@ -104,7 +104,7 @@ class KnownCluster:
         if path.exists():
             try:
                 self._known = self._written = msgspec.json.decode(path.read_bytes(), type=_Known)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise ForeignCluster(
                     f"{path} cannot be read: remove it only if the store is known to be right"
                 ) from None

@@ -36,6 +36,6 @@ def read_table(path: Path, kind: type[T], otherwise: T) -> tuple[T, str]:
         return msgspec.json.decode(path.read_bytes(), type=kind), ""
     except FileNotFoundError:
         return otherwise, ""
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         path.replace(path.with_suffix(".unreadable"))
         return otherwise, f"{path} cannot be read and is set aside: {error}"

@@ -72,8 +72,8 @@ class Scene:
             self._record(item)
         elif key.startswith(self.keys.waits):
             _put(self.waits, key.removeprefix(self.keys.waits), item)
-        elif (index := key.removeprefix(self.keys.slots)).isdecimal():
-            _put(self.slots, int(index), item)
+        elif (index := _index(key.removeprefix(self.keys.slots))) is not None:
+            _put(self.slots, index, item)
         self._looked(now_ms)
 
     def _record(self, item: Item | None) -> None:
@@ -89,7 +89,7 @@ class Scene:
             self.fault = f"not a record of slots: {error}"
 
     def _looked(self, now_ms: int) -> None:
-        named = {int(name.removeprefix(HELD)) for name in self.record if name.removeprefix(HELD).isdecimal()}
+        named = {index for name in self.record if (index := _index(name.removeprefix(HELD))) is not None}
         self.gone_ms = {index: self.gone_ms.get(index, now_ms) for index in named if index not in self.slots}
         noted = [name for name in self.record if name.startswith(LINGER)]
         self.lingering_ms = {name: self.lingering_ms.get(name, now_ms) for name in noted}
@@ -142,6 +142,12 @@ class Turn:
 
 
 T = TypeVar("T")
+INDEX_DIGITS_MAX = 6
+
+
+def _index(text: str) -> int | None:
+    """Read a slot's number; None for what is none. Thousands of digits would be no number Python reads."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= INDEX_DIGITS_MAX else None
 
 
 def _put(where: dict[T, Item], name: T, item: Item | None) -> None:

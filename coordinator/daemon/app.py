@@ -198,8 +198,8 @@ class Daemon:
             _log.info("released what the process before held", extra={"addresses": ", ".join(released)})
         await self.joined.versions.learn()
         self._probes = await serve_probes(self.around)
-        about = self.shape.cluster.nodes[self.shape.node]
-        await self._server.start(str(about.address), self.shape.cluster.ports.coordinator)
+        cluster = self.shape.cluster
+        await self._server.start(cluster.bound(self.shape.node), cluster.ports.coordinator)
         self._notifier.tell("READY=1")
         _log.info("started", extra={"node": self.shape.node, "addresses": ", ".join(self.shape.addresses)})
 

@@ -146,7 +146,7 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
         if not 0 <= length <= BODY_MAX:
             raise _Broken
         answer = msgspec.json.decode(await reader.readexactly(length), type=Answer)
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, msgspec.DecodeError):
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, msgspec.DecodeError, RecursionError):
         raise _Broken from None
     reasons = tuple(reason[:REASON_MAX] for reason in answer.reasons[:REASONS_MAX])
     return Answer(ready=answer.ready, reasons=reasons)

@@ -92,6 +92,8 @@ class Cluster(Part):
     """Ports for the other nodes."""
     fallback: bool = True
     """While etcd is silent, go on once every node says so; false stops, and addresses then move 3 s sooner."""
+    bind: Address | None = None
+    """Address the peers' ports are bound on where the node's own is not this machine's, as in a container."""
     early_takeover: bool = True
     """Take a vanished host's address before its lease ends, once every other node no longer hears it."""
     login: Login | None = None
@@ -101,6 +103,10 @@ class Cluster(Part):
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Give the members of etcd, read."""
         return tuple(parse_endpoint(text) for text in self.etcd)
+
+    def bound(self, node: str) -> str:
+        """Give the address a node listens for its peers at."""
+        return str(self.bind if self.bind is not None else self.nodes[node].address)
 
     @property
     def plain_etcd(self) -> bool:

@@ -14,10 +14,10 @@ from typing import Any, Final
 from coordinator.settings.cluster import Cluster, VirtualAddress
 
 HOSTS_OWN: Final[dict[str, Any]] = {
-    "cluster": {"pki"},
+    "cluster": {"pki", "bind"},
     "virtual_addresses": {"__all__": {"probe": {"address"}}},
 }
-"""Of these parts, what may differ from host to host: where the certificates lie, and what the probe binds."""
+"""Of these parts, what may differ from host to host: where the certificates lie, and what is bound."""
 
 
 def coordination_hash(cluster: Cluster, addresses: Mapping[str, VirtualAddress]) -> str:

@@ -20,7 +20,7 @@ class LevelMemory:
         """0: never known."""
         try:
             self.level = max(0, msgspec.json.decode(path.read_bytes(), type=_Kept).level)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
 
     def keep(self, level: int) -> None:

@@ -201,7 +201,7 @@ def shown(pending: Pending) -> PendingView:
     """Show a request without what only the machine needs."""
     try:
         asks: object = {**msgspec.json.decode(pending.body or b"{}"), **pending.match}
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
         asks = {}
     return PendingView(
         id=pending.id,

@@ -236,7 +236,7 @@ class ClusterSide:
             try:
                 answer = await of.peers.ask(node, ROUTE, b"", timeout_s=GLANCE_S)
                 glance = msgspec.json.decode(answer, type=Glance)
-            except (CoordinatorError, msgspec.DecodeError, UnicodeDecodeError) as failure:
+            except (CoordinatorError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
                 error = str(failure)[:200]
         item = of.feed.items.get(of.keys.member(Role.NODE, node))
         record = decode(item.value, MemberRecord) if item is not None else None

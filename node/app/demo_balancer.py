@@ -15,6 +15,8 @@ ASK_S: Final = 0.2
 ANSWER_S: Final = 0.5
 SILENT_ROUNDS: Final = 4
 """While the address moves nobody says yes for a moment, and whoever said it last still serves (``stop_notice``)."""
+MOVED_S: Final = 3.0
+"""After the address moved, connections to who held it before are ended: the new holder's kernel would reset them."""
 CHUNK: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 200
 
@@ -36,7 +38,9 @@ class Balancer:
         self._name, self._host, self._port, self._backs = name, host, port, backs
         self.holder = ""
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], str] = {}
+        """Every connection, and the node it leads to."""
+        self._moves: set[asyncio.TimerHandle] = set()
         self._asking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -53,6 +57,8 @@ class Balancer:
         """Stop and cut what is open."""
         if self._asking is not None:
             self._asking.cancel()
+        for move in self._moves:
+            move.cancel()
         if self._server is not None:
             self._server.close()
         for task in tuple(self._open):
@@ -66,10 +72,21 @@ class Balancer:
             yes = [node for node, held in zip(self._backs, said, strict=True) if held]
             silent_rounds = 0 if yes else silent_rounds + 1
             if yes and self.holder not in yes:
-                self.holder = yes[0]
+                self._moved(yes[0])
             elif silent_rounds > SILENT_ROUNDS:
                 self.holder = ""
             await asyncio.sleep(ASK_S)
+
+    def _moved(self, holder: str) -> None:
+        self.holder = holder
+        self._moves = {move for move in self._moves if move.when() > asyncio.get_running_loop().time()}
+        self._moves.add(asyncio.get_running_loop().call_later(MOVED_S, self._end_others, holder))
+
+    def _end_others(self, holder: str) -> None:
+        """End what leads to another node than the one the address moved to; a younger move sees to its own."""
+        if self.holder == holder:
+            for task in [task for task, node in self._open.items() if node != holder]:
+                task.cancel()
 
     def _ask(self, back: Back) -> bool:
         connection = http.client.HTTPConnection(back.host, back.probe_port, timeout=ANSWER_S)
@@ -82,13 +99,15 @@ class Balancer:
             connection.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
+        task, holder = asyncio.current_task(), self.holder
         if task is not None:
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
+            self._open[task] = holder
+            task.add_done_callback(lambda done: self._open.pop(done, None))
         try:
-            if self.holder and len(self._open) <= CONNECTIONS_MAX:
-                await _join(reader, writer, self._backs[self.holder])
+            if holder and len(self._open) <= CONNECTIONS_MAX:
+                await _join(reader, writer, self._backs[holder])
+        except asyncio.CancelledError:
+            pass  # the address moved, or everything ends: to the client it is the end of the connection
         finally:
             writer.close()
 

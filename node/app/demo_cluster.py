@@ -8,7 +8,8 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,12 +49,30 @@ def etcd_binary() -> str:
     return on_path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the nodes' processes really listen, and by what they are run."""
+
+    bound: Mapping[str, str] = field(default_factory=lambda: NODES)
+    """Node to loopback address; others reach it at its address in ``NODES`` all the same."""
+    python: Callable[[str], Sequence[str]] = lambda _node: (sys.executable, "-m")
+    """What comes before the module a node's or coordinator's process runs."""
+
+
+PLAIN: Final = Layout()
+
+
 def configuration(
-    home: Path, node: str, ready: dict[str, Any], mailboxes: Sequence[str] = demo.MAILBOXES
+    home: Path,
+    node: str,
+    ready: dict[str, Any],
+    mailboxes: Sequence[str] = demo.MAILBOXES,
+    layout: Layout = PLAIN,
 ) -> dict[str, Any]:
     """Give a node's configuration: the same for all but where its files lie and which loopback address is its own."""
     plain = demo.configuration(home / node, ready, mailboxes)
-    address = NODES[node]
+    address = layout.bound[node]
+    bind = {} if address == NODES[node] else {"bind": address}
     plain["listeners"] = {"smtp": {"port": PORT, "address": address, "auth": "none"}}
     plain["tenant"]["app"]["secret"] = {"file": str(home / "simulator-secret")}
     plain["admin"] = {"port": 0}
@@ -67,6 +86,7 @@ def configuration(
             "nodes": {name: {"site": "here", "address": own} for name, own in NODES.items()},
             "etcd": [f"{own}:{ETCD_PORT}" for own in NODES.values()],
             "pki": str(home / node / "pki"),
+            **bind,
         },
         "virtual_addresses": {
             ADDRESS_NAME: {
@@ -79,7 +99,7 @@ def configuration(
     }
 
 
-def services(home: Path, etcd: str) -> list[Service]:
+def services(home: Path, etcd: str, layout: Layout = PLAIN) -> list[Service]:
     """Give everything that runs but the simulator: etcd first, then coordinators and nodes."""
     peers = ",".join(f"{name}=http://{own}:{ETCD_PORT + 1}" for name, own in NODES.items())
     found = []
@@ -87,9 +107,9 @@ def services(home: Path, etcd: str) -> list[Service]:
         place = home / node
         config = [str(place / "relay.yaml"), "--node", node]
         commands = (
-            ("etcd", _etcd(etcd, node, home, peers)),
-            ("coordinator", [sys.executable, "-m", "coordinator", *config]),
-            ("node", [sys.executable, "-m", "node", "run", *config]),
+            ("etcd", _etcd(etcd, node, home, peers, layout.bound[node])),
+            ("coordinator", [*layout.python(node), "coordinator", *config]),
+            ("node", [*layout.python(node), "node", "run", *config]),
         )
         for rank, (what, command) in enumerate(commands):
             log = place / f"{what}.log"
@@ -97,15 +117,16 @@ def services(home: Path, etcd: str) -> list[Service]:
     return found
 
 
-def _etcd(binary: str, node: str, home: Path, peers: str) -> list[str]:
+def _etcd(binary: str, node: str, home: Path, peers: str, bound: str) -> list[str]:
     """Give a member's command line: clients by certificate only, as in production; peers on loopback in clear."""
     address, pki = NODES[node], home / node / "pki"
     client, peer = f"https://{address}:{ETCD_PORT}", f"http://{address}:{ETCD_PORT + 1}"
+    listen_client, listen_peer = f"https://{bound}:{ETCD_PORT}", f"http://{bound}:{ETCD_PORT + 1}"
     return [
         binary,
         *("--name", node, "--data-dir", str(home / node / "etcd"), "--log-level", "warn", "--logger", "zap"),
-        *("--listen-client-urls", client, "--advertise-client-urls", client),
-        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--listen-client-urls", listen_client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", listen_peer, "--initial-advertise-peer-urls", peer),
         *("--initial-cluster", peers, "--initial-cluster-token", "relay-demo"),
         *("--client-cert-auth", "--trusted-ca-file", str(pki / "ca.pem")),
         *("--cert-file", str(pki / "node.pem"), "--key-file", str(pki / "node.key")),

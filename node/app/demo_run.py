@@ -25,9 +25,11 @@ from node.app.demo_cluster import (
     ADDRESS_NAME,
     CLUSTER,
     NODES,
+    PLAIN,
     PORT,
     PROBE_PORT,
     DemoError,
+    Layout,
     configuration,
     etcd_binary,
     services,
@@ -77,9 +79,10 @@ def write_configurations(home: Path, configured: Callable[[str], dict[str, Any]]
     """Write every node's configuration, as ``configured`` gives it by name, and certificates of a new authority."""
     authority = ClusterAuthority.create(CLUSTER)
     for node, address in NODES.items():
-        authority.write(home / node / "pki", node, addresses=[address])
-        text = yaml.safe_dump(configured(node), sort_keys=False)
-        write_private(home / node / "relay.yaml", text.encode())
+        plain = configured(node)
+        bound = plain["cluster"].get("bind", address)
+        authority.write(home / node / "pki", node, addresses=sorted({address, bound}))
+        write_private(home / node / "relay.yaml", yaml.safe_dump(plain, sort_keys=False).encode())
 
 
 async def _run(home: Path, etcd: str, ready: dict[str, Any]) -> int:
@@ -102,9 +105,11 @@ def stopped_by_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def running(home: Path, etcd: str, say: Callable[[str], None]) -> AsyncIterator[tuple[list[Service], Balancer]]:
+async def running(
+    home: Path, etcd: str, say: Callable[[str], None], layout: Layout = PLAIN
+) -> AsyncIterator[tuple[list[Service], Balancer]]:
     """Run all processes and the balancer. Raises DemoError where the address cannot be used."""
-    every = services(home, etcd)
+    every = services(home, etcd, layout)
     supervisor = Supervisor(every, say)
     backs = {node: Back(host=own, port=PORT, probe_port=PROBE_PORT) for node, own in NODES.items()}
     balancer = Balancer(ADDRESS_NAME, ADDRESS, PORT, backs)

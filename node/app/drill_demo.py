@@ -19,12 +19,15 @@ from typing import Any, Final
 from node.app.demo_balancer import Balancer
 from node.app.demo_cluster import NODES
 from node.app.demo_processes import Service
+from node.app.drill_network import Network, clock_of
 from node.cli.cluster import troubles_of, whole
 from node.cli.remote import SOCKET_NAME, Remote
 from node.errors import RelayError
 from node.rehearsal.drill.faults import Kind
 from node.rehearsal.drill.figures import Look
+from node.rehearsal.drill.network import CUTS, Cut
 from node.rehearsal.drill.runner import now_ms
+from node.rehearsal.drill.skewed import set_ahead
 
 ANSWER_S: Final = 2.0
 ASK_S: Final = 0.4
@@ -43,7 +46,8 @@ PARTS: Final = {
     Kind.ETCD_LEADER: ("etcd",),
 }
 FREEZES: Final = frozenset({Kind.FREEZE_NODE, Kind.FREEZE_HOST})
-CUTS: Final = frozenset({Kind.CUT_ETCD, Kind.CUT_PEERS, Kind.CUT_HOST, Kind.CUT_UPSTREAM})
+AHEAD_S: Final = 5.0
+"""So much a clock is set ahead: coordination allows for one second."""
 
 
 def name_of(node: str) -> str:
@@ -60,12 +64,18 @@ class DemoWorld:
     """The cluster of ``relayctl drill --demo``."""
 
     def __init__(
-        self, home: Path, services: Sequence[Service], balancer: Balancer, ready: dict[str, Any], account: str
+        self,
+        home: Path,
+        services: Sequence[Service],
+        balancer: Balancer,
+        control: str,
+        account: str,
+        gates: Network,
     ) -> None:
-        """``ready``: what the simulator said of itself; ``account``: the one that may be broken."""
+        """``control``: of the simulator, as a URL; ``account``: the one that may be broken; ``gates``: the network."""
         self.ledger, self.history, self.done = (home / f"{what}.jsonl" for what in ("ledger", "history", "done"))
         self._home, self._balancer, self._account = home, balancer, account
-        self._control = str(ready["control"])
+        self._control, self._gates = control, gates
         self._services = {tuple(service.name.split(" of ")): service for service in services}
         self._seen = Look(at_ms=0.0, troubles=("nobody was asked yet",))
         self._asking: asyncio.Task[None] | None = None
@@ -84,12 +94,8 @@ class DemoWorld:
 
     def lacks(self, kind: Kind) -> str:
         """See World."""
-        if kind in CUTS:
-            return "the demonstration's nodes share one loopback network, which cannot be cut between two of them"
         if kind is Kind.FILL_DISK and not os.path.ismount(disk_of(self._home, next(iter(NODES)))):
             return "only root can give a node a small disk of its own here"
-        if kind is Kind.SKEW_CLOCK:
-            return "all processes of one machine share its clock"
         return ""
 
     def source(self, node: str) -> str:
@@ -105,6 +111,10 @@ class DemoWorld:
                 self._signal(each, ("etcd",), signal.SIGKILL)
         elif kind is Kind.FILL_DISK:
             await asyncio.to_thread(fill, disk_of(self._home, node) / "filler")
+        elif kind in CUTS:
+            await asyncio.to_thread(self._gates.cut, Cut(kind=kind, node=node))
+        elif kind is Kind.SKEW_CLOCK:
+            set_ahead(clock_of(self._home, node), AHEAD_S)
         elif kind is Kind.REVOKE:
             await asyncio.to_thread(self._tell, "POST", "/revoke", None)
         elif kind is Kind.BREAK_ACCOUNT:
@@ -117,6 +127,10 @@ class DemoWorld:
             self._signal(node, PARTS[kind], signal.SIGCONT)
         elif kind is Kind.FILL_DISK:
             (disk_of(self._home, node) / "filler").unlink(missing_ok=True)
+        elif kind in CUTS:
+            await asyncio.to_thread(self._gates.heal)
+        elif kind is Kind.SKEW_CLOCK:
+            set_ahead(clock_of(self._home, node), 0)
         elif kind is Kind.BREAK_ACCOUNT:
             await asyncio.to_thread(self._tell, "DELETE", "/script", None)
 

@@ -21,6 +21,7 @@ from node.app.demo_cluster import ADDRESS, NODES, PORT, DemoError, configuration
 from node.app.demo_processes import die_with_parent
 from node.app.demo_run import alone, clean, running, stopped_by_signals, until_ready, write_configurations
 from node.app.drill_demo import DemoWorld, disk_of, name_of, small_disks
+from node.app.drill_network import Network, layout, network
 from node.rehearsal.drill.faults import Kind
 from node.rehearsal.drill.figures import holders, per_second
 from node.rehearsal.drill.outcome import Outcome, Span
@@ -68,15 +69,17 @@ def drill_demo(options: Options, say: Callable[[str], None]) -> Outcome:
         with (
             small_disks([disk_of(home, node) for node in NODES]),
             demo.simulator(home, secret, MAILBOXES, more) as ready,
+            network(home, ready) as (gates, seen),
         ):
-            write_configurations(home, lambda node: _configuration(home, node, ready, options.timing))
-            outcome = asyncio.run(_run(home, etcd, ready, options, say))
+            write_configurations(home, lambda node: _configuration(home, node, seen, options.timing))
+            control = str(ready["control"])
+            outcome = asyncio.run(_run(home, etcd, control, gates, options, say))
     write_report(outcome, options.output)
     return outcome
 
 
 def _configuration(home: Path, node: str, ready: dict[str, Any], timing: str) -> dict[str, Any]:
-    plain = configuration(home, node, ready, MAILBOXES)
+    plain = configuration(home, node, ready, MAILBOXES, layout(home))
     plain["cluster"]["timing"] = timing
     plain["clients"]["demo"]["plan"] = "drill"
     return {
@@ -88,14 +91,16 @@ def _configuration(home: Path, node: str, ready: dict[str, Any], timing: str) ->
     }
 
 
-async def _run(home: Path, etcd: str, ready: dict[str, Any], options: Options, say: Callable[[str], None]) -> Outcome:
+async def _run(
+    home: Path, etcd: str, control: str, gates: Network, options: Options, say: Callable[[str], None]
+) -> Outcome:
     stop = stopped_by_signals()
     began_ms = now_ms()
-    async with running(home, etcd, say) as (every, balancer):
+    async with running(home, etcd, say, layout(home)) as (every, balancer):
         say("starting three nodes, three members of etcd and the simulator")
         if not await until_ready(home, balancer, stop, options.patience_s):
             raise DemoError("stopped before it began")
-        world = DemoWorld(home, every, balancer, ready, f"{MAILBOXES[0]}@{demo.DOMAIN}")
+        world = DemoWorld(home, every, balancer, control, f"{MAILBOXES[0]}@{demo.DOMAIN}", gates)
         world.start()
         load = await _load(home, options.rate)
         runner = Runner(world, say, options.patience_s)

@@ -52,7 +52,7 @@ class Keeping:
         if data:
             try:
                 return HealthBook.decode(data, site)
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
                 self._aside(STANDINGS, error)
         return HealthBook(site)
 
@@ -62,7 +62,7 @@ class Keeping:
         if data:
             try:
                 return msgspec.json.decode(data, type=Kept)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 self._aside(COUNTERS, error)
         return None
 

@@ -189,7 +189,7 @@ class Member:
         self._tasks = [asyncio.create_task(run(), name=f"cluster {run.__qualname__}") for run in runs]
 
     async def _listen(self, protection: Protection) -> None:
-        address, port = str(self._cluster.nodes[self.node].address), self._cluster.ports.node
+        address, port = self._cluster.bound(self.node), self._cluster.ports.node
         own = {clocks.ROUTE: self.clocks.answer, **self.side.routes(), **self._hooks.routes()}
         routes = own | self.together.routes() | protection.routes()
         speaks = self._product.release.speaks

@@ -55,7 +55,7 @@ def claims_of(token: str) -> Claims | None:
     try:
         data = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         raw = msgspec.json.decode(data, type=_Raw)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         return None
     roles = tuple(sorted(raw.roles))
     return Claims(audience=raw.aud, tenant=raw.tid, app=raw.appid or raw.azp, roles=roles, expires_s=raw.exp)

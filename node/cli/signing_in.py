@@ -71,7 +71,7 @@ def kept() -> SignedIn | None:
         raise NotSignedIn(f"{file}: others could read or write it; sign in anew")
     try:
         found = msgspec.json.decode(data, type=SignedIn)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NotSignedIn(f"{file}: this is no sign-in; sign in anew") from None
     if found.until_ms <= time.time_ns() // 1_000_000:
         raise NotSignedIn(f"the sign-in at {found.url} has ended: relayctl login {found.url}")

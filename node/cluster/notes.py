@@ -45,7 +45,7 @@ class Notes:
         """
         try:
             return msgspec.json.decode(self._held.read_bytes(), type=Held)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def hold(self, held: Held) -> None:
@@ -67,7 +67,7 @@ class Notes:
             return msgspec.json.decode(self._moved.read_bytes(), type=dict[str, dict[str, int]])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NotesUnreadable(f"{self._moved}: {error}") from None
 
     def move(self, totals: dict[str, dict[str, int]]) -> None:

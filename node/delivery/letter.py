@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.policy.admission import SIZE_DIGITS
 from node.policy.envelope import NewMessage, Notify
 from node.policy.marker import marker_line
 from node.spool.contract import Queued
@@ -62,7 +63,7 @@ def missing(letter: Letter, extensions: dict[str, str]) -> tuple[int, str, str] 
     if letter.needs_utf8 and "SMTPUTF8" not in extensions:
         return 553, "5.6.7", "the next server takes no internationalised addresses"
     limit = extensions.get("SIZE", "")
-    if limit.isascii() and limit.isdigit() and 0 < int(limit) < letter.size_bytes:
+    if limit.isascii() and limit.isdigit() and len(limit) <= SIZE_DIGITS and 0 < int(limit) < letter.size_bytes:
         return 552, "5.3.4", f"message of {letter.size_bytes} bytes exceeds the {int(limit)} the next server takes"
     return None
 

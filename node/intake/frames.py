@@ -232,7 +232,7 @@ class FrameReader:
             at += _LENGTH
             try:
                 frames.append(self._decode(view[at : at + length]))
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 raise ChannelBrokenError("not a frame") from None  # its text could quote what the frame held
             at += length
         self._buffer = bytes(data[at:])

@@ -105,6 +105,8 @@ def _local(text: str, grammar: Grammar) -> str:
     if quoted:
         return '"' + _ESCAPE.sub(r"\\\1", plain) + '"'
     if grammar.lenient and _is_dot_string(plain.replace(".", "")):
+        if octets + len('""') > LOCAL_BYTES:  # the quotes count, too
+            raise AddressError("the local part is longer than 64 octets once it is quoted")
         return f'"{plain}"'
     raise AddressError("the local part holds a character that must be quoted")
 

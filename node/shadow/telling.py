@@ -55,7 +55,7 @@ def told_of(kind: int, what: bytes) -> Told | None:
     """Read it; None for what cannot be read."""
     try:
         return _DECODERS[kind].decode(what)
-    except (KeyError, msgspec.DecodeError, TypeError):
+    except (KeyError, msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -68,5 +68,5 @@ def progress_of(data: bytes) -> tuple[Progress, ...] | None:
     """Read it; None for what cannot be read."""
     try:
         return _progress.decode(data)
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
         return None

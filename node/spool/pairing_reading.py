@@ -106,7 +106,7 @@ def heard_of(database: Database) -> dict[int, int]:
     stored = database.cell("get_meta", (HEARD,))
     try:
         return msgspec.json.decode(str(stored), type=dict[int, int]) if stored else {}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}  # then all of it is told again
 
 

@@ -63,7 +63,7 @@ def _tell(segments: Segments, loss: Loss, aside: SetAside) -> None:
 def _read(batch: Batch, aside: SetAside, *, hold: bool) -> list[Arrival]:
     try:
         found, unreadable = arrivals_of(batch.payload)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         found, unreadable = [], [batch.payload]
         aside.note(batch=batch.number, why=f"cannot be read: {error}")
     for number, data in enumerate(unreadable):

@@ -70,7 +70,7 @@ def message_of(facts: bytes) -> NewMessage:
     """A message from its stored facts; raises Unreadable."""
     try:
         return _facts.decode(facts)
-    except (msgspec.DecodeError, TypeError) as error:
+    except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"stored facts of a message: {error}") from error
 
 
@@ -78,7 +78,7 @@ def careful_of(facts: Cell) -> bool:
     """Whether stored facts are of a class that is not repeated; those that cannot be read are taken for one."""
     try:
         return _classes.decode(facts if isinstance(facts, bytes) else b"").on_unknown is not OnUnknown.RESEND
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
         return True
 
 
@@ -113,7 +113,7 @@ def journey_of(stored: Iterable[bytes]) -> list[JourneyLine]:
     for blob in stored:
         try:
             lines = _lines.decode(blob)
-        except (msgspec.DecodeError, TypeError):
+        except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
             lines = [_Line(0, "unreadable", (), {})]
         found += [
             JourneyLine(at_ms=line.at_ms, event=line.event, indexes=line.indexes, detail=line.detail) for line in lines

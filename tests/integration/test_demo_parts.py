@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from coordinator.drivers.probe import ProbeDriver, ProbeServer
-from node.app import demo_cluster
+from node.app import demo_balancer, demo_cluster
 from node.app.demo_balancer import Back, Balancer
-from node.app.demo_cluster import NODES, DemoError, configuration, etcd_binary, services
+from node.app.demo_cluster import NODES, PLAIN, DemoError, configuration, etcd_binary, services
 from node.app.demo_processes import Service, Supervisor
+from node.app.drill_network import layout
 from node.settings.reader import cluster_hash, load
 from node.tls.cluster_ca import ClusterAuthority
 
@@ -183,6 +184,26 @@ async def test_clients_reach_whoever_holds_the_address(balanced):
     await until(lambda: balancer.holder == "")
 
 
+async def test_once_the_address_has_moved_nothing_hangs_at_who_held_it(balanced, monkeypatch):
+    monkeypatch.setattr(demo_balancer, "MOVED_S", 0.3)
+    balancer, (a, b), port = balanced
+    await a.driver.bind(60)
+    await until(lambda: balancer.holder == "a")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.readline() == b"220 a\r\n"
+    await a.driver.remove()
+    await b.driver.bind(60)
+    await until(lambda: balancer.holder == "b")
+    other, other_writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await other.readline() == b"220 b\r\n"
+    async with asyncio.timeout(10):
+        assert await reader.read() == b"", "its client would have waited for a frozen node"
+    other_writer.write(b"still\r\n")
+    assert await other.readline() == b"STILL\r\n"
+    for each in (writer, other_writer):
+        each.close()
+
+
 async def test_a_holder_that_vanishes_is_noticed_and_an_open_connection_ends(balanced):
     balancer, (a, _), port = balanced
     await a.driver.bind(60)
@@ -207,14 +228,15 @@ READY = {
 }
 
 
-def test_all_three_configurations_can_be_used_and_agree(tmp_path):
+@pytest.mark.parametrize("made", [lambda _: PLAIN, layout], ids=["demo", "drill"])
+def test_all_three_configurations_can_be_used_and_agree(tmp_path, made):
     authority = ClusterAuthority.create("demo")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     (tmp_path / "simulator-secret").write_text("secret")
     hashes = set()
     for node, address in NODES.items():
         authority.write(tmp_path / node / "pki", node, addresses=[address])
-        plain = configuration(tmp_path, node, {**READY, "ca": str(tmp_path / "ca.pem")})
+        plain = configuration(tmp_path, node, {**READY, "ca": str(tmp_path / "ca.pem")}, layout=made(tmp_path))
         file = tmp_path / node / "relay.yaml"
         file.write_text(yaml.safe_dump(plain, sort_keys=False))
         loaded = load(file, node_name=node)

@@ -37,7 +37,7 @@ def read_history(path: Path) -> Iterator[Any]:
                     break
                 try:
                     record = decode(line)
-                except msgspec.MsgspecError as error:
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                     raise RehearsalInputError(f"{path}:{number}: no record of a history: {error}") from None
                 if number == 1:
                     _is_ours(path, record)

@@ -2,12 +2,13 @@
 
 An outcome is unknown (design §1, I5) when the receiver's answer did not reach a living connection; when the sending
 node was lost, or could tell nobody, within ``TELLING_MS`` of it; or when the client itself did not hear its 250 and
-sent the message anew. Every such outcome explains one repetition, later than itself. What the relay calls unknown is
-noted beside it and explains nothing by itself.
+sent the message anew. Every such outcome explains one repetition, later than itself. What the relay calls unknown
+explains nothing by itself. Where the other side cannot tell who sent (Graph carries no node's name), a lost node is an
+explanation only together with that word: the relay lists an attempt of this message as unknown.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -94,7 +95,9 @@ def judge(told: dict[str, Told], others: Iterable[Any]) -> Judgement:
     every = list(others)
     faults = [one for one in every if isinstance(one, Fault) and one.silences]
     kept = {(one.id, one.recipient.lower()) for one in every if isinstance(one, Kept)}
-    listed = {one.id for one in every if isinstance(one, Unknown)}
+    listed: dict[str, set[str]] = defaultdict(set)
+    for unknown in (one for one in every if isinstance(one, Unknown)):
+        listed[unknown.id].add(unknown.node)
     result = Judgement()
     for name, one in told.items():
         if one.promises:
@@ -155,10 +158,11 @@ def _repeated(
     one: Told,
     deliveries: Sequence[Delivery],
     faults: Sequence[Fault],
-    listed: set[str],
+    listed: Mapping[str, set[str]],
 ) -> None:
-    excuses = _excuses(one, deliveries, faults) if len(deliveries) > 1 else []
-    is_listed = bool(listed & {subject[0], *(entry.queue_id for entry in one.promises)})
+    names = (subject[0], *(entry.queue_id for entry in one.promises))
+    doubted = frozenset(node for name in names for node in listed.get(name, ()))
+    excuses = _excuses(one, deliveries, faults, doubted) if len(deliveries) > 1 else []
     for before, again in pairwise(deliveries):
         excuse = next((each for each in excuses if each.at_ms < again.at_ms), None)
         if excuse is not None:
@@ -172,27 +176,39 @@ def _repeated(
                 first_ms=before.at_ms,
                 again_ms=again.at_ms,
                 why=excuse.why if excuse is not None else "",
-                listed=is_listed,
+                listed=bool(doubted),
             )
         )
 
 
-def _excuses(one: Told, deliveries: Sequence[Delivery], faults: Sequence[Fault]) -> list[Excuse]:
-    """Give the unknown outcomes, each once; a delivery has one outcome, however many reasons made it unknown."""
+def _excuses(
+    one: Told, deliveries: Sequence[Delivery], faults: Sequence[Fault], doubted: frozenset[str]
+) -> list[Excuse]:
+    """Give the unknown outcomes, each once; a delivery has one outcome, however many reasons made it unknown.
+
+    ``doubted``: the nodes that list an attempt of the message as unknown; "" for one that is not named.
+    """
     found = [
         Excuse(each.at_ms - each.took_ms, "the client did not hear the answer and sent it anew") for each in one.unheard
     ]
     for delivery in deliveries[:-1]:
         if not delivery.answered:
             found.append(Excuse(delivery.at_ms, "the upstream's answer was lost"))
-        elif (fault := _silenced(delivery, faults)) is not None:
+        elif (fault := _silenced(delivery, faults, doubted)) is not None:
             found.append(Excuse(delivery.at_ms, f"{fault.kind} {fault.node}: the outcome could not be told in time"))
     return sorted(found)
 
 
-def _silenced(delivery: Delivery, faults: Sequence[Fault]) -> Fault | None:
+def _silenced(delivery: Delivery, faults: Sequence[Fault], doubted: frozenset[str]) -> Fault | None:
     near = (one for one in faults if one.at_ms - TELLING_MS <= delivery.at_ms <= one.until_ms)
-    return next((one for one in near if not delivery.sources or one.source in ("", *delivery.sources)), None)
+    return next((one for one in near if _befell(one, delivery, doubted)), None)
+
+
+def _befell(fault: Fault, delivery: Delivery, doubted: frozenset[str]) -> bool:
+    """Whether a fault befell who sent; where nobody can say who that was, the relay must have been in doubt too."""
+    if delivery.sources:
+        return fault.source in ("", *delivery.sources)
+    return bool(doubted)
 
 
 def _silent(subject: tuple[str, str], one: Told, before: Delivery, again: Delivery) -> Violation:

@@ -66,7 +66,7 @@ def read_ledger(path: Path) -> Iterator[Entry]:
                     return  # torn: the writer was killed
                 try:
                     yield decode(line)
-                except msgspec.MsgspecError as error:
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                     raise RehearsalInputError(f"{path}:{number}: no ledger entry: {error}") from None
     except OSError as error:
         raise RehearsalInputError(f"{path}: cannot be read: {error}") from error

@@ -22,7 +22,7 @@ def read_arrivals(source: str) -> list[Arrival]:
     if data.lstrip().startswith(b"{") and b'"deliveries"' in data:
         try:
             return msgspec.json.decode(data, type=_Report).deliveries
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RehearsalInputError(f"{source}: no simulator report: {error}") from None
     return _lines(data, source)
 
@@ -75,7 +75,7 @@ def _items(path: Path) -> Iterable[Any]:
             for line in (raw.strip() for raw in data.splitlines())
             if line
         ]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RehearsalInputError(f"{path}: neither JSON nor ids: {error}") from None
 
 
@@ -86,7 +86,7 @@ def _lines(data: bytes, place: str) -> list[Arrival]:
         if line.strip():
             try:
                 arrivals.append(decode(line))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise RehearsalInputError(f"{place}:{number}: no delivery: {error}") from None
     return arrivals
 

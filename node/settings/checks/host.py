@@ -11,6 +11,7 @@ from node.settings.host import CALLBACK, Listener, Oidc, VirtualAddress
 from node.settings.places import KeyPath
 
 SIGN_IN_MAX_S: Final = 43_200.0
+EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 
 
 def listeners(scene: Scene) -> None:
@@ -58,8 +59,9 @@ def _opened(scene: Scene) -> Iterator[tuple[KeyPath, int, str]]:
     if settings.telemetry.prometheus is not None:
         yield ("telemetry", "prometheus"), settings.telemetry.prometheus, ""
     if settings.cluster is not None:
-        own = settings.cluster.nodes.get(scene.node)
-        address = str(own.address) if own is not None else ""
+        known = scene.node in settings.cluster.nodes
+        address = settings.cluster.bound(scene.node) if known else ""
+        address = "" if address in EVERYWHERE else address
         yield ("cluster", "ports", "node"), settings.cluster.ports.node, address
         yield ("cluster", "ports", "coordinator"), settings.cluster.ports.coordinator, address
     yield from _probes(settings.virtual_addresses)

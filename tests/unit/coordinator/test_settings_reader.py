@@ -362,11 +362,17 @@ def test_timing_follows_preset_fallback_and_hold():
     assert (found.ttl_ms, found.hold_ms, found.takeover_wait_ms) == (5_000, 90_000, 3_000)
 
 
+def test_peers_are_listened_for_at_the_nodes_own_address_or_at_another():
+    assert cluster_of().bound("relay-a") == "10.1.0.11"
+    assert cluster_of(bind="172.17.0.2").bound("relay-a") == "172.17.0.2"
+
+
 def test_the_hash_tells_what_coordinators_must_agree_on():
     address = VirtualAddress.model_validate({"address": "10.1.0.9"})
     one = coordination_hash(cluster_of(), {"a": address})
     assert one == coordination_hash(cluster_of(copies="preferred", fallback=True), {"a": address})
     assert one == coordination_hash(cluster_of(pki="elsewhere"), {"a": address})
+    assert one == coordination_hash(cluster_of(bind="0.0.0.0"), {"a": address})
     probed = [
         VirtualAddress.model_validate(
             {"address": "10.1.0.9", "driver": "probe", "probe": {"port": 8710, "address": own}}

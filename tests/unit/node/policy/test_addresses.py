@@ -206,3 +206,9 @@ def test_empty_set_matches_nothing():
     assert not PatternSet().matches("a@b.c")
     assert not PatternSet()
     assert PatternSet(("*",)).everything
+
+
+def test_quotes_that_are_put_around_a_local_part_count_as_well():
+    assert parse_address("." + "a" * 61 + "@b.c", LENIENT) == '".' + "a" * 61 + '"@b.c'
+    with pytest.raises(AddressError, match="once it is quoted"):
+        parse_address("." + "a" * 62 + "@b.c", LENIENT)

@@ -49,7 +49,10 @@ class Story:
     ):
         self.number += 1
         self.history += [
-            Begun(at_ms=at_ms - took_ms, operation=self.number, scope=ACCOUNT, tenant=TENANT, peer=f"{peer}:4000"),
+            Begun(
+                at_ms=at_ms - took_ms, operation=self.number, scope=ACCOUNT, tenant=TENANT,
+                peer=f"{peer}:4000" if peer else "",
+            ),
             Ended(
                 at_ms=at_ms, operation=self.number, counted=counted, taken=taken, answered=answered, id=name,
                 recipients=to, external=len(to),
@@ -164,6 +167,15 @@ def test_a_start_that_may_have_been_counted_at_its_reply_is_found():
     assert found(story.check()) == {("I2", "starts")}
 
 
+@pytest.mark.parametrize(("after_ms", "expected"), [(59_999, {("I2", "starts")}), (60_000, set())])
+def test_a_window_is_sixty_seconds_to_the_millisecond(after_ms, expected):
+    story = Story()
+    for number in range(30):
+        story.promised(f"m{number}", 500).delivered(f"m{number}", 10_000 + number, took_ms=1)
+    story.promised("late", 500).delivered("late", 10_000 + after_ms + 1, took_ms=1)
+    assert found(story.check()) == expected
+
+
 def test_a_refused_message_counts_and_one_that_broke_off_before_data_does_not():
     for counted, expected in ((True, {("I2", "starts")}), (False, set())):
         story = Story()
@@ -235,6 +247,30 @@ def test_a_lost_machine_explains_what_it_could_not_tell(fault, holds):
     story.delivered("again", 61_000, peer=A).delivered("again", 72_000, peer=B)
     verdict = story.check(Fault(**{"kind": "kill", "node": "relay-a", "silences": True, **fault}))
     assert verdict.holds is holds
+
+
+@pytest.mark.parametrize(
+    ("others", "holds"),
+    [
+        ([], False),  # any fault of the moment would excuse any repetition
+        ([Unknown(at_ms=0, id="q-again", node="relay-b")], True),  # whoever took the mail over was in doubt about it
+        ([Unknown(at_ms=0, id="again")], True),
+        ([Unknown(at_ms=0, id="q-m3", node="relay-a")], False),  # in doubt about another message
+    ],
+)
+def test_where_nobody_can_say_who_sent_a_lost_machine_explains_only_what_was_in_doubt(others, holds):
+    lost = Fault(at_ms=61_400, until_ms=75_000, kind="kill", node="relay-a", source="relay-a.test", silences=True)
+    story = sound().promised("again", 60_000)
+    story.delivered("again", 61_000, peer="").delivered("again", 72_000, peer="")
+    verdict = story.check(lost, *others)
+    assert verdict.holds is holds
+    assert [bool(one.why) for one in verdict.duplicates] == [holds]
+
+
+def test_doubt_without_a_fault_explains_nothing_where_nobody_can_say_who_sent():
+    story = sound().promised("again", 60_000)
+    story.delivered("again", 61_000, peer="").delivered("again", 72_000, peer="")
+    assert found(story.check(Unknown(at_ms=0, id="q-again"))) == {("I5", "silent duplicate")}
 
 
 def test_the_relays_own_word_explains_nothing():
