@@ -1,7 +1,7 @@
 """Checks of what comes back: mailboxes that are read, plus addresses, accepted domains as the tenant has them."""
 
 from node.check.accounts import MAILBOX_PATHS, refusal
-from node.check.causes import Cause
+from node.check.blocks import Cause
 from node.check.contract import Finding, Grade, Scene
 from node.policy.reply import Stage
 from node.policy.return_path import PATHS

@@ -37,6 +37,7 @@ def mailbox_control_routes(post: Postmaster) -> dict[tuple[str, str], Handler]:
         ("POST", "/mailboxes/{mailbox}"): control.put,
         ("DELETE", "/mailboxes/{mailbox}/cursors"): control.forget,
         ("GET", "/mailboxes/{mailbox}"): control.listed,
+        ("GET", "/reports"): control.reports,
     }
 
 
@@ -60,6 +61,10 @@ class _MailboxControl:
         box = self._post.boxes.get(unquote(request.path["mailbox"]).lower())
         found = [] if box is None else [{"id": one.id, "sender": one.sender} for one in box.messages]
         return Answer(value=found)
+
+    async def reports(self, _request: Request) -> Answer:
+        """Say how many reports are still to come, are due and on their way now, and have come."""
+        return Answer(value=self._post.standing())
 
 
 class _Mailboxes:

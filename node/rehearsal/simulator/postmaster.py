@@ -95,6 +95,12 @@ class Postmaster:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def standing(self) -> dict[str, int]:
+        """Count reports: still to come, due by now, on their way to the return path, come."""
+        due = sum(at_ms <= self.hub.now_ms() for at_ms, *_ in self._due)
+        sent = self.hub.counts["reports"]
+        return {"waiting": len(self._due), "due": due, "under_way": len(self._pending), "come": sent}
+
     def _drawn_ms(self) -> int:
         first, last = (max(0.001, seconds) for seconds in self.hub.directory.reports.after)
         after_s = math.exp(self._random.uniform(math.log(first), math.log(last)))
