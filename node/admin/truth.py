@@ -11,7 +11,7 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     at_ms: int
     outcome: str
-    """``forged``, ``unmatched``, ``no_report``."""
+    """``forged``, ``unmatched``, ``waiting``, ``no_report``."""
     why: str
     came: str
     """The mailbox it lay in, or the return address it was sent to."""

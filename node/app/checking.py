@@ -40,6 +40,7 @@ from node.settings.reader import Loaded
 from node.settings.replies import reply_rows
 from node.settings.ways import graph_flow
 from node.spool.contract import Queued
+from node.truth.contract import INBOX
 from node.truth.graph import GraphMailboxes
 
 TIMINGS: Final = Timings(connect_s=10.0, banner_s=20.0, command_s=30.0, data_s=30.0, dot_s=120.0)
@@ -162,7 +163,7 @@ class Probes:
     async def readable(self, tenant: str, mailbox: str) -> str:
         """See Prober."""
         try:
-            await self._mailboxes.changes(tenant, mailbox, "", time.time_ns() // 1_000_000)
+            await self._mailboxes.changes(tenant, mailbox, INBOX, "", time.time_ns() // 1_000_000)
         except RelayError as error:
             return str(error)
         return ""

@@ -28,6 +28,7 @@ from node.settings.rules import return_addresses
 from node.settings.secrets import read_secret
 from node.settings.ways import graph_flow
 from node.spool.contract import Accepted, MessageView
+from node.truth.again import Again
 from node.truth.arriving import Arriving
 from node.truth.aside import Aside
 from node.truth.desk import Desk
@@ -38,6 +39,7 @@ from node.truth.reading import Box, Reading
 from node.truth.store import Store
 from node.truth.telling import Teller, Telling
 from node.truth.tracing import NdrTracer
+from node.truth.waiting import Waiting
 
 if TYPE_CHECKING:
     from node.app.node import Node
@@ -55,7 +57,7 @@ class Truth:
         self._node = node
         settings = node.settings
         self.store = Store(settings.spool)
-        self.aside, self.news = Aside(self.store), News(self.store)
+        self.aside, self.news, self.waiting = Aside(self.store), News(self.store), Waiting(self.store)
         tracer = NdrTracer(node.telemetry, node.loaded.node)
         self._teller = Teller(
             _telling(settings, node.hostname), self.news, self._append, node.telemetry, self._woken, tracer=tracer
@@ -63,12 +65,14 @@ class Truth:
         self.desk = Desk(
             node.spool,
             self.aside,
+            self.waiting,
             self._teller,
             node.telemetry,
             now_ms=wall_ms,
             tracer=tracer,
         )
         self.desk.learn = self._learn
+        self._again = Again(self.desk, self.waiting, now_ms=wall_ms)
         self._digests = Digests(self.news, self._teller, self._append, node.telemetry, self._woken)
         self.arriving: Arriving | None = None
         self._https = Https(settings.egress, connections=4)
@@ -90,7 +94,12 @@ class Truth:
         self.reload()
         self._node.inflow.returned = self.arriving
         stack.push_async_callback(self._https.close)
-        standing = ((self._tell, "digests"), (self.reading.run, "mailboxes"), (self.suppressing.run, "suppression"))
+        standing = (
+            (self._tell, "digests"),
+            (self.reading.run, "mailboxes"),
+            (self._again.run, "reports that wait"),
+            (self.suppressing.run, "suppression"),
+        )
         for work, name in standing:
             stack.push_async_callback(_ended, asyncio.create_task(work(), name=name))
 
@@ -128,7 +137,7 @@ class Truth:
 
     async def erase(self, address: str) -> int:
         """Take an address out of what the room keeps; rows changed."""
-        return await self.news.erase(address) + await self.aside.erase(address)
+        return await self.news.erase(address) + await self.waiting.erase(address) + await self.aside.erase(address)
 
     async def _tell(self) -> None:
         while True:

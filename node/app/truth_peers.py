@@ -17,7 +17,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.keys import Role
 from coordinator.peers.contract import Handler
 from node.app.member import Member
-from node.truth.contract import Claim, Judged, Outcome
+from node.truth.contract import Answers, Claim, Judged, Outcome
 from node.truth.desk import Desk
 
 ROUTE: Final = "report"
@@ -26,7 +26,6 @@ WAIT_S: Final = 5.0
 ASKED_RECIPIENTS: Final = 100
 """Recipients in one question, so that it fits the channel's bound."""
 ASKED_HEADER_BYTES: Final = 8 << 10
-KNOWN: Final = (Outcome.MATCHED, Outcome.REPEATED)
 _log = logging.getLogger(__name__)
 
 
@@ -59,18 +58,16 @@ class Elsewhere:
             )
         return msgspec.json.encode(judged)
 
-    async def __call__(self, claim: Claim) -> Judged | None:
-        """Ask all others; the best answer, or None if nobody has the message."""
+    async def __call__(self, claim: Claim) -> Answers:
+        """Ask all others."""
         found = [judged for part in _parts(claim) for judged in await self._asked(part)]
-        matched = [judged for judged in found if judged.outcome is Outcome.MATCHED]
-        if matched:
-            return msgspec.structs.replace(matched[0], recipients=sum(judged.recipients for judged in matched))
-        return next((judged for judged in found if judged.outcome in KNOWN), None)
+        said = tuple(judged for judged in found if judged is not None)
+        return Answers(judged=said, silent=len(said) < len(found))
 
-    async def _asked(self, claim: Claim) -> list[Judged]:
+    async def _asked(self, claim: Claim) -> list[Judged | None]:
         body, peers = msgspec.json.encode(claim), self._member.peers
         asked = (_judged(peers.ask(node, ROUTE, body, timeout_s=WAIT_S)) for node in self._member.others())
-        return [judged for judged in await asyncio.gather(*asked) if judged is not None]
+        return await asyncio.gather(*asked)
 
     def reads(self, mailbox: str) -> bool:
         """Tell whether this node reads a mailbox: of the members there are, the one its name falls to.

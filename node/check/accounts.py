@@ -1,6 +1,7 @@
 """Checks of mailboxes: log in to each, then send as itself and as each From it is to serve, to itself."""
 
-from node.check.causes import Cause, Evidence, cause_of
+from node.check.blocks import Cause
+from node.check.causes import Evidence, cause_of
 from node.check.claims import Claims
 from node.check.contract import Finding, Grade, Scene, Told, WayToTest
 from node.check.letter import letter_for, new_message_id

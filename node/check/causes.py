@@ -7,17 +7,11 @@ from typing import Final
 
 import msgspec
 
+from node.check.blocks import BLOCKS, Cause
 from node.check.claims import SMTP_ROLE, Claims, audience_fits
 from node.check.contract import Told
 from node.policy.classify import Classifier
 from node.policy.reply import Stage
-
-
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something failed, and what to do."""
-
-    text: str
-    advice: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +176,7 @@ def cause_of(told: Told, path: str, evidence: Evidence, classifier: Classifier) 
         return _ON_PATH[path, reason]
     if reason == "login_refused" or (told.stage is Stage.AUTH and reason not in _ROWS):
         return _login(path, evidence)
-    found = _ROWS.get(reason)
+    found = _ROWS.get(reason) or BLOCKS.get(reason)
     if found is None:
         return Cause(text=f"refused at {told.stage.value} ({reason.replace('_', ' ')})")
     words = {"<mailbox>": evidence.mailbox, "<account>": evidence.mailbox}

@@ -1,7 +1,7 @@
 """Checks of what comes back: mailboxes that are read, plus addresses, accepted domains as the tenant has them."""
 
 from node.check.accounts import MAILBOX_PATHS, refusal
-from node.check.causes import Cause
+from node.check.blocks import Cause
 from node.check.contract import Finding, Grade, Scene
 from node.policy.reply import Stage
 from node.policy.return_path import PATHS
@@ -55,10 +55,20 @@ async def _mailboxes(scene: Scene) -> list[Finding]:
     found = []
     for mailbox in mailboxes_read(tenant):
         why = await scene.prober.readable(scene.tenant, mailbox)
-        advice = "assign 'Application Mail.Read' on the group, and put the mailbox into the group" if why else ""
+        text, advice = _unreadable(why)
         grade = Grade.BAD if why else Grade.GOOD
-        found.append(scene.finding(f"mailbox {mailbox}", "read reports", grade, why, advice=advice))
+        said = why if text != why else ""
+        found.append(scene.finding(f"mailbox {mailbox}", "read reports", grade, text, advice=advice, said=said))
     return found
+
+
+def _unreadable(why: str) -> tuple[str, str]:
+    """Put into words why a mailbox cannot be read, and what to do."""
+    if " 404" in why:
+        return "there is no such mailbox", "look at the spelling; it needs a licence, and to be in the cloud"
+    if " 403" in why:
+        return "the app may not read it", "assign 'Application Mail.Read' on the group, and put the mailbox into it"
+    return why, "see the finding about the app's token" if why else ""
 
 
 def _where_reports_go(scene: Scene) -> str:

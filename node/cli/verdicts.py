@@ -34,6 +34,7 @@ HINTS = {
     Hint.SPLIT: "recipients accepted so far are kept, the others follow in a new transaction",
     Hint.ALONE: "each recipient is tried in a transaction of its own",
     Hint.FEWER_SLOTS: "one session fewer for a minute",
+    Hint.IPV4: "its hosts are dialled by IPv4 only for four hours",
     Hint.SLOWER: "half of the connections, where the path publishes no limits",
 }
 NARROWS = {

@@ -13,6 +13,7 @@ from node.delivery.errors import NameUnknown, WireBroken
 
 LAST_GOOD_S = 24 * 3600.0
 BAD_ADDRESS_S = 120.0  # bad addresses go to the end of the line for two minutes (facts m365 §6)
+IPV4_S = 4 * 3600.0
 RESOLVE_S = 15.0
 STAGGER_S = 0.25  # RFC 8305 §5
 MAX_ADDRESSES = 16  # eight are seen at Microsoft's front end
@@ -44,6 +45,13 @@ class Dialer:
         self._lookup = lookup
         self._good: dict[tuple[str, int], tuple[float, list[Address]]] = {}
         self._bad: dict[str, float] = {}
+        self._by_ipv4: dict[str, float] = {}
+
+    def by_ipv4(self, host: str) -> None:
+        """Leave out a host's IPv6 addresses for some hours, if it has others."""
+        if len(self._by_ipv4) >= MAX_NAMES:
+            self._by_ipv4.pop(next(iter(self._by_ipv4)))
+        self._by_ipv4[host] = asyncio.get_running_loop().time() + IPV4_S
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """Resolve now; families alternate, addresses that failed lately come last. Raises NameUnknown, WireBroken."""
@@ -62,6 +70,8 @@ class Dialer:
             if len(self._good) >= MAX_NAMES:
                 self._good.pop(next(iter(self._good)))
             self._good[host, port] = (loop.time(), found)
+        if self._by_ipv4.get(host, 0.0) > loop.time():
+            found = [address for address in found if address[0] != socket.AF_INET6] or found
         return self._ordered(found, loop.time())
 
     def _last_good(self, host: str, port: int, now: float) -> list[Address]:

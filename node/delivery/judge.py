@@ -12,9 +12,10 @@ from node.delivery.job import Job, Judged, Judgement
 from node.delivery.transaction import Course
 from node.policy.bounce_target import BOUNCE_CLIENT
 from node.policy.classify import Classifier
-from node.policy.envelope import NewMessage, Priority, RecipientState
+from node.policy.envelope import Direction, NewMessage, Priority, RecipientState
 from node.policy.reply import Reply, Stage, printable
 from node.policy.retry import next_attempt_ms
+from node.policy.sudden import Sudden
 from node.policy.table.row import NOTHING_RESTS
 from node.policy.verdict import Hint, Outcome, Scope, Verdict
 from node.settings.mail import Plan
@@ -58,6 +59,7 @@ class Judge:
         self.plans = plans
         self._rival = rival
         self._unit_random = unit_random
+        self._sudden = Sudden()
 
     def course(self, job: Job, course: Course, now_ms: int) -> Judgement:
         """Judge every recipient of a finished (or broken) transaction."""
@@ -65,6 +67,8 @@ class Judge:
         for recipient in job.recipients:
             stage, reply = course.replies.get(recipient.index, (course.stage, Reply(code=0, text="closed")))
             verdict = self._verdict(job, course, recipient, stage, reply)
+            if recipient.direction is Direction.INTERNAL:
+                verdict = self._sudden.judged(job.way.path, recipient.address, verdict, now_ms)
             judgement.fates.append(self._fate(job, recipient, stage, reply, verdict, now_ms))
         if self._is_free(job, course, judgement):
             judgement.free = True

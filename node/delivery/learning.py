@@ -56,6 +56,8 @@ class Learner:
             pool.fewer(FEWER_SLOTS_S)
         elif verdict.hint is Hint.SLOWER:
             pool.slower(now_ms)
+        elif verdict.hint is Hint.IPV4:
+            pool.by_ipv4(job.place)
         if verdict.outcome is Outcome.DELIVERED:
             pool.smoothly(now_ms)
             self._doubts.clear(job.way)

@@ -50,6 +50,10 @@ class Opener:
         fresh = await self._token(endpoint)
         return await self._once(endpoint, fresh.value if fresh else "", phases)
 
+    def by_ipv4(self, host: str) -> None:
+        """Hear that a host takes no mail by IPv6."""
+        self._dialer.by_ipv4(host)
+
     async def _once(self, endpoint: Endpoint, secret: str, phases: list[Phase]) -> Connection:
         phase = Phase(name="relay.connect", start_ns=wall_ns())
         phases.append(phase)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from node.cluster.contract import Budgets, SlotLease
 from node.delivery.clock import steady_ms
-from node.delivery.connection import Phase, Session
+from node.delivery.connection import Connection, Phase, Session
 from node.delivery.endpoint import Endpoint
 from node.delivery.errors import Refused
 from node.delivery.opener import Opener
@@ -190,6 +190,13 @@ class Pool:
             return
         self.limit -= 1
         asyncio.get_running_loop().call_later(seconds, self._as_before)
+
+    def by_ipv4(self, place: Place) -> None:
+        """The host takes no mail by IPv6: close what is open and dial it by IPv4 only (facts m365 §4.7 row 9)."""
+        host = place.connection.host if isinstance(place.connection, Connection) else self.endpoint.host
+        self._opener.by_ipv4(host)
+        self._life += 1
+        self.close_idle()
 
     def _as_before(self) -> None:
         self.limit = self.endpoint.connections

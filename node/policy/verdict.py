@@ -47,6 +47,7 @@ class Hint(StrEnum):
     SPLIT = "split"  # keep the recipients accepted so far, send the others in a new transaction at once
     ALONE = "alone"  # try each recipient in a transaction of its own; one of them spoils it for all
     FEWER_SLOTS = "fewer_slots"  # use one session fewer for a minute; somebody else uses the mailbox
+    IPV4 = "ipv4"  # close what is open to that host and dial it by IPv4 only for some hours
     SLOWER = "slower"  # use half of the connections, where the path publishes no limits
 
 

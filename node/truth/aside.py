@@ -41,14 +41,8 @@ class Aside:
 
     async def keep(self, data: bytes, judged: Judged, came: Came, now_ms: int) -> None:
         """Keep one; a store that cannot is logged and loses it: nothing depends on it."""
-        row = (now_ms, judged.outcome.value, judged.why, came.address or came.mailbox, len(data), data[:KEPT_BYTES])
-
-        def work(database: Database) -> None:
-            statements.run(database, "add_aside", row)
-            statements.run(database, "trim_aside", (KEPT_MAX, now_ms - KEEP_MS))
-
         try:
-            await self._store.do(work)
+            await self._store.do(lambda database: shelved(database, data, judged, came, now_ms))
         except RelayError as error:
             _log.warning("a report that fits nothing could not be kept: %s", error)
 
@@ -81,6 +75,14 @@ class Aside:
             if not last:
                 return dropped
             after = last
+
+
+def shelved(database: Database, data: bytes, judged: Judged, came: Came, now_ms: int) -> int:
+    """Put one on the shelf and take from it what is beyond its bounds; the number it has there."""
+    row = (now_ms, judged.outcome.value, judged.why, came.address or came.mailbox, len(data), data[:KEPT_BYTES])
+    statements.run(database, "add_aside", row)
+    statements.run(database, "trim_aside", (KEPT_MAX, now_ms - KEEP_MS))
+    return int(statements.cell(database, "last_aside") or 0)
 
 
 def _erase_some(wanted: bytes, after: int) -> Callable[[Database], tuple[int, int]]:

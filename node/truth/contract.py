@@ -13,6 +13,8 @@ import msgspec
 from node.policy.ndr.values import Notice
 from node.policy.verdict import Verdict
 from node.spool.contract import Accepted, Filter, MessageView, RecipientResult
+from node.spool.pages import Page as History
+from node.spool.pages import Spot
 
 WINDOW_MS: Final = 7 * 86_400_000
 """How long after its delivery a recipient's failure is believed. Exchange Online gives up after 24 h (facts m365 §2.2);
@@ -20,6 +22,8 @@ other servers' reports have been seen to take five days."""
 SKEW_MS: Final = 5 * 60_000
 HOW_FAR: Final = ("message", "recipient", "state", "way", "window")
 """Reasons for no match, by how much fitted; the last one a report reached is told."""
+NOT_YET: Final = "state"
+"""The one that may pass: the message is known, and its delivery not settled."""
 
 
 class Came(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     notice: Notice
     came: Came
+    at_ms: int = 0
+    """When it came, by the clock of the node it came to; 0: now."""
 
 
 class Outcome(StrEnum):
@@ -59,6 +65,8 @@ class Outcome(StrEnum):
     """It was sent to a return address nobody was given."""
     UNMATCHED = "unmatched"
     """No outstanding delivery fits."""
+    WAITING = "waiting"
+    """None fits yet, and one may: its delivery is not settled, or a node that may have it cannot be asked."""
     NO_REPORT = "no_report"
     """No report this relay can read."""
 
@@ -74,11 +82,19 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """Recipients that are bounced now."""
 
 
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """What the other nodes made of a claim."""
+
+    judged: tuple[Judged, ...] = ()
+    silent: bool = False
+    """A node of the cluster did not answer: what it has is not known."""
+
+
 class Ledger(Protocol):
     """The spool, as far as this room needs it."""
 
-    async def find(self, which: Filter) -> list[MessageView]:
-        """Messages that fit, newest first."""
+    async def page(self, which: Filter, before: Spot | None = None) -> History:
+        """Messages that fit, newest first, beyond a place."""
         ...
 
     async def journey(self, message_id: str) -> MessageView | None:
@@ -100,8 +116,13 @@ class Learn(Protocol):
 
 Append = Callable[[Accepted], Awaitable[None]]
 """Keeps a message of the node's own; raises what the spool's ``append`` raises."""
-Elsewhere = Callable[[Claim], Awaitable[Judged | None]]
-"""Asks the other nodes; None: there is none, or none has the message."""
+Elsewhere = Callable[[Claim], Awaitable[Answers]]
+"""Asks the other nodes."""
+
+
+INBOX: Final = "inbox"
+FOLDERS: Final = (INBOX, "junkemail")
+"""Where reports land (Graph's well-known names): a filter may take another server's report for junk."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,13 +147,17 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class MailboxReader(Protocol):
     """Reads mailboxes. Nothing is changed in them."""
 
-    async def changes(self, tenant: str, mailbox: str, cursor: str, since_ms: int) -> Page:
-        """Give what came since the cursor was given; with an empty one, what came since ``since_ms``.
+    async def changes(self, tenant: str, mailbox: str, folder: str, cursor: str, since_ms: int) -> Page:
+        """Give what came into a folder since the cursor was given; with an empty one, what came since ``since_ms``.
 
-        Raises MailboxUnavailable (temporary), MailboxRefused (permanent), CursorExpired.
+        ``folder``: one of ``FOLDERS``. Raises MailboxUnavailable (temporary), MailboxRefused (permanent), its kind
+        NotThere, CursorExpired.
         """
         ...
 
     async def content(self, tenant: str, mailbox: str, item: str) -> bytes:
-        """Give the beginning of a message in MIME form, a megabyte at most; raises as ``changes``."""
+        """Give the beginning of a message in MIME form, a megabyte at most; raises as ``changes``.
+
+        NotThere: it was deleted meanwhile.
+        """
         ...

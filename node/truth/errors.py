@@ -20,5 +20,9 @@ class MailboxRefused(PermanentError):  # noqa: N818 - as above
     """The app may not read this mailbox, or there is none: a person must act. Looked at again rarely."""
 
 
+class NotThere(MailboxRefused):
+    """Graph: 404. The mailbox, its folder or the message."""
+
+
 class CursorExpired(PermanentError):  # noqa: N818 - as above
     """The place in the mailbox is no longer known there: begin anew (Graph: 410)."""

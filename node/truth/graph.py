@@ -1,4 +1,4 @@
-"""Mailboxes through Graph: delta queries on the inbox, messages in MIME form. Reads only.
+"""Mailboxes through Graph: delta queries on a folder, messages in MIME form. Reads only.
 
 A cursor is the link Graph gave; it is followed only to the configured root, so that no token goes anywhere else.
 ``messages/delta`` and ``$value``: Graph reference, v1.0. Not confirmed by any source: that ``$value`` renders a report
@@ -16,7 +16,7 @@ from node.m365.graph import Graph, GraphAnswer, asked, mailbox_url, moment
 from node.m365.https import Https
 from node.m365.token import AccessToken
 from node.truth.contract import Item, Page
-from node.truth.errors import CursorExpired, MailboxRefused, MailboxUnavailable
+from node.truth.errors import CursorExpired, MailboxRefused, MailboxUnavailable, NotThere
 
 REQUEST_S: Final = 60.0
 PAGE_ITEMS: Final = 50
@@ -24,7 +24,8 @@ CURSOR_CHARS: Final = 16_384
 _GONE: Final = 410
 _STALE: Final = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
 _UNAUTHORISED: Final = 401
-_REFUSED: Final = frozenset({400, 403, 404})
+_NOT_FOUND: Final = 404
+_REFUSED: Final = frozenset({400, 403})
 _FIRST_ERROR: Final = 400
 
 
@@ -48,10 +49,10 @@ class GraphMailboxes:
         self._https, self._graph, self._tokens = https, Graph(https), tokens
         self.roots, self._flow = roots, flow
 
-    async def changes(self, tenant: str, mailbox: str, cursor: str, since_ms: int) -> Page:
+    async def changes(self, tenant: str, mailbox: str, folder: str, cursor: str, since_ms: int) -> Page:
         """See MailboxReader."""
         root = self._root(tenant)
-        url = cursor if cursor and _same_host(cursor, root) else _first(root, mailbox, since_ms)
+        url = cursor if cursor and _same_host(cursor, root) else _first(root, mailbox, folder, since_ms)
         token = await self._token(tenant)
         headers = {"Prefer": f'odata.maxpagesize={PAGE_ITEMS}, IdType="ImmutableId"'}
         try:
@@ -100,19 +101,21 @@ class GraphMailboxes:
         if status == _UNAUTHORISED:
             self._tokens.invalidate(self._flow(tenant), token)
             raise MailboxUnavailable(f"Graph refuses the token ({code or status})")
+        if status == _NOT_FOUND:
+            raise NotThere(f"Graph answers {status} {code}".strip())
         if status in _REFUSED:
             raise MailboxRefused(f"Graph answers {status} {code}".strip())
         raise MailboxUnavailable(f"Graph answers {status} {code}".strip(), retry_after_s=answer.retry_after_s)
 
 
-def _first(root: str, mailbox: str, since_ms: int) -> str:
-    """Give where reading begins: what came into the inbox since a moment."""
+def _first(root: str, mailbox: str, folder: str, since_ms: int) -> str:
+    """Give where reading begins: what came into a folder since a moment."""
     query = {
         "changeType": "created",
         "$select": "id,receivedDateTime,from",
         "$filter": f"receivedDateTime ge {moment(since_ms)}",
     }
-    return asked(mailbox_url(root, mailbox, "mailFolders/inbox/messages/delta"), query)
+    return asked(mailbox_url(root, mailbox, f"mailFolders/{folder}/messages/delta"), query)
 
 
 def _same_host(url: str, root: str) -> bool:

@@ -41,14 +41,17 @@ def failures(notice: Notice) -> tuple[Returned, ...]:
     return tuple(one for one in notice.recipients if one.said is Said.FAILED)
 
 
-def matches(view: MessageView | None, notice: Notice, came: Came, now_ms: int, *, keyed: bool) -> Matches:
-    """Compare a report with one message; ``keyed``: the address it went to proves that it is about this one."""
+def matches(view: MessageView | None, notice: Notice, came: Came, at_ms: int, *, keyed: bool) -> Matches:
+    """Compare a report with one message; ``keyed``: the address it went to proves that it is about this one.
+
+    ``at_ms``: when the report came.
+    """
     if view is None:
         return Matches((), "message")
     by_address = _by_address(view)
     told = _told(view)
     found: dict[int, Match] = {}
-    reached = [_one(view, by_address, told, one, came, now_ms, keyed=keyed) for one in failures(notice)]
+    reached = [_one(view, by_address, told, one, came, at_ms, keyed=keyed) for one in failures(notice)]
     for match, _ in reached:
         if match is not None:
             found.setdefault(match.queued.index, match)
@@ -66,7 +69,7 @@ def _one(
     told: Mapping[int, dict[str, int]],
     one: Returned,
     came: Came,
-    now_ms: int,
+    at_ms: int,
     *,
     keyed: bool,
 ) -> tuple[Match | None, str]:
@@ -79,7 +82,9 @@ def _one(
     if not way_fits(view, queued.last_way, came, keyed=keyed):
         return None, "way"
     delivered_ms = events.get("delivered", view.message.received_ms)
-    if not delivered_ms - SKEW_MS <= now_ms <= delivered_ms + WINDOW_MS:
+    # Sent long before it was known to be: an answer that was lost and looked for.
+    begun_ms = min(delivered_ms, events.get("claimed", delivered_ms))
+    if not begun_ms - SKEW_MS <= at_ms <= delivered_ms + WINDOW_MS:
         return None, "window"
     return Match(queued, one), ""
 

@@ -29,6 +29,33 @@ SELECT data FROM aside WHERE id = ?;
 -- name: aside_all
 SELECT id, data FROM aside WHERE id > ? ORDER BY id LIMIT ?;
 
+-- name: last_aside
+SELECT max(id) FROM aside;
+
+-- name: judge_aside
+UPDATE aside SET outcome = ?, why = ? WHERE id = ?;
+
+-- name: add_waiting
+INSERT OR REPLACE INTO waiting (aside, at_ms, due_ms, claim) VALUES (?, ?, ?, ?);
+
+-- name: trim_waiting
+DELETE FROM waiting WHERE aside <= (SELECT aside FROM waiting ORDER BY aside DESC LIMIT 1 OFFSET ?);
+
+-- name: waiting_all
+SELECT aside, claim FROM waiting;
+
+-- name: waiting_due
+SELECT aside, at_ms, claim FROM waiting WHERE due_ms <= ? ORDER BY due_ms LIMIT ?;
+
+-- name: put_off
+UPDATE waiting SET due_ms = ? WHERE aside = ?;
+
+-- name: drop_waiting
+DELETE FROM waiting WHERE aside = ?;
+
+-- name: count_waiting
+SELECT count(*) FROM waiting;
+
 -- name: drop_aside
 DELETE FROM aside WHERE id = ?;
 

@@ -15,9 +15,9 @@ from node.errors import RelayError
 from node.spool.database import Database
 from node.telemetry.contract import Telemetry
 from node.truth import statements
-from node.truth.contract import Came, Item, MailboxReader
+from node.truth.contract import FOLDERS, INBOX, WINDOW_MS, Came, Item, MailboxReader
 from node.truth.desk import Desk
-from node.truth.errors import CursorExpired, MailboxRefused, MailboxUnavailable
+from node.truth.errors import CursorExpired, MailboxRefused, MailboxUnavailable, NotThere
 from node.truth.store import Store
 
 AT_ONCE: Final = 4
@@ -25,7 +25,11 @@ PAGES_MAX: Final = 20
 """Pages of one mailbox in one turn: a mailbox full of something else must not keep the others waiting."""
 BACK_MS: Final = 86_400_000
 """Where a mailbox without a place begins: what Exchange Online may still report (facts m365 §2.2) is in it."""
+MARGIN_MS: Final = 3_600_000
+"""Before the last reading: what was on its way then, and clocks that differ."""
 REFUSED_S: Final = 900.0
+TRIES_MAX: Final = 60
+"""A message Graph lists and does not give for so many turns is passed over: it hides all that came later."""
 LOOK_S: Final = 1.0
 SYSTEM_NAMES: Final = ("postmaster", "mailer-daemon", "microsoftexchange", "mail-daemon", "maildaemon")
 _log = logging.getLogger(__name__)
@@ -71,6 +75,8 @@ class Reading:
         self._due_s: dict[str, float] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._began_ms = now_ms()
+        self._failing: dict[str, int] = {}
+        """Messages listed and not given; at most one for each folder grows at a time."""
 
     def set(self, boxes: Iterable[Box]) -> None:
         """Read these from now on."""
@@ -122,32 +128,55 @@ class Reading:
 
     async def read(self, box: Box) -> None:
         """Read what is new in one mailbox; raises MailboxUnavailable, MailboxRefused, and what the spool raises."""
-        key = f"{box.tenant}/{box.mailbox}"
+        for folder in FOLDERS:
+            try:
+                await self._folder(box, folder)
+            except NotThere:
+                if folder == INBOX:
+                    raise
+
+    async def _folder(self, box: Box, folder: str) -> None:
+        key = f"{box.tenant}/{box.mailbox}" + (f"/{folder}" if folder != INBOX else "")
         rows = await self._store.do(lambda database: statements.run(database, "cursor", (key,)))
         cursor = str(rows[0][0]) if rows else ""
+        since_ms = _since_ms(self._now_ms(), int(rows[0][1] or 0) if rows else 0)
         for _ in range(PAGES_MAX):
             try:
-                page = await self._reader.changes(box.tenant, box.mailbox, cursor, self._now_ms() - BACK_MS)
+                page = await self._reader.changes(box.tenant, box.mailbox, folder, cursor, since_ms)
             except CursorExpired:
                 if not cursor:
                     raise
                 cursor = ""
                 continue
             for item in page.items:
-                await self._item(box, item)
+                if not await self._item(box, item):
+                    # Is it the message, or the mailbox that may not be read any more? That raises.
+                    await self._reader.changes(box.tenant, box.mailbox, folder, cursor, since_ms)
+                    self._failing.pop(item.id, None)
+                    _log.warning("a message in mailbox %s cannot be read and is passed over", box.mailbox)
             cursor = page.cursor
             await self._kept(key, cursor)
             if not page.more:
                 return
 
-    async def _item(self, box: Box, item: Item) -> None:
+    async def _item(self, box: Box, item: Item) -> bool:
+        """Deal with one message; whether it could be read. Raises as ``read``."""
         if not is_system(item.sender):
-            return
+            return True
         try:
             data = await self._reader.content(box.tenant, box.mailbox, item.id)
+        except NotThere:
+            return True  # somebody deleted it meanwhile
         except MailboxRefused:
-            return  # somebody deleted or moved it meanwhile
+            return False
+        except MailboxUnavailable:
+            tries = self._failing[item.id] = self._failing.get(item.id, 0) + 1
+            if tries < TRIES_MAX:
+                raise
+            return False
+        self._failing.pop(item.id, None)
         await self._desk.take(data, Came(mailbox=box.mailbox, tenant=box.tenant))
+        return True
 
     async def _kept(self, key: str, cursor: str) -> None:
         row = (key, cursor, self._now_ms())
@@ -162,6 +191,15 @@ class Reading:
         for state in self.states():
             age_s = (now_ms - max(state.read_ms, self._began_ms)) / 1000
             self._telemetry.gauge("relay_mailbox_read_age_seconds", age_s, tenant=state.tenant, account=state.mailbox)
+
+
+def _since_ms(now_ms: int, read_ms: int) -> int:
+    """Give from when on a mailbox without a place that holds is read: a day, or since it was last read.
+
+    What is older than a report is believed is left: it would change nothing.
+    """
+    back_ms = now_ms - BACK_MS
+    return max(min(back_ms, read_ms - MARGIN_MS), now_ms - WINDOW_MS) if read_ms else back_ms
 
 
 def is_system(sender: str) -> bool:

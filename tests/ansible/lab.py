@@ -118,6 +118,10 @@ class Lab:
         file.write_text(text)
         file.chmod(mode)
 
+    def put(self, name: str, file: Path, path: str) -> None:
+        """Copy a file onto a host."""
+        shutil.copyfile(file, self._folder(self.hosts[name]) / "root" / path.lstrip("/"))
+
     @property
     def hub(self) -> tuple[str, ...]:
         """What to put before a command that is to reach the hosts."""

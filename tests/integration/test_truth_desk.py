@@ -16,9 +16,10 @@ from node.spool.sqlite import SqliteSpool
 from node.telemetry.context import parse, render
 from node.telemetry.numbers import Numbers
 from node.telemetry.relay import RelayTelemetry
+from node.truth.again import Again
 from node.truth.arriving import WAITING_MAX, Arriving, TooManyReports
 from node.truth.aside import KEPT_BYTES, KEPT_MAX, Aside
-from node.truth.contract import Came, Judged, Outcome
+from node.truth.contract import SKEW_MS, WINDOW_MS, Answers, Came, Judged, Outcome
 from node.truth.desk import Desk
 from node.truth.digest import Digests
 from node.truth.errors import NotNow
@@ -26,6 +27,7 @@ from node.truth.news import NEWS_MAX, News
 from node.truth.store import DATABASE, Store
 from node.truth.telling import Teller, Telling
 from node.truth.tracing import NdrTracer
+from node.truth.waiting import Waiting
 from tests.support.delivery_room import Spans
 from tests.support.ndrs import exchange_ndr, plain_ndr
 from tests.support.spool_mail import T0, accepted, attempt, message, settlement
@@ -52,14 +54,16 @@ class House:
         self.store = Store(home / "spool")
         self.spans, self.sent, self.woken, self.learnt = Spans(), [], [], []
         telemetry = RelayTelemetry(Numbers(), self.spans)
-        self.aside, self.news = Aside(self.store), News(self.store)
+        self.aside, self.news, self.waiting = Aside(self.store), News(self.store), Waiting(self.store)
         telling = Telling(
             hostname="relay.test", senders={"contoso": "relay-bounces@contoso.com"},
             domains={"contoso": frozenset({"contoso.com"})}, suppression=RULES,
         )  # fmt: skip
         tracer = NdrTracer(telemetry, "n1")
         self.teller = Teller(telling, self.news, self._append, telemetry, self.woken.append, tracer=tracer)
-        self.desk = Desk(self.spool, self.aside, self.teller, telemetry, now_ms=lambda: self.now_ms, tracer=tracer)
+        self.desk = Desk(
+            self.spool, self.aside, self.waiting, self.teller, telemetry, now_ms=lambda: self.now_ms, tracer=tracer
+        )
         self.desk.path = PATH
         self.desk.learn = lambda view, way, verdict: self.learnt.append((view.message.id, way, verdict.reason))
         self.digests = Digests(self.news, self.teller, self._append, telemetry, self.woken.append)
@@ -94,6 +98,8 @@ async def house(tmp_path):
     await made.spool.close()
 
 
+HOUR_MS = 3_600_000
+MATCHED_THERE = Judged(outcome=Outcome.MATCHED, message_id="elsewhere", recipients=1)
 MAILBOX = Came(mailbox="relay1@contoso.com", tenant="contoso")
 BY_MAILBOX = ("submission", "contoso/relay1@contoso.com")
 
@@ -220,6 +226,111 @@ async def test_other_mail_in_a_mailbox_is_not_kept(house):
     judged = await house.desk.take(b"Subject: hello\r\n\r\nhello\r\n", MAILBOX)
     assert judged.outcome is Outcome.NO_REPORT
     assert await house.aside.listed(10) == []
+
+
+# -- what may yet fit
+
+
+def again(house) -> Again:
+    return Again(house.desk, house.waiting, now_ms=lambda: house.now_ms)
+
+
+async def under_way(house):
+    """A message whose outcome is not known yet."""
+    made = of(to=("bob@x.example",))
+    await house.spool.append(accepted(made))
+    start = replace(attempt(made, trace=TRACE), path=BY_MAILBOX[0], account=BY_MAILBOX[1])
+    assert await house.spool.claim(start)
+    return made, start
+
+
+async def test_a_report_faster_than_the_outcome_waits_for_it(house):
+    made, start = await under_way(house)
+    data = exchange_ndr(to="x@contoso.com", recipient="bob@x.example", queue_id=made.id)
+    judged = await house.desk.take(data, MAILBOX)
+    assert (judged.outcome, judged.why) == (Outcome.WAITING, "state")
+    assert [one.outcome for one in await house.aside.listed(9)] == ["waiting"]
+    house.now_ms += HOUR_MS
+    await again(house).look()
+    assert await house.states(made) == [S.IN_FLIGHT]
+    await house.spool.settle(settlement(start))
+    house.now_ms += 2 * HOUR_MS
+    await again(house).look()
+    assert await house.states(made) == [S.BOUNCED], "it came while the message was under way"
+    assert (await house.aside.listed(9), await house.waiting.count()) == ([], 0)
+
+
+async def test_what_waits_lasts_over_a_restart_and_no_longer_than_a_report_is_believed(house):
+    made, _ = await under_way(house)
+    await house.desk.take(exchange_ndr(to="x@contoso.com", recipient="bob@x.example", queue_id=made.id), MAILBOX)
+    await house.store.close()
+    await house.store.open()
+    assert await house.waiting.count() == 1
+    house.now_ms += WINDOW_MS + 1
+    await again(house).look()
+    assert await house.waiting.count() == 0
+    assert [(one.outcome, one.why) for one in await house.aside.listed(9)] == [("unmatched", "state")]
+
+
+async def test_a_node_that_does_not_answer_is_asked_again(house):
+    answers = [Answers(silent=True), Answers(silent=True), Answers(judged=(MATCHED_THERE,))]
+
+    async def elsewhere(_claim):
+        return answers.pop(0)
+
+    house.desk.elsewhere = elsewhere
+    forged = by_smtp("relay-bounces+" + "a" * 40 + "@contoso.com")
+    judged = await house.desk.take(exchange_ndr(to=forged.address, recipient="bob@x.example"), forged)
+    assert (judged.outcome, judged.why) == (Outcome.WAITING, "silent")
+    for _ in range(2):
+        assert await house.waiting.count() == 1
+        house.now_ms += 4 * HOUR_MS
+        await again(house).look()
+    assert (await house.waiting.count(), await house.aside.listed(9)) == (0, [])
+
+
+async def test_what_no_node_knows_does_not_wait(house):
+    async def elsewhere(_claim):
+        return Answers(judged=(Judged(outcome=Outcome.UNMATCHED, why="message"), Judged(outcome=Outcome.FORGED)))
+
+    house.desk.elsewhere = elsewhere
+    data = exchange_ndr(to="x@contoso.com", recipient="bob@x.example")
+    assert (await house.desk.take(data, MAILBOX)).outcome is Outcome.UNMATCHED
+    assert await house.waiting.count() == 0
+
+
+async def test_a_report_from_before_the_attempt_never_fits(house):
+    made, start = await under_way(house)
+    house.now_ms = start.started_ms - SKEW_MS - 1
+    await house.desk.take(exchange_ndr(to="x@contoso.com", recipient="bob@x.example", queue_id=made.id), MAILBOX)
+    await house.spool.settle(settlement(start))
+    house.now_ms = T0 + HOUR_MS
+    await again(house).look()
+    assert await house.states(made) == [S.DELIVERED]
+    assert [(one.outcome, one.why) for one in await house.aside.listed(9)] == [("unmatched", "window")]
+
+
+async def test_what_waits_is_bounded_and_can_be_erased(house, monkeypatch):
+    monkeypatch.setattr("node.truth.waiting.WAITING_MAX", 5)
+    made, _ = await under_way(house)
+    data = exchange_ndr(to="x@contoso.com", recipient="bob@x.example", queue_id=made.id)
+    for _ in range(8):
+        await house.desk.take(data, MAILBOX)
+    assert await house.waiting.count() == 5
+    rows = [(f"{'r' * 50}{number}@{'x' * 60}.example", "5.1.1", "550 no " + "y" * 400) for number in range(200)]
+    rows.append(("bob@x.example", "5.1.1", "550 no"))
+    await house.desk.take(plain_ndr("x@contoso.com", rows, message_id=made.message_id), MAILBOX)
+    assert (await house.aside.listed(1))[0].outcome == "unmatched", "too large to wait"
+    assert await house.waiting.erase("BOB@x.example") == 5
+
+
+async def test_a_message_id_is_found_behind_thousands_to_the_same_address(house, monkeypatch):
+    monkeypatch.setattr("node.truth.desk.PAGE", 3)
+    made = await house.delivered(way=BY_MAILBOX)
+    for _ in range(7):
+        await house.delivered(way=BY_MAILBOX)
+    data = exchange_ndr(to="x@contoso.com", recipient="bob@x.example", message_id=made.message_id, returned=False)
+    assert (await house.desk.take(data, MAILBOX)).message_id == made.id
 
 
 # -- what owners hear

@@ -5,11 +5,12 @@ import pytest
 from node.telemetry.numbers import Numbers
 from node.telemetry.relay import RelayTelemetry
 from node.truth.contract import Came, Item, Judged, Outcome, Page
-from node.truth.errors import CursorExpired, MailboxRefused, MailboxUnavailable
-from node.truth.reading import BACK_MS, PAGES_MAX, Box, Reading, is_system
+from node.truth.errors import CursorExpired, MailboxRefused, MailboxUnavailable, NotThere
+from node.truth.reading import BACK_MS, PAGES_MAX, TRIES_MAX, Box, Reading, is_system
 from node.truth.store import Store
 from tests.support.spool_mail import T0
 
+HOUR_MS = 3_600_000
 BOX = Box("contoso", "relay1@contoso.com", 60.0)
 SYSTEM = "postmaster@contoso.com"
 
@@ -26,15 +27,19 @@ class Desk:
 
 
 class Mailbox:
-    """A mailbox by script: each step is a page, or an error to raise; asked beyond its end it has nothing new."""
+    """An inbox by script: each step is a page, or an error to raise; asked beyond its end it has nothing new.
 
-    def __init__(self, *steps):
-        self.steps, self.asked, self.contents = list(steps), [], []
-        self.unreadable: set[str] = set()
+    What is thought junk has a script of its own.
+    """
 
-    async def changes(self, tenant, mailbox, cursor, since_ms):
-        self.asked.append((cursor, since_ms))
-        step = self.steps.pop(0) if self.steps else page(cursor="end")
+    def __init__(self, *steps, junk=()):
+        self.steps, self.junk, self.asked, self.junk_asked, self.contents = list(steps), list(junk), [], [], []
+        self.unreadable: dict[str, Exception] = {}
+
+    async def changes(self, tenant, mailbox, folder, cursor, since_ms):
+        steps, asked = (self.steps, self.asked) if folder == "inbox" else (self.junk, self.junk_asked)
+        asked.append((cursor, since_ms))
+        step = steps.pop(0) if steps else page(cursor="end")
         if isinstance(step, Exception):
             raise step
         return step
@@ -42,7 +47,7 @@ class Mailbox:
     async def content(self, tenant, mailbox, item):
         self.contents.append(item)
         if item in self.unreadable:
-            raise MailboxRefused("404")
+            raise self.unreadable[item]
         return item.encode()
 
 
@@ -128,10 +133,72 @@ async def test_an_endless_mailbox_does_not_keep_the_others_waiting(store):
 
 async def test_what_is_gone_meanwhile_is_passed_over(store):
     mailbox = Mailbox(page("a", "b"))
-    mailbox.unreadable = {"a"}
+    mailbox.unreadable = {"a": NotThere("404")}
     made, desk = reading(store, mailbox)
     await made.read(BOX)
     assert [data for data, _ in desk.taken] == [b"b"]
+
+
+async def test_what_a_filter_took_for_junk_is_read_from_a_place_of_its_own(store):
+    mailbox = Mailbox(page("a", cursor="one"), junk=[page("j", cursor="junk-one")])
+    made, desk = reading(store, mailbox)
+    await made.read(BOX)
+    await made.read(BOX)
+    assert [data for data, _ in desk.taken] == [b"a", b"j"]
+    asked = [[cursor for cursor, _ in one] for one in (mailbox.asked, mailbox.junk_asked)]
+    assert asked == [["", "one"], ["", "junk-one"]]
+
+
+async def test_a_mailbox_without_a_junk_folder_is_well(store):
+    made, desk = reading(store, Mailbox(page("a"), junk=[NotThere("404")]))
+    await made.read(BOX)
+    assert len(desk.taken) == 1
+    with pytest.raises(NotThere):
+        await reading(store, Mailbox(NotThere("404")))[0].read(BOX)
+
+
+async def test_a_message_that_may_not_be_read_hides_no_other(store):
+    mailbox = Mailbox(page("a", "b", cursor="one"))
+    mailbox.unreadable = {"a": MailboxRefused("403")}
+    made, desk = reading(store, mailbox)
+    await made.read(BOX)
+    assert [data for data, _ in desk.taken] == [b"b"]
+
+
+async def test_a_mailbox_that_may_not_be_read_any_more_loses_none(store):
+    mailbox = Mailbox(page("a", cursor="one"), MailboxRefused("403"), page("a", cursor="one"))
+    mailbox.unreadable = {"a": MailboxRefused("403")}
+    made, desk = reading(store, mailbox)
+    with pytest.raises(MailboxRefused):
+        await made.read(BOX)
+    mailbox.unreadable.clear()
+    await made.read(BOX)
+    assert [data for data, _ in desk.taken] == [b"a"]
+
+
+async def test_a_message_that_is_never_given_hides_no_other_for_ever(store):
+    mailbox = Mailbox(*[page("a", "b")] * TRIES_MAX)
+    mailbox.unreadable = {"a": MailboxUnavailable("500")}
+    made, desk = reading(store, mailbox)
+    for _ in range(TRIES_MAX - 1):
+        with pytest.raises(MailboxUnavailable):
+            await made.read(BOX)
+    assert desk.taken == []
+    await made.read(BOX)
+    assert [data for data, _ in desk.taken] == [b"b"]
+
+
+@pytest.mark.parametrize(("read_hours_ago", "since_hours_ago"), [(None, 24), (12, 24), (72, 73), (720, 168)], ids=str)
+async def test_where_a_stale_place_begins(store, read_hours_ago, since_hours_ago):
+    """After a weekend without a right to read, nothing that came meanwhile is left out."""
+    if read_hours_ago is not None:
+        before, _ = reading(store, Mailbox(page(cursor="old")))
+        before._now_ms = lambda: T0 - read_hours_ago * HOUR_MS
+        await before.read(BOX)
+    mailbox = Mailbox(*([CursorExpired("410")] if read_hours_ago is not None else []), page("a"))
+    made, _ = reading(store, mailbox)
+    await made.read(BOX)
+    assert mailbox.asked[-1] == ("", T0 - since_hours_ago * HOUR_MS)
 
 
 async def test_peoples_mail_is_not_read(store):

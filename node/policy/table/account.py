@@ -78,8 +78,8 @@ ROWS: Final = (
         outcome=Outcome.SWITCH,
         source="m365 §4.4 row 4",
         codes=(5,),
-        enhanced=("5.2.2",),
-        any_text=("mailbox full", "(shutoff)quotaexceeded"),
+        enhanced=("5.2.2", "5.2.0"),
+        any_text=("mailbox full", "exception:quotaexceededexception"),
         stages=(
             Stage.DOT,
             Stage.HTTP,
@@ -90,8 +90,12 @@ ROWS: Final = (
         alert=True,
         examples=(
             (
-                "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiException(Shut"
-                "off)QuotaExceeded; Failed to process message"
+                "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionShut"
+                "offQuotaExceeded; Failed to process message"
+            ),
+            (
+                "554 5.2.0 STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionQuotaExceeded; Failed to "
+                "process message due to a permanent exception"
             ),
             "554 5.2.2 Mailbox full. Visit https://aka.ms/mailboxfull for more information.",
         ),

@@ -244,7 +244,7 @@ ROWS: Final = (
         narrow=Narrow.PATH,
         outcome=Outcome.SWITCH,
         source="m365 §4.3 row 15",
-        codes=(530,),
+        codes=(5,),
         enhanced=("5.7.57",),
         schedule=_PARKING,
         alert=True,
@@ -255,6 +255,7 @@ ROWS: Final = (
                 "08DBB276B7E699C4]"
             ),
             "530 5.7.57 SMTP; Client was not authenticated to send anonymous mail during MAIL FROM",
+            "550 5.7.57 SMTP; Client was not authenticated to send anonymous mail during MAIL FROM",
         ),
     ),
     Row(

@@ -74,6 +74,23 @@ ROWS: Final = (
         examples=("550 5.5.3 Too many recipients",),
     ),
     Row(
+        reason="too_many_recipients_exception",
+        scope=Scope.MESSAGE,
+        outcome=Outcome.RETRY,
+        source="m365 §4.5 row 4 (exception form; §4.1 rule 1: of 5.2.0 the exception's name decides)",
+        codes=(5,),
+        enhanced=("5.2.0", "5.5.3"),
+        any_text=("toomanyrecip", "adr.reciplimit"),
+        schedule=(1.0, MINUTE),
+        then=Outcome.BOUNCE,
+        tries=3,
+        hint=Hint.SPLIT,
+        examples=(
+            "554 5.2.0 STOREDRV.Submission.Exception:TooManyRecipientsException; Failed to process message",
+            "550 5.5.3 RESOLVER.ADR.RecipLimit; too many recipients",
+        ),
+    ),
+    Row(
         reason="several_from_no_sender",
         scope=Scope.MESSAGE,
         outcome=Outcome.BOUNCE,

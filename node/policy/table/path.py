@@ -156,7 +156,8 @@ ROWS: Final = (
         outcome=Outcome.SWITCH,
         source="m365 §4.7 row 9",
         enhanced=("5.7.25", "4.7.26", "5.7.508", "5.7.510"),
-        schedule=_DOWN,
+        schedule=(10.0, *_DOWN),
+        hint=Hint.IPV4,
         alert=True,
         examples=(
             "550 5.7.25 Access denied, the sending IPv6 address must have a reverse DNS record",

@@ -1,166 +1,29 @@
-"""What comes back later: reports into mailboxes, read through Graph delta queries, or by SMTP to the return path.
+"""Graph as far as a reader of mailboxes needs it, and what the control port says of them.
 
-Graph as far as a reader of mailboxes needs it: ``mailFolders/inbox/messages/delta`` with pages, next and delta links,
-and ``messages/{id}/$value``. Bounded: messages a mailbox, reports under way.
+``mailFolders/{folder}/messages/delta`` with pages, next and delta links, and ``messages/{id}/$value``.
 """
 
-import asyncio
-import base64
-import contextlib
 import datetime as dt
-import math
-import random
-import smtplib
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote
 
-from node.rehearsal.simulator.arrived import arrived
 from node.rehearsal.simulator.graph.access import READ, DeniedError, bearer, caller, error
 from node.rehearsal.simulator.graph.looking import BY_ID, plain
 from node.rehearsal.simulator.headers import read_headers
-from node.rehearsal.simulator.hub import Hub
-from node.rehearsal.simulator.ndr_text import Failure, exchange_ndr
-from node.rehearsal.simulator.receipts import Receipt
+from node.rehearsal.simulator.postmaster import INBOX, Box, Kept, Postmaster
 from node.rehearsal.web import Answer, Handler, Request
 
-PENDING_MAX = 100_000
 PAGE = 10
+FOLDERS = (INBOX, "junkemail")
 DOMAINS_ROLE = "Domain.Read.All"
-SMTP_S = 30.0
-AGAIN_S = 5.0
-TRIES = 20
-
-
-@dataclass(slots=True, kw_only=True)
-class Kept:
-    """One message in a mailbox."""
-
-    number: int
-    at_ms: int
-    sender: str
-    data: bytes
-
-    @property
-    def id(self) -> str:
-        """Give its id as Graph's look: opaque, with characters that must be quoted in a URL."""
-        return base64.b64encode(f"AAMk/{self.number}".encode()).decode()
-
-
-@dataclass(slots=True, kw_only=True)
-class Box:
-    """One mailbox's inbox."""
-
-    messages: deque[Kept]
-    generation: int = 1
-    """Cursors of an older one are refused: 410."""
-
-
-@dataclass(slots=True)
-class Postmaster:
-    """Sends reports later and keeps what lies in mailboxes."""
-
-    hub: Hub
-    boxes: dict[str, Box] = field(default_factory=dict)
-    _pending: set["asyncio.Task[None]"] = field(default_factory=set)
-    _random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - waits, no secrets
-    _number: int = 0
-
-    def taken(self, receipt: Receipt) -> None:
-        """Hear of a message that was taken: it lies in its mailboxes, or reports are sent of recipients that fail."""
-        failures = tuple(self._failing(receipt))
-        failing = {one.recipient for one in failures}
-        for recipient in receipt.recipients:
-            if recipient not in failing and self.hub.mailbox(recipient.lower()) is not None:
-                self.put(recipient, receipt.sender, arrived(receipt))
-        if failures and len(self._pending) < PENDING_MAX:
-            task = asyncio.get_running_loop().create_task(self._report(receipt, failures))
-            self._pending.add(task)
-            task.add_done_callback(self._pending.discard)
-
-    def put(self, mailbox: str, sender: str, data: bytes) -> Kept:
-        """Lay a message into a mailbox."""
-        self._number += 1
-        kept = Kept(number=self._number, at_ms=self.hub.now_ms(), sender=sender, data=data)
-        limit = self.hub.directory.reports.kept
-        self.boxes.setdefault(mailbox.lower(), Box(messages=deque(maxlen=limit))).messages.append(kept)
-        return kept
-
-    async def stop(self) -> None:
-        """Forget the reports that have not come yet."""
-        for task in list(self._pending):
-            task.cancel()
-        await asyncio.gather(*self._pending, return_exceptions=True)
-
-    def _failing(self, receipt: Receipt) -> Iterator[Failure]:
-        patterns = self.hub.directory.reports.recipients
-        for recipient in receipt.recipients:
-            status = next((s for one, s in patterns.items() if fnmatchcase(recipient.lower(), one.lower())), None)
-            if status is not None:
-                yield Failure(recipient=recipient, status=status)
-
-    async def _report(self, receipt: Receipt, failures: tuple[Failure, ...]) -> None:
-        reports, timing = self.hub.directory.reports, self.hub.directory.timing
-        first, last = (max(0.001, seconds) for seconds in reports.after)
-        await asyncio.sleep(timing.real_s(math.exp(self._random.uniform(math.log(first), math.log(last)))))
-        mailbox, to = self._mailbox(receipt)
-        if not to:
-            return
-        self._number += 1
-        data = exchange_ndr(
-            failures,
-            to=to,
-            message_id=receipt.message_id,
-            returned=receipt.headers if reports.returned else "",
-            number=self._number,
-            now_s=self.hub.now_ms() / 1000,
-        )
-        if mailbox:
-            self.put(mailbox, f"microsoftexchange329e71ec88ae4615bbc36ab6ce41109e@{to.rpartition('@')[2]}", data)
-        elif reports.to is not None:
-            await self._hand_in(reports.to, to, data)
-        self.hub.counts["reports"] += 1
-
-    def _mailbox(self, receipt: Receipt) -> tuple[str, str]:
-        """Say in which mailbox the report lands (empty: in none of ours) and whom it is addressed to (operations A11).
-
-        Where no mailbox sent it goes to the envelope sender, as any mail would: what is behind a plus sign is his too.
-        """
-        login, sender = receipt.account.lower(), receipt.sender.lower()
-        if self.hub.mailbox(login) is not None:
-            own = self.hub.directory.reports.place == "from" and self.hub.mailbox(sender) is not None
-            return (sender, sender) if own else (login, login)
-        local, _, domain = sender.rpartition("@")
-        base = f"{local.partition('+')[0]}@{domain}"
-        return (base if self.hub.mailbox(base) is not None else ""), receipt.sender
-
-    async def _hand_in(self, where: str, to: str, data: bytes) -> None:
-        """Bring a report to the return path, again and again as a mail server does."""
-        for _ in range(TRIES):
-            with contextlib.suppress(OSError, smtplib.SMTPException):
-                await asyncio.to_thread(_sent, where, to, data)
-                return
-            await asyncio.sleep(self.hub.directory.timing.real_s(AGAIN_S))
-        self.hub.counts["reports_undelivered"] += 1
-
-
-def _sent(where: str, to: str, data: bytes) -> None:
-    host, _, port = where.rpartition(":")
-    with smtplib.SMTP(host, int(port), local_hostname="mail.example", timeout=SMTP_S) as smtp:
-        smtp.sendmail("", [to], data)
-
-
-# -- Graph
 
 
 def mailbox_routes(post: Postmaster) -> dict[tuple[str, str], Handler]:
     """Give the routes of Graph that read mailboxes."""
     graph = _Mailboxes(post)
     return {
-        ("GET", "/v1.0/users/{mailbox}/mailFolders/inbox/messages/delta"): graph.delta,
+        ("GET", "/v1.0/users/{mailbox}/mailFolders/{folder}/messages/delta"): graph.delta,
         ("GET", "/v1.0/users/{mailbox}/messages"): graph.found,
         ("GET", "/v1.0/users/{mailbox}/messages/{id}/$value"): graph.value,
         ("GET", "/v1.0/domains"): graph.domains,
@@ -174,6 +37,7 @@ def mailbox_control_routes(post: Postmaster) -> dict[tuple[str, str], Handler]:
         ("POST", "/mailboxes/{mailbox}"): control.put,
         ("DELETE", "/mailboxes/{mailbox}/cursors"): control.forget,
         ("GET", "/mailboxes/{mailbox}"): control.listed,
+        ("GET", "/reports"): control.reports,
     }
 
 
@@ -183,7 +47,8 @@ class _MailboxControl:
 
     async def put(self, request: Request) -> Answer:
         sender = request.query.get("sender", "somebody@example.com")
-        kept = self._post.put(unquote(request.path["mailbox"]), sender, request.body)
+        folder = request.query.get("folder", INBOX)
+        kept = self._post.put(unquote(request.path["mailbox"]), sender, request.body, folder)
         return Answer(value={"id": kept.id})
 
     async def forget(self, request: Request) -> Answer:
@@ -197,6 +62,10 @@ class _MailboxControl:
         found = [] if box is None else [{"id": one.id, "sender": one.sender} for one in box.messages]
         return Answer(value=found)
 
+    async def reports(self, _request: Request) -> Answer:
+        """Say how many reports are still to come, are due and on their way now, and have come."""
+        return Answer(value=self._post.standing())
+
 
 class _Mailboxes:
     def __init__(self, post: Postmaster) -> None:
@@ -207,6 +76,8 @@ class _Mailboxes:
         refused = self._refused(request, mailbox)
         if refused is not None:
             return refused
+        if request.path["folder"] not in FOLDERS:
+            return error(404, "ErrorFolderNotFound", "The specified folder could not be found in the store.")
         box = self._post.boxes.setdefault(mailbox, Box(messages=deque(maxlen=self._post.hub.directory.reports.kept)))
         token = request.query.get("$deltatoken") or request.query.get("$skiptoken")
         since_ms = _since_ms(request.query.get("$filter", ""))
@@ -219,12 +90,13 @@ class _Mailboxes:
         return self._page(request, mailbox, box, after, since_ms)
 
     def _page(self, request: Request, mailbox: str, box: Box, after: int, since_ms: int) -> Answer:
-        fresh = [one for one in box.messages if one.number > after and one.at_ms >= since_ms]
+        folder = request.path["folder"]
+        fresh = [one for one in box.messages if one.number > after and one.at_ms >= since_ms and one.folder == folder]
         page, more = fresh[:PAGE], len(fresh) > PAGE
         newest = max((one.number for one in box.messages), default=0)
         upto = page[-1].number if more else max(newest, after)
         link, name = ("@odata.nextLink", "$skiptoken") if more else ("@odata.deltaLink", "$deltatoken")
-        path = f"/v1.0/users/{quote(mailbox, safe='@')}/mailFolders/inbox/messages/delta"
+        path = f"/v1.0/users/{quote(mailbox, safe='@')}/mailFolders/{folder}/messages/delta"
         value = {
             "@odata.context": f"{request.base_url}/v1.0/$metadata#Collection(message)",
             "value": [_listed(one) for one in page],

@@ -14,9 +14,11 @@ class Reports(Part):
     recipients: dict[str, str] = Field(default_factory=dict)
     """Recipient pattern (``gone*@example.com``) to the status reported, ``5.1.10``."""
     after: tuple[Seconds, Seconds] = (1.0, 3600.0)
-    """The report comes between these, evenly on a logarithmic scale; divided by the time scale."""
+    """The report comes between these, evenly on a logarithmic scale; divided by the time scale, by the wall clock."""
     place: Literal["from", "login"] = "from"
     """Whose mailbox gets it where a mailbox sent: the From's, if it is one of the directory, or the login's (A11)."""
+    folder: Literal["inbox", "junkemail"] = "inbox"
+    """Where in the mailbox."""
     returned: bool = True
     """The header of the message comes back with it."""
     to: str | None = None

@@ -19,7 +19,8 @@ from node.rehearsal.simulator.directory import Directory, default_directory
 from node.rehearsal.simulator.endpoints import control_routes, entra_routes, identity_routes
 from node.rehearsal.simulator.graph.routes import graph_routes
 from node.rehearsal.simulator.hub import Hub
-from node.rehearsal.simulator.mailboxes import Postmaster, mailbox_control_routes, mailbox_routes
+from node.rehearsal.simulator.mailboxes import mailbox_control_routes, mailbox_routes
+from node.rehearsal.simulator.postmaster import Postmaster
 from node.rehearsal.simulator.script import Step
 from node.rehearsal.simulator.services.acs import AcsService
 from node.rehearsal.simulator.services.hve import HveService

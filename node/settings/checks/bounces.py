@@ -11,6 +11,8 @@ from node.settings.mail import Tenant, mailboxes_read
 from node.settings.pathways import PathKind
 from node.settings.secrets import read_secret
 
+REPORTED_S: Final = 86_400.0
+"""How long Exchange Online tries before it gives up (facts m365 §2.2)."""
 NAMED: Final = 3
 """Addresses a warning names; it says how many more there are."""
 
@@ -108,4 +110,12 @@ def mailboxes(scene: Scene) -> None:
             scene.fault((*here, "every"), "expected at least 1s")
 
 
-CHECKS = (return_path, direct_send, keys, mailboxes)
+def history(scene: Scene) -> None:
+    """A report finds its message in the history, so that is kept for as long as Exchange Online may still report."""
+    settings = scene.settings
+    comes_back = settings.bounces.return_path is not None or any(one.ndrs for one in settings.tenants.values())
+    if comes_back and 0 < settings.history.keep < REPORTED_S:
+        scene.warn(("history", "keep"), "shorter than 24h: reports that come later find no message any more")
+
+
+CHECKS = (return_path, direct_send, keys, mailboxes, history)

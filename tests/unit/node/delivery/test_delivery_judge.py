@@ -10,6 +10,7 @@ from node.policy.classify import Classifier
 from node.policy.envelope import Direction, RecipientState
 from node.policy.reply import Reply, Stage, reply_from
 from node.policy.route import Way
+from node.policy.sudden import LEAST
 from node.policy.verdict import Outcome, Scope, Verdict
 from node.settings.mail import Plan, Retry
 from node.spool.contract import Queued
@@ -91,6 +92,17 @@ def test_an_accounts_fault_uses_up_nobodys_schedule():
         job(), Stage.DOT, 554, "5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", rival=False
     )
     assert alone.next_attempt_ms == NOW + 60_000
+
+
+def test_where_everybody_inside_is_refused_nobody_bounces():
+    one, states = judge(), []
+    refusal = reply_from(550, "5.4.1 Recipient address rejected: Access denied")
+    for number in range(LEAST + 2):
+        run = Course(replies={0: (Stage.RCPT, refusal)}, stage=Stage.RCPT, mail_said=True, mail_taken=True)
+        made = job(address=f"p{number}@contoso.com", direction=Direction.INTERNAL)
+        states.append(one.course(made, run, NOW + number).fates[0].result)
+    assert [found.state for found in states] == [*[S.BOUNCED] * (LEAST - 1), *[S.HELD] * 3]
+    assert states[-1].reason == "directory_blocks_everybody"
 
 
 def test_a_bounce_of_a_report_is_dead():

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from node.delivery.dial import Dialer
+from node.delivery.dial import IPV4_S, Dialer
 from node.delivery.errors import NameUnknown, UnsafeCommand, WireBroken
 from node.delivery.fair import WHEEL, Fair, order_at
 from node.delivery.letter import Letter, mail_command, missing, pieces, rcpt_command, safe, stuffed, whole, xtext
@@ -270,6 +270,23 @@ async def test_families_alternate_and_bad_addresses_come_last():
     assert [name for _, name in await dialer.addresses("mx.test", 25)] == ["::1", "127.0.0.1", "::2", "127.0.0.2"]
     dialer._bad["::1"] = asyncio.get_running_loop().time() + 60
     assert (await dialer.addresses("mx.test", 25))[-1][1] == "::1"
+
+
+async def test_a_host_that_refuses_ipv6_is_dialled_by_ipv4_while_it_has_such_addresses():
+    six, four = (socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")
+    known = {"both.test": [six, four], "only.test": [six], "other.test": [six, four]}
+
+    async def lookup(host, port):
+        return known[host]
+
+    dialer = Dialer(lookup)
+    dialer.by_ipv4("both.test")
+    dialer.by_ipv4("only.test")
+    assert {host: await dialer.addresses(host, 25) for host in known} == {
+        "both.test": [four], "only.test": [six], "other.test": [six, four],
+    }  # fmt: skip
+    dialer._by_ipv4["both.test"] -= IPV4_S
+    assert await dialer.addresses("both.test", 25) == [six, four]
 
 
 async def test_all_addresses_are_tried():

@@ -50,6 +50,13 @@ def test_a_return_path_that_does_nothing(tmp_path, text, words):
     assert about(warned(tmp_path, text), words)
 
 
+def test_history_outlives_what_is_reported_later(tmp_path):
+    for keep, said in (("23h", True), ("24h", False)):
+        found = warned(tmp_path, SMARTHOST + CLIENTS + PATH + f"history: {{keep: {keep}}}\n")
+        assert bool(about(found, "find no message any more")) is said
+    assert not about(warned(tmp_path, TENANT + CLIENTS + "history: {keep: 1h}\n"), "history"), "nothing is read"
+
+
 def test_a_key_is_long_enough(tmp_path):
     for length, found in ((31, True), (32, False)):
         key = tmp_path / "key"
