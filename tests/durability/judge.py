@@ -136,13 +136,23 @@ def idle(first: Receipt, seen: Sequence[Seen]) -> bool:
     return len({*before, *(one.shadow for one in own if one.at_ms > first.accepted_ms)}) > 1
 
 
+SESSION: Final = "session"
+"""What is cut when a node's session ended for whatever reason; its connections are closed then."""
 BREAKS: Final = {
     (Act.CUT, "upstream"): (-1_000, 30_000),
     (Act.MEND, "upstream"): (-1_000, 1_000),
     (Act.CUT, "etcd"): (0, 6_000),
+    (Act.CUT, SESSION): (-1_500, 1_500),
     (Act.FILL, ""): (-1_000, 10_000),
 }
 """Acts on a node that break attempts off without its loss: from when to when after them, in milliseconds."""
+
+
+def ended(sessions: Iterable[tuple[str, int]]) -> list[Done]:
+    """Give the ends of sessions (node, moment) as steps."""
+    return [
+        Done(round=-1, node=node, act=Act.CUT, what=SESSION, began_ms=at_ms, ended_ms=at_ms) for node, at_ms in sessions
+    ]
 
 
 def broken_off(first: Receipt, done: Sequence[Done]) -> bool:

@@ -214,10 +214,12 @@ class Runner:
         self.watch.take()
         fresh = self.watch.receipts[self._judged :]
         self._judged = len(self.watch.receipts)
-        for recipient, first, again in self.deliveries.add(fresh):
+        repeated = self.deliveries.add(fresh)
+        done = [*self.done, *judge.ended(self.watch.sessions_ended() if repeated else ())]
+        for recipient, first, again in repeated:
             unknown = self._unknown(first.queue_id)
             self.repeated.append(
-                judge.repetition(recipient, first, again, unknown=unknown, done=self.done, seen=self.watch.seen)
+                judge.repetition(recipient, first, again, unknown=unknown, done=done, seen=self.watch.seen)
             )
 
     def _unknown(self, queue_id: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from tests.durability import judge
 from tests.durability.judge import Deliveries, Done, Why
 from tests.durability.plan import Act
-from tests.durability.watch import Receipt, Seen, Wholeness, takeovers
+from tests.durability.watch import Receipt, Seen, Wholeness, sessions_ended, takeovers
 
 T = 1_800_000_000_000
 TO = "someone@example.com"
@@ -46,11 +46,16 @@ def test_an_attempt_broken_off_that_a_journey_calls_unknown_explains_it():
     assert why(receipt(T - 100), AGAIN, done(Act.KILL), unknown=True) is Why.UNKNOWN
     assert why(receipt(T + 3_000), AGAIN, done(Act.CUT, what="upstream"), unknown=True) is Why.UNKNOWN
     assert why(receipt(T + 4_000), AGAIN, done(Act.CUT, what="etcd"), unknown=True) is Why.UNKNOWN
+    [ended] = judge.ended([("relay-a", T)])
+    assert why(receipt(T + 100), AGAIN, ended, unknown=True) is Why.UNKNOWN
 
 
 def test_an_attempt_called_unknown_for_no_reason_explains_nothing():
     assert why(receipt(T - 100), AGAIN, unknown=True) is Why.UNEXPLAINED
     assert why(receipt(T - 4_000), AGAIN, done(Act.KILL), unknown=True) is Why.UNEXPLAINED
+    ended = judge.ended([("relay-a", T), ("relay-c", T + 4_000)])
+    assert why(receipt(T + 4_000), AGAIN, *ended, unknown=True) is Why.UNEXPLAINED
+    assert why(receipt(T), AGAIN, *ended) is Why.UNEXPLAINED, "no journey calls it unknown"
     assert why(receipt(T - 4_000), AGAIN, done(Act.CUT, what="etcd"), unknown=True) is Why.UNEXPLAINED
     assert why(receipt(T + 100), AGAIN, done(Act.CUT, node="relay-c", what="upstream"), unknown=True) is Why.UNEXPLAINED
 
@@ -149,6 +154,15 @@ def test_mail_is_taken_over_when_the_other_says_so():
     assert judge.taken_over_s("relay-a", T, found) == 7.0
     assert judge.taken_over_s("relay-a", T + 8_000, found) is None
     assert judge.taken_over_s("relay-b", T, found) is None
+
+
+def test_a_node_says_itself_when_it_had_to_stop_sending():
+    log = [
+        '{"event": "may not send: no session, and not everybody\'s word", "timestamp": "2027-01-15T08:00:07.5Z"}\n',
+        '{"event": "may send: a session", "timestamp": "2027-01-15T08:00:08Z"}\n',
+        "no JSON\n",
+    ]
+    assert sessions_ended(log) == [T + 7_500]
 
 
 def test_what_waited_is_what_was_last_said_of_it():

@@ -14,6 +14,7 @@ from tests.durability.world import NODES, World
 LOOK_S: Final = 0.4
 _RECEIVED = re.compile(r"by (relay-[abc])\.test .*?\tid ([0-9a-f-]{36});", re.DOTALL)
 _TOOK_OVER = re.compile(r'"took over (\d+) messages of (relay-[abc])"')
+_ENDED = re.compile(r'"event": "may not send: ')
 _BY_ADDRESS: Final = {address: name for name, address in NODES.items()}
 
 
@@ -67,8 +68,16 @@ def takeovers(by: str, log: Iterable[str]) -> Iterator[Takeover]:
     for line in log:
         found = _TOOK_OVER.search(line)
         if found:
-            at = datetime.fromisoformat(json.loads(line)["timestamp"])
-            yield Takeover(at_ms=int(at.timestamp() * 1000), by=by, of=found[2], messages=int(found[1]))
+            yield Takeover(at_ms=_at_ms(line), by=by, of=found[2], messages=int(found[1]))
+
+
+def sessions_ended(log: Iterable[str]) -> list[int]:
+    """Read a node's log: when it had to stop sending, whatever for; a starved machine is reason enough."""
+    return [_at_ms(line) for line in log if _ENDED.search(line)]
+
+
+def _at_ms(line: str) -> int:
+    return int(datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp() * 1000)
 
 
 @dataclass
@@ -123,6 +132,14 @@ class Watch:
             with machine.node.log.open(errors="replace") as log:
                 found += takeovers(machine.name, log)
         return sorted(found, key=lambda one: one.at_ms)
+
+    def sessions_ended(self) -> list[tuple[str, int]]:
+        """Give each node and moment at which it had to stop sending, by its own log."""
+        found = []
+        for machine in self.world.machines.values():
+            with machine.node.log.open(errors="replace") as log:
+                found += [(machine.name, at_ms) for at_ms in sessions_ended(log)]
+        return found
 
     def states(self) -> list[Seen | None]:
         return [self.state(machine) for machine in self.world.machines.values()]
