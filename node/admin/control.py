@@ -11,7 +11,7 @@ from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
 from node.cluster.contract import BudgetUse
 from node.policy.explain import Question, RouteAnswer
-from node.spool.contract import Spool
+from node.spool.contract import Filter, MessageView, Spool
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +153,14 @@ class Control(Protocol):
 
     def ways(self) -> list[WayView]:
         """Give every account and path with its standing."""
+        ...
+
+    async def find(self, which: Filter) -> list[MessageView]:
+        """Give messages of this node, newest first, as they may be shown."""
+        ...
+
+    async def message(self, message_id: str) -> MessageView | None:
+        """Give one message of this node with its journey, as it may be shown."""
         ...
 
     async def park(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:

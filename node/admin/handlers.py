@@ -82,7 +82,7 @@ class Handlers:
 
     async def find(self, ask: Ask) -> Answer:
         """Messages of this node, newest first."""
-        return Answer(value=await self._control.spool.find(filter_of(ask.values())))
+        return Answer(value=await self._control.find(filter_of(ask.values())))
 
     async def find_everywhere(self, ask: Ask) -> Answer:
         """Messages of all nodes."""
@@ -106,7 +106,7 @@ class Handlers:
 
     async def show(self, ask: Ask) -> Answer:
         """One message with its journey."""
-        view = await self._control.spool.journey(ask.match["id"])
+        view = await self._control.message(ask.match["id"])
         return missing("no message of that id here") if view is None else Answer(value=view)
 
     async def body(self, ask: Ask) -> Answer:

@@ -7,6 +7,7 @@ from coordinator.joining import Joined
 from coordinator.peers.contract import Handler, Peers
 from coordinator.settings.cluster import Cluster
 from node.admin.control import Readiness
+from node.app.hiding import Hiding
 from node.cluster.clocks import Date
 from node.cluster.wishes import Wishes
 from node.policy.envelope import NewMessage
@@ -44,6 +45,8 @@ class Hooks:
     """What telemetry hears of second copies."""
     date: Date
     """What time it is at the upstream."""
+    hiding: Hiding
+    """Of addresses in history."""
     readiness: Callable[[], Readiness]
     loaded: Callable[[], Loaded]
     routes: Callable[[], Mapping[str, Handler]]

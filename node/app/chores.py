@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from node.app import alarming, erasing
+from node.app import alarming, erasing, hiding
 from node.app.arrivals import Arrivals
 from node.app.gauges import CopiesGauges, refresh
 from node.app.probing import LOOK_EVERY_S, Probing
@@ -44,6 +44,7 @@ class Chores:
             "secrets": (SECRETS_EVERY_S, self._secrets),
             "connectors": (LOOK_EVERY_S, self._probing.look),
             "erasures": (erasing.ROUND_EVERY_S, self._node.control.erasures.look),
+            "hiding": (hiding.HIDE_EVERY_S, lambda: hiding.hide(self._node)),
             "arrivals": (LOOK_EVERY_S, self.arrivals.look),
         }
         if self._node.alarming is not None:

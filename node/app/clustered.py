@@ -37,6 +37,7 @@ from node.admin.queries import BadRequestError
 from node.app.cluster_level import ClusterLevel
 from node.app.erasing import Erasures
 from node.app.everywhere import Queues
+from node.app.hiding import Hiding
 from node.app.history import History
 from node.app.lasting import Lasting
 from node.app.ordering import check, made, wish_view
@@ -106,7 +107,7 @@ class ClusterSide:
         finaliser = Finaliser(store=of.store, keys=of.keys, session=of.session, versions=of.versions, nodes=of.nodes)
         self.level = ClusterLevel(of.node, finaliser, of.peers)
 
-    def keeps(self, spool: PairedSpool, protection: Protection, woken: Callable[[], None]) -> None:
+    def keeps(self, spool: PairedSpool, protection: Protection, woken: Callable[[], None], hiding: Hiding) -> None:
         """Take the parts that know of this node's mail; ``woken``: look for due mail now."""
         of = self._of
         self.kept = protection.shown
@@ -120,6 +121,7 @@ class ClusterSide:
             woken=woken,
             peers=of.peers,
             others=self._others,
+            hiding=hiding,
         )
         self.history = History(
             of.node,
@@ -128,6 +130,7 @@ class ClusterSide:
             usable=lambda: not protection.obstacle,
             peers=of.peers,
             others=self._others,
+            hiding=hiding,
         )
 
     def erases(self, erasures: Erasures) -> None:

@@ -24,7 +24,8 @@ from node.policy.envelope import RecipientState
 from node.policy.explain import Question, RouteAnswer
 from node.policy.scopes import account_scope_name
 from node.policy.standing import HEALTHY, Standing, State
-from node.spool.contract import Filter, Spool
+from node.spool.contract import Filter, MessageView, Spool
+from node.spool.search import spot_of
 from node.telemetry.exposition import exposition
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class NodeControl:
         self._node = node
         self.spool: Spool = node.spool
         self.cluster: ClusterControl | None = None
-        self.everywhere: Everywhere = Queues(node.loaded.node, node.spool, woken=self.wake)
-        self.history: HistoryControl = History(node.loaded.node, node.spool)
+        self.everywhere: Everywhere = Queues(node.loaded.node, node.spool, woken=self.wake, hiding=node.hiding)
+        self.history: HistoryControl = History(node.loaded.node, node.spool, hiding=node.hiding)
         kept = node.settings.spool / "kept"
         self.erasures = Erasures(
             node.loaded.node,
@@ -152,6 +153,18 @@ class NodeControl:
             )
         return views
 
+    async def find(self, which: Filter) -> list[MessageView]:
+        """Give messages of this node, newest first."""
+        hiding = self._node.hiding
+        views = [view for each in hiding.variants(which) for view in await self.spool.find(each)]
+        found = {view.message.id: hiding.view(view) for view in views}
+        return sorted(found.values(), key=spot_of, reverse=True)[: which.limit]
+
+    async def message(self, message_id: str) -> MessageView | None:
+        """Give one message of this node with its journey."""
+        view = await self.spool.journey(message_id)
+        return None if view is None else self._node.hiding.view(view)
+
     async def park(self, account: str, why: str, actor: str, *, here: bool = False) -> bool:
         """Take an account, or a scope as listed, out of use: on every node of a cluster, unless ``here``."""
         scope = self._scope(account)
@@ -193,9 +206,11 @@ class NodeControl:
 
     async def erase(self, address: str, actor: str) -> int:
         """Take an address out of the spool's history and the copy store's; messages changed."""
-        changed, protection = await self.spool.erase(address, actor, wall_ms()), self._node.protection
-        if protection is not None:
-            changed += await protection.copies.erase(address, actor, wall_ms())
+        changed, protection = 0, self._node.protection
+        for name in self._node.hiding.names(address):
+            changed += await self.spool.erase(name, actor, wall_ms())
+            if protection is not None:
+                changed += await protection.copies.erase(name, actor, wall_ms())
         return changed + await self._node.truth.erase(address)
 
     def _digest(self, text: str) -> str:

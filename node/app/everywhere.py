@@ -17,6 +17,7 @@ from coordinator.ownership.rows import Attached
 from coordinator.peers.contract import Handler, Peers
 from node.admin.everywhere import FORM, ROUNDS_MAX, Action, Done, Found, Gathered, Order, Place
 from node.app.answers import Answer, answered, best, found_of, rank
+from node.app.hiding import Hiding
 from node.app.kept import Away, Kept, bounded
 from node.delivery.clock import wall_ms
 from node.policy.envelope import Copies as Wanted
@@ -58,6 +59,7 @@ class Queues:
         woken: Callable[[], None] = lambda: None,
         peers: Peers | None = None,
         others: Callable[[], Iterable[str]] = tuple,
+        hiding: Hiding | None = None,
     ) -> None:
         """``noted``: whether a copy is made of which the spool hears in a moment; ``others``: the other nodes.
 
@@ -65,7 +67,8 @@ class Queues:
         use; ``woken``: look for due mail now.
         """
         self._node, self._spool, self._peered, self._noted = node, spool, copies is not None, noted
-        self._kept = Kept(node, copies, owner_of)
+        self._hiding = hiding or Hiding()
+        self._kept = Kept(node, copies, owner_of, self._hiding)
         self._usable, self._woken, self._peers, self._others = usable, woken, peers, others
 
     def routes(self) -> dict[str, Handler]:
@@ -178,9 +181,11 @@ class Queues:
 
     async def _found(self, which: Filter) -> Answer:
         """Give own mail, live and past, and what is known of others' that is settled."""
-        mine = await self._shown(await self._spool.find(bounded(which)))
-        past = await self._kept.past(which)
-        return Answer(messages=(*mine, *past.messages), cut=past.cut)
+        views = [view for each in self._hiding.variants(which) for view in await self._spool.find(bounded(each))]
+        mine, past = await self._shown(views), await self._kept.past(which)
+        return Answer(
+            messages=best([Answer(messages=tuple(mine)), past], len(views) + len(past.messages)), cut=past.cut
+        )
 
     async def _traced(self, message_id: str) -> list[Found]:
         """Give one message from the spool, and from the copy store; at most one of each."""
@@ -192,7 +197,7 @@ class Queues:
         place = Place.SPOOL if self._usable() else Place.SHUT
         peered = self._peered and place is Place.SPOOL
         looked = await self._spool.look([each.message.id for each in views]) if peered and views else {}
-        return [found_of(each, self._node, place, self._protected(each, looked)) for each in views]
+        return [found_of(self._hiding.view(each), self._node, place, self._protected(each, looked)) for each in views]
 
     def _protected(self, view: MessageView, looked: Mapping[str, Looked]) -> bool | None:
         message, found = view.message, looked.get(view.message.id)

@@ -14,11 +14,12 @@ from coordinator.peers.contract import Handler, Peers
 from node.admin.everywhere import Found, Place
 from node.admin.history import HistoryPage, key_text, spot
 from node.app.answers import ANSWER_MAX, found_of, rank
+from node.app.hiding import Hiding
 from node.app.kept import bounded
 from node.shadow.contract import Copies
 from node.shadow.finding import may_be_past
 from node.shadow.showing import past_view
-from node.spool.contract import Filter, Spool
+from node.spool.contract import Filter, MessageView, Spool
 from node.spool.pages import Spot
 
 HISTORY: Final = "history-page"
@@ -60,8 +61,10 @@ class History:
         usable: Callable[[], bool] = lambda: True,
         peers: Peers | None = None,
         others: Callable[[], Iterable[str]] = tuple,
+        hiding: Hiding | None = None,
     ) -> None:
-        """``usable``: whether the spool is in use; ``others``: the other nodes."""
+        """``usable``: whether the spool is in use; ``others``: the other nodes; ``hiding``: of addresses."""
+        self._hiding = hiding or Hiding()
         self._node, self._spool, self._copies = node, spool, copies
         self._usable, self._peers, self._others = usable, peers, others
 
@@ -93,16 +96,20 @@ class History:
 
     async def _part(self, which: Filter, before: Spot | None) -> Part:
         """Give this node's page: its own mail, and settled mail of others it kept copies of."""
+        return joined([await self._one(each, before) for each in self._hiding.variants(which)], which.limit)
+
+    async def _one(self, which: Filter, before: Spot | None) -> Part:
         place = Place.SPOOL if self._usable() else Place.SHUT
         page = await self._spool.page(which, before)
-        own = Part(
-            messages=tuple(found_of(each, self._node, place, None) for each in page.messages), looked_to=page.looked_to
-        )
+        own = Part(messages=tuple(self._found(each, place) for each in page.messages), looked_to=page.looked_to)
         if self._copies is None or not may_be_past(which):
             return own
         past = await self._copies.page_past(which, before)
-        kept = tuple(found_of(past_view(each), self._node, Place.PAST, None) for each in past.items)
+        kept = tuple(self._found(past_view(each), Place.PAST) for each in past.items)
         return joined([own, Part(messages=kept, looked_to=past.looked_to)], which.limit)
+
+    def _found(self, view: MessageView, place: Place) -> Found:
+        return found_of(self._hiding.view(view), self._node, place, None)
 
 
 async def _answer_of(answer: Awaitable[bytes]) -> Part | str:

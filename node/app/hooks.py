@@ -48,6 +48,7 @@ def hooks_of(node: "Node") -> Hooks:
         unprotected=lambda message: node.telemetry.count("relay_unprotected_accepted", client=message.client),
         measures=Measures(node.telemetry, node=node.loaded.node, traced=node.settings.telemetry.otlp is not None),
         date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),
+        hiding=node.hiding,
         readiness=lambda: node.control.readiness(),  # noqa: PLW0108 - the control comes after the hooks
         loaded=lambda: node.loaded,
         routes=lambda: {**node.truth.routes(), **node.control.erasures.routes()},

@@ -9,6 +9,7 @@ import msgspec
 from coordinator.ownership.rows import Attached
 from node.admin.everywhere import Found, Place
 from node.app.answers import Answer, found_of
+from node.app.hiding import Hiding
 from node.shadow.contract import Copies
 from node.shadow.finding import may_be_past
 from node.shadow.showing import kept_of, kept_view, past_view
@@ -30,16 +31,21 @@ class Away(msgspec.Struct, frozen=True, kw_only=True):
 class Kept:
     """The copy store of one node; without one nothing is known."""
 
-    def __init__(self, node: str, copies: Copies | None, owner_of: Callable[[Attached], str]) -> None:
-        """``owner_of``: who owns the mail of a pairing; empty if that is not known."""
+    def __init__(
+        self, node: str, copies: Copies | None, owner_of: Callable[[Attached], str], hiding: Hiding | None = None
+    ) -> None:
+        """``owner_of``: who owns the mail of a pairing; empty if that is not known. ``hiding``: of addresses."""
         self._node, self._copies, self._owner_of = node, copies, owner_of
+        self._hiding = hiding or Hiding()
 
     async def past(self, which: Filter) -> Answer:
         """Give settled mail of others that fits: it outlives the disk it came in at."""
         if self._copies is None or not may_be_past(which):
             return Answer(messages=())
-        found = await self._copies.find_past(bounded(which))
-        return Answer(messages=tuple(self._of(past_view(each), Place.PAST) for each in found.items), cut=found.more)
+        found = [await self._copies.find_past(bounded(each)) for each in self._hiding.variants(which)]
+        items = (item for each in found for item in each.items)
+        messages = tuple(self._of(past_view(each), Place.PAST) for each in items)
+        return Answer(messages=messages, cut=any(each.more for each in found))
 
     async def of(self, which: Filter, owners: Collection[str]) -> Answer:
         """Give copies that fit of what these nodes own, as far as they told how it stands."""
@@ -65,7 +71,7 @@ class Kept:
             return []
 
     def _of(self, view: MessageView, place: Place) -> Found:
-        return found_of(view, self._node, place, None)
+        return found_of(self._hiding.view(view), self._node, place, None)
 
 
 def bounded(which: Filter) -> Filter:

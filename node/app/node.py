@@ -13,6 +13,7 @@ from node.app.chores import Chores
 from node.app.control import NodeControl
 from node.app.credentials import Credentials
 from node.app.digest import digest_with, key_in
+from node.app.hiding import Hiding, hider_of
 from node.app.hooks import hooks_of
 from node.app.inflow import Inflow
 from node.app.keeping import Keeping
@@ -66,6 +67,7 @@ class Node:
         self.telemetry = build(settings, role="node", node=loaded.node)
         self.spool = SqliteSpool(settings.spool, now_ms=wall_ms)
         self.keeping = Keeping(settings.spool)
+        self.hiding = Hiding()
         limits = budget_limits(settings)
         self.entra = Entra(settings.egress)
         self.graph = Graph(Https(settings.egress, connections=GRAPH_CONNECTIONS))
@@ -131,6 +133,7 @@ class Node:
         if self.oidc is not None:
             stack.push_async_callback(self.oidc.provider.close)
         host_since_ms = self.keeping.prepare()
+        self.hiding.hider = hider_of(settings, settings.spool / "kept")
         attempts = await self.spool.recover(wall_ms())
         kept = self.keeping.counters()
         self.budgets.rebuild(attempts, steady_ms(), kept=kept, host_since_ms=host_since_ms)
@@ -194,6 +197,7 @@ class Node:
         plans, apps = plans_of(settings, self.hostname, loaded.node), apps_of(settings)
         intake_rules(settings, self.hostname)  # a fault in them must be told before anything has changed
         limits, passwords = budget_limits(settings), users(settings)
+        hider = hider_of(settings, self.settings.spool / "kept")
         self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
@@ -204,7 +208,7 @@ class Node:
             self.budgets.reload(limits, steady_ms())
         self.delivery.reload(plans)
         self.levels.marks = marks_of(settings, memory_limit_bytes())
-        self.settings, self.loaded = settings, loaded
+        self.settings, self.loaded, self.hiding.hider = settings, loaded, hider
         self.truth.reload()
         return waiting
 

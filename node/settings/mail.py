@@ -250,9 +250,14 @@ class RewriteRule(Part):
 
 
 class History(Part):
-    """How long the history is kept, and how addresses are shown in logs and traces."""
+    """How long the history is kept, and how addresses stand in it."""
 
     keep: Seconds = 30 * 86_400.0
     """Entries older are erased."""
     addresses: Literal["full", "hash"] = "full"
-    """Addresses in full or as keyed hashes."""
+    """Addresses of settled mail in full, or as keyed hashes that keep the domain."""
+    key: SecretRef | None = None
+    """Secret the hashes are keyed with, the same on every node of a cluster; made by a node that has no peers."""
+    hash_after: Seconds = 7 * 86_400.0
+    """Hashes are shown at once; on disk they replace addresses so long after all was settled. Until then a report that
+    mail bounced later can be matched."""

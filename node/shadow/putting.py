@@ -131,6 +131,8 @@ def _lines(database: Database, number: int, entries: Sequence[Lines]) -> None:
             past[each.message_id] = lines_of(joined([journey_of([past[each.message_id]]), each.lines]))
     for name, lines in past.items():
         statements.run(database, "renew_past", (lines, name))
+    if past:
+        statements.run(database, "note_unhidden", {"ids": text(past)})
 
 
 def _past(database: Database, ids: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -158,6 +160,7 @@ def discard(database: Database, number: int, gone: Discard) -> list[str]:
         else:
             fresh.append((name, gone.at_ms, facts, lines))
     statements.bulk(database, "add_past", fresh)
+    statements.run(database, "note_unhidden", {"ids": text(str(row[0]) for row in rows)})
     addresses.note(database, [(str(name), cast("bytes", facts)) for name, _, facts, _ in fresh])
     return _forget(database, number, chosen, rows)
 

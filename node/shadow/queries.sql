@@ -132,6 +132,20 @@ SELECT id, facts FROM past WHERE discarded_ms < ? ORDER BY discarded_ms LIMIT ?
 -- name: prune
 DELETE FROM past WHERE id IN (SELECT value FROM json_each(:ids))
 
+-- Nothing is noted while addresses are kept in full.
+-- name: note_unhidden
+INSERT OR IGNORE INTO unhidden (id)
+SELECT value FROM json_each(:ids) WHERE (SELECT value FROM meta WHERE key = 'hiding') = 1
+
+-- name: first_unhidden
+SELECT id FROM unhidden ORDER BY id LIMIT ?
+
+-- name: drop_unhidden
+DELETE FROM unhidden WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: drop_all_unhidden
+DELETE FROM unhidden
+
 -- ---- finding ---------------------------------------------------------------------------------------------------
 
 -- name: add_addresses

@@ -17,6 +17,7 @@ from node.shadow.entries import Copy, Discard, Piece
 from node.shadow.errors import WrongStream
 from node.shadow.files import BodyFiles, Files
 from node.shadow.frames import Batch
+from node.shadow.hidden import HidingVerbs
 from node.shadow.keeping import Keeping, label
 from node.shadow.opening import DATABASE, open_checked, renew
 from node.shadow.rows import held_of
@@ -34,7 +35,7 @@ from node.spool.schema import Schema
 ROWS_MAX: Final = 1_000
 
 
-class SqliteCopies(Keeping):
+class SqliteCopies(Keeping, HidingVerbs):
     """Copies at rest in one directory of a local disk; implements ``contract.Copies``."""
 
     def __init__(

@@ -12,6 +12,7 @@ from node.spool.batch import Book, load, save
 from node.spool.contract import JourneyLine
 from node.spool.database import Database
 from node.spool.erasing import Eraser
+from node.spool.hiding import Hider
 from node.spool.rows import Cell, Unreadable, facts_of, journey_of, lines_of, message_of, text_json
 from node.spool.salvage import SetAside
 from node.spool.search import key_of, sender_keys
@@ -61,13 +62,14 @@ def erase(database: Database, book: Book, address: str, actor: str, now_ms: int,
     params: dict[str, Cell] = {"key": eraser.key, "after": after, "limit": ERASE_MESSAGES}
     seqs = [int(row[0] or 0) for row in database.rows("erase_candidates", params)]
     for seq, facts, *_ in database.rows("facts", {"seqs": text_json(seqs)}):
-        _erase_one(database, eraser, int(seq or 0), facts)
+        rewrite(database, eraser, int(seq or 0), facts)
         line = JourneyLine(at_ms=now_ms, event="erased", detail={"actor": actor})
         database.bulk("add_lines", [(seq, book.sequence + 1, lines_of([line]))])
     return len(seqs), max(seqs, default=after)
 
 
-def _erase_one(database: Database, eraser: Eraser, seq: int, facts: Any) -> None:
+def rewrite(database: Database, eraser: Eraser | Hider, seq: int, facts: Any) -> None:
+    """Take addresses out of one message wherever they stand."""
     message = eraser.message(_readable(facts))
     database.run("rewrite_message", (*sender_keys(message), facts_of(message), seq))
     for _, index, *rest in database.rows("all_recipients", {"seqs": text_json([seq])}):

@@ -318,6 +318,28 @@ SELECT m.seq FROM messages AS m WHERE m.finished_ms > 0 AND m.seq > :after AND m
   UNION SELECT seq FROM messages WHERE env_sender IS NOT NULL AND env_sender = :key)
 ORDER BY m.seq LIMIT :limit
 
+-- What was settled before, beyond a row, with whether something of it is kept for a person to send again.
+-- fragment: hideable
+m.finished_ms > 0 AND m.finished_ms < :before_ms
+AND NOT EXISTS (SELECT 1 FROM recipients AS r WHERE r.message = m.seq AND r.state = 'dead')
+
+-- name: unhidden_beyond
+SELECT m.seq, m.received_ms < :before_ms, :::hideable
+FROM messages AS m WHERE m.seq > :after ORDER BY m.seq LIMIT :limit
+
+-- name: unhidden_left
+SELECT u.message, :::hideable FROM unhidden AS u CROSS JOIN messages AS m ON m.seq = u.message
+WHERE u.message > :after ORDER BY u.message LIMIT :limit
+
+-- name: leave_unhidden
+INSERT OR IGNORE INTO unhidden SELECT value FROM json_each(:seqs)
+
+-- name: now_hidden
+DELETE FROM unhidden WHERE message IN (SELECT value FROM json_each(:seqs))
+
+-- name: forget_unhidden
+DELETE FROM unhidden WHERE message NOT IN (SELECT seq FROM messages)
+
 -- name: rewrite_message
 UPDATE messages SET sender = ?, env_sender = ?, facts = ? WHERE seq = ?
 

@@ -121,6 +121,13 @@ CREATE TABLE copies (
 CREATE INDEX copies_by_pairing ON copies (pairing, state, id);
 CREATE INDEX copies_careful ON copies (pairing) WHERE careful = 1 AND state < 2;
 
+-- With keyed hashes in place of addresses, history is gone through row by row; these were passed and have their addresses
+-- still, because they were not settled then, or are kept for a person to send again. `hidden` in meta is the last row
+-- passed.
+CREATE TABLE unhidden (
+  message INTEGER PRIMARY KEY
+);
+
 -- How many rows have state 0, whatever writes them: asked for every second, with a million of them.
 CREATE TRIGGER copies_added AFTER INSERT ON copies WHEN new.state = 0
 BEGIN UPDATE meta SET value = value + 1 WHERE key = 'unprotected'; END;

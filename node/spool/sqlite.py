@@ -26,6 +26,7 @@ from node.spool.database import Database
 from node.spool.engine import Engine
 from node.spool.errors import SpoolUnusable
 from node.spool.filing import check_files
+from node.spool.hidden import HidingVerbs
 from node.spool.opening import DATABASE, all_known, make_ready, open_checked
 from node.spool.operations import Alone, Step
 from node.spool.pages import Page, Spot
@@ -46,7 +47,7 @@ RECOVER_CHUNK = 500
 """Messages judged in one transaction after a crash."""
 
 
-class SqliteSpool(AppendingVerbs, PairedVerbs):
+class SqliteSpool(AppendingVerbs, PairedVerbs, HidingVerbs):
     """Mail at rest in one directory of a local disk; implements ``paired.PairedSpool``."""
 
     def __init__(

@@ -56,6 +56,12 @@ class SmallControl:
         kept = Path("nowhere") if self.spool is None else self.spool.directory / "kept"
         self.erasures = Erasures("n1", kept, self._erase, lambda text: f"hash of {len(text)}")
 
+    async def find(self, which):
+        return await self.spool.find(which)
+
+    async def message(self, message_id: str):
+        return await self.spool.journey(message_id)
+
     async def erase(self, address: str, actor: str) -> int:
         return await self.spool.erase(address, actor, T0)
 

@@ -10,6 +10,7 @@ from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached
 from node.app.answers import ANSWER_MAX
 from node.app.everywhere import Queues
+from node.app.hiding import Hiding
 from node.app.history import History
 from node.shadow.sqlite import SqliteCopies
 from node.spool.sqlite import SqliteSpool
@@ -27,16 +28,18 @@ class QueuesNode:
         self.spool = SqliteSpool(home / name, now_ms=lambda: T0)
         self.copies = SqliteCopies(home / name / "copies")
         self.usable, self.noted, self.woken = True, set(), 0
-        self.owners = {}
+        self.owners, self.hiding = {}, Hiding()
         self.queues = Queues(
             name, self.spool, copies=self.copies, noted=self.noted.__contains__, usable=lambda: self.usable,
             woken=self._woken, peers=peers,
             owner_of=lambda pair: self.owners.get(pair, ""), others=lambda: [each for each in NODES if each != name],
+            hiding=self.hiding,
         )  # fmt: skip
 
         self.history = History(
             name, self.spool, copies=self.copies, usable=lambda: self.usable, peers=peers,
             others=lambda: [each for each in NODES if each != name],
+            hiding=self.hiding,
         )  # fmt: skip
 
     def _woken(self) -> None:
@@ -54,9 +57,9 @@ class QueuesNode:
     def attached(self, shadow: str) -> Attached:
         return Attached(key=PairKey(spool=SPOOLS[self.name], shadow=shadow), epoch=1)
 
-    async def put(self, shadow: str = "", *, confirmed: bool = False, **facts):
+    async def put(self, shadow: str = "", *, confirmed: bool = False, also: dict | None = None, **facts):
         """Accept a message, under a pairing with *shadow*; confirmed: it is known to be there too."""
-        made, number = message(**facts), 0
+        made, number = msgspec.structs.replace(message(**facts), **also or {}), 0
         if shadow:
             pair = self.attached(shadow)
             number = await self.spool.attach(pair.key.spool, pair.key.shadow, pair.epoch)

@@ -8,10 +8,13 @@ from coordinator.settings.reader import no_such_node
 from node.settings.checks.paths import is_loopback, url_fault
 from node.settings.checks.scene import Scene
 from node.settings.host import CALLBACK, Listener, Oidc, VirtualAddress
+from node.settings.model import Settings
 from node.settings.places import KeyPath
 
 SIGN_IN_MAX_S: Final = 43_200.0
 EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+LATE_S: Final = 7 * 86_400.0
+"""A report of a bounce is matched so long after delivery (``node.truth.contract.WINDOW_MS``)."""
 
 
 def listeners(scene: Scene) -> None:
@@ -101,6 +104,25 @@ def limits(scene: Scene) -> None:
         scene.fault(("stop_notice",), "must be at most a third of stop_timeout, or sessions had no time to end")
     if scene.settings.history.keep <= 0:
         scene.fault(("history", "keep"), "expected a time above zero")
+    history_hashed(scene)
+
+
+def history_hashed(scene: Scene) -> None:
+    """Keyed hashes have one key on all nodes, or a search would find on each only what that one hashed."""
+    settings, history = scene.settings, scene.settings.history
+    if history.addresses == "full":
+        for key in ("key", "hash_after"):
+            if key in history.model_fields_set:
+                scene.warn(("history", key), "has no effect with history.addresses: full")
+        return
+    if history.key is None and settings.cluster is not None:
+        scene.fault(("history", "addresses"), "in a cluster hashes need history.key, the same secret on every node")
+    if history.hash_after < LATE_S and _read_late(settings):
+        scene.warn(("history", "hash_after"), "reports of bounces that come later than this will match nothing")
+
+
+def _read_late(settings: Settings) -> bool:
+    return settings.bounces.return_path is not None or any(each.ndrs for each in settings.tenants.values())
 
 
 def outward(scene: Scene) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from node.app.control import NodeControl, NothingToRelease
+from node.app.hiding import Hiding
 from node.app.owning import NotQuarantined
 from node.delivery.state import DeliveryState, WayState
 from node.policy.health import HealthBook
@@ -38,7 +39,7 @@ def control(spool=None, protection=None) -> NodeControl:
     loaded = SimpleNamespace(node="relay-a")
     settings = SimpleNamespace(spool=Path("nowhere"))  # no order to erase is written in these tests
     parts = {"spool": spool, "loaded": loaded, "protection": protection, "delivery": None, "truth": Truth()}
-    parts["settings"] = settings
+    parts |= {"settings": settings, "hiding": Hiding()}
     return NodeControl(SimpleNamespace(**parts))
 
 
