@@ -21,6 +21,19 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class ReplyView(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer from upstream."""
+
+    at_ms: int
+    stage: str
+    """What it answered: ``connect``, ``auth``, ``mail``, ``rcpt``, ``dot``, ``http`` ..."""
+    code: int
+    """0: there was no answer, and ``text`` says what happened instead."""
+    enhanced: str
+    """Enhanced status code (RFC 3463); empty: it had none."""
+    text: str
+
+
 class WayView(msgspec.Struct, frozen=True, kw_only=True):
     """One account or path as operators see it."""
 
@@ -32,6 +45,8 @@ class WayView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     until_ms: int = 0
     connections: int = 0
+    last: ReplyView | None = None
+    """The last answer this node had on it; None: none since it started."""
 
 
 class ClientView(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from node.admin.queries import BadRequestError
+from node.policy.proof import Credential
 
 ADDRESS_MAX = 320
 
@@ -29,7 +30,7 @@ class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
 class ErasureControl(Protocol):
     """Orders made on this node, carried out on all."""
 
-    async def order(self, address: str, actor: str, reason: str) -> ErasureView:
+    async def order(self, address: str, actor: str, reason: str, credential: Credential | None = None) -> ErasureView:
         """Durable. Begin to erase, and say how far it is after the first round.
 
         Raises a temporary error when the disk refuses, BadRequestError when too many orders are under way.

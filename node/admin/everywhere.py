@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from node.admin.queries import BadRequestError
+from node.policy.proof import Credential
 from node.spool.contract import Filter, MessageView
 
 FORM: Final = 1
@@ -92,8 +93,8 @@ class Everywhere(Protocol):
         """Give one message with its journey from every node that has anything of it, the best first."""
         ...
 
-    async def act(self, order: Order) -> Done:
-        """Do it on every node."""
+    async def act(self, order: Order, credential: Credential | None = None) -> Done:
+        """Do it on every node; others do it only for whoever proves who he is."""
         ...
 
     async def act_here(self, order: Order) -> Done:

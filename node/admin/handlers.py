@@ -185,7 +185,7 @@ class Handlers:
         if action == "no":
             return Answer(value={"refused": pending.id}, deed=Deed(text="refused what somebody asked for", facts=facts))
         await self.told(caller.name, "approved what somebody asked for", facts)
-        answer = await WORKS[pending.deed](self, again(pending))
+        answer = await WORKS[pending.deed](self, again(pending, caller))
         done = answer.deed or Deed(text="done with a second person")
         deed = Deed(text=done.text, facts={**done.facts, "approval": pending.id, "asked_by": pending.actor})
         return msgspec.structs.replace(answer, deed=deed)
@@ -200,7 +200,8 @@ class Handlers:
     @second(of_action, Role.OPERATOR)
     async def act_everywhere(self, ask: Ask) -> Answer:
         """Do the same on all nodes."""
-        return await self._acted(ask, self._control.everywhere.act)
+        everywhere, credential = self._control.everywhere, ask.caller.credential
+        return await self._acted(ask, lambda order: everywhere.act(order, credential))
 
     async def _acted(self, ask: Ask, act: Callable[[Order], Awaitable[Done]]) -> Answer:
         action, body = action_of(ask.match["action"]), ask.object()
@@ -255,7 +256,7 @@ class Handlers:
         """Take an address out of all nodes' history; whoever is away is asked again until done."""
         body = ask.object()
         address, why = address_of(text_of(body, "address", required=True)), text_of(body, "reason")
-        view = await self._control.erasures.order(address, ask.caller.name, why)
+        view = await self._control.erasures.order(address, ask.caller.name, why, ask.caller.credential)
         facts = {"erasure": view.id, "address": view.digest, "why": why, "waiting": sorted(view.waiting)}
         return Answer(value=view, deed=Deed(text="address to be erased on every node", facts=facts))
 

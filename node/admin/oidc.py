@@ -15,10 +15,12 @@ from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.admin.access import Denied, Role
 from node.admin.oidc_claims import Expected, KeyUnknown, Person, person_of, refused, verified
 from node.admin.oidc_provider import CodeRefused, Metadata, Provider
+from node.policy.proof import Credential, fresh, nonce_of
 
 PENDING_S: Final = 600.0
 PENDING_MAX: Final = 1_000
@@ -42,6 +44,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Pending(msgspec.Struct, frozen=True, kw_only=True):
+    private: Ed25519PrivateKey
+    """The ID token names it by its nonce, so that other nodes know whoever signs with it."""
     nonce: str
     verifier: str
     browser: str
@@ -105,11 +109,18 @@ class Oidc:
             raise refused(f"the provider takes its own code no more ({str(error) or 'no reason given'})") from None
         claims = await self._claims(token, pending.nonce)
         rules = self.rules
-        return person_of(claims, rules.roles, rules.claims, self._now_ms(), rules.lasts_s)
+        person = person_of(claims, rules.roles, rules.claims, self._now_ms(), rules.lasts_s)
+        return msgspec.structs.replace(person, credential=Credential(pending.private, token))
+
+    async def known(self, token: str, key: bytes, at_ms: int) -> Person:
+        """Give who signed in at another node and had this key then, at a moment while it held. Raises Denied."""
+        claims = await self._claims(token, nonce_of(key), at_ms / 1000)
+        return person_of(claims, self.rules.roles, self.rules.claims, at_ms, self.rules.lasts_s)
 
     def _begun(self, browser: str) -> _Pending:
-        until_s = self._now_s() + PENDING_S
-        return _Pending(nonce=_random(), verifier=_random(), browser=_hash(browser), until_s=until_s)
+        until_s, private = self._now_s() + PENDING_S, fresh()
+        nonce = nonce_of(Credential(private).key)
+        return _Pending(private=private, nonce=nonce, verifier=_random(), browser=_hash(browser), until_s=until_s)
 
     def _forget(self) -> None:
         now_s = self._now_s()
@@ -128,10 +139,15 @@ class Oidc:
         if not 0 < len(said.get("code", "")) <= CODE_CHARS:
             raise refused("the answer holds no code")
 
-    async def _claims(self, token: str, nonce: str) -> Mapping[str, object]:
+    async def _claims(self, token: str, nonce: str, at_s: float | None = None) -> Mapping[str, object]:
         rules = self.rules
         expected = Expected(
-            issuer=self.provider.issuer, client_id=rules.client_id, algorithms=rules.algorithms, nonce=nonce
+            issuer=self.provider.issuer,
+            client_id=rules.client_id,
+            algorithms=rules.algorithms,
+            nonce=nonce,
+            at_s=at_s,
+            lasts_s=rules.lasts_s,
         )
         try:
             return verified(token, await self.provider.keys(), expected)

@@ -12,6 +12,7 @@ import jwt
 import msgspec
 
 from node.admin.access import Denied, Role
+from node.policy.proof import Credential
 
 LEEWAY_S: Final = 60
 """Their clock and ours may differ by so much."""
@@ -37,6 +38,9 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     algorithms: tuple[str, ...]
     nonce: str
     """The one sent with this very request."""
+    at_s: float | None = None
+    """When it counts, instead of now: the sign-in it opened holds for ``lasts_s`` from when it was issued."""
+    lasts_s: float = 0.0
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,8 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     until_ms: int
     """When the sign-in ends (wall clock)."""
+    credential: Credential | None = None
+    """What he proves to other nodes with who he is."""
 
 
 def refused(why: str, status: int = 401) -> Denied:
@@ -66,7 +72,7 @@ def verified(token: str, keys: Iterable[Mapping[str, Any]], expected: Expected) 
             audience=expected.client_id,
             issuer=expected.issuer,
             leeway=LEEWAY_S,
-            options={"require": list(REQUIRED)},
+            options={"require": list(REQUIRED), "verify_exp": expected.at_s is None},
         )
     except jwt.ExpiredSignatureError:
         raise refused("the ID token has run out; compare the clocks") from None
@@ -79,6 +85,7 @@ def verified(token: str, keys: Iterable[Mapping[str, Any]], expected: Expected) 
     except (jwt.PyJWTError, ValueError, TypeError):
         raise refused("the ID token does not hold") from None
     _party(claims, expected)
+    _lasting(claims, expected)
     return claims
 
 
@@ -122,6 +129,17 @@ def _party(claims: Mapping[str, Any], expected: Expected) -> None:
     several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
     if (several or "azp" in claims) and claims.get("azp") != expected.client_id:
         raise refused("the ID token was given to somebody else (azp)")
+
+
+def _lasting(claims: Mapping[str, Any], expected: Expected) -> None:
+    if expected.at_s is None:
+        return
+    issued_s = claims["iat"]
+    if (
+        not isinstance(issued_s, int | float)
+        or not -LEEWAY_S <= expected.at_s - issued_s <= expected.lasts_s + LEEWAY_S
+    ):
+        raise refused("the sign-in is over")
 
 
 def person_of(

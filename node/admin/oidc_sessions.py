@@ -80,7 +80,7 @@ class Sessions:
         held = Token(
             name=f"{OF_OIDC}{person.name}", digest=token_digest(token), role=person.role, until_ms=person.until_ms
         )
-        self._gatekeeper.open(held, now_ms)
+        self._gatekeeper.open(held, now_ms, person.credential)
         return Opened(token=token, name=held.name, role=person.role.name.lower(), until_ms=person.until_ms)
 
     def code(self, person: Person, challenge: str) -> str:

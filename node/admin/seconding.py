@@ -191,9 +191,9 @@ WORKS: Final[dict[str, Work]] = {}
 """Handlers that may have to wait, by name."""
 
 
-def again(pending: Pending) -> Ask:
-    """Give the request as it was made."""
-    caller = Caller(name=pending.actor, role=pending.role, at=pending.at)
+def again(pending: Pending, approver: Caller) -> Ask:
+    """Give the request as it was made; to other nodes whoever approved it proves who he is."""
+    caller = Caller(name=pending.actor, role=pending.role, at=pending.at, credential=approver.credential)
     return Ask(match=pending.match, body=pending.body, known=frozenset(pending.known), caller=caller)
 
 

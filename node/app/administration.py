@@ -7,6 +7,7 @@ from node.admin.oidc import Oidc, Rules
 from node.admin.oidc_provider import Client, Provider
 from node.admin.seconding import Seconding
 from node.admin.server import LOOPBACK, AdminServer
+from node.admin.trust import Trust
 from node.app.syslog import Shipper
 from node.console.server import ARRIVED, Console
 from node.m365.https import Https
@@ -27,6 +28,7 @@ def tokens_of(settings: Settings) -> tuple[Token, ...]:
             digest=one.hash.removeprefix("sha256:"),
             role=Role[one.role.upper()],
             until_ms=end_of_ms(one.until),
+            key=bytes.fromhex((one.sign or "").removeprefix("ed25519:")),
         )
         for name, one in settings.admin.tokens.items()
     )
@@ -54,8 +56,15 @@ def syslog_of(settings: Settings, hostname: str, telemetry: Telemetry) -> Shippe
     )
 
 
-def put_in_force(admin: AdminServer, seconding: Seconding, settings: Settings) -> None:
+def trust_of(settings: Settings, node: str, oidc: Oidc | None) -> Trust:
+    """Give what tells who ordered what another node asks."""
+    cluster = settings.cluster.name if settings.cluster is not None else ""
+    return Trust(cluster, node, tokens_of(settings), oidc)
+
+
+def put_in_force(admin: AdminServer, trust: Trust, seconding: Seconding, settings: Settings) -> None:
     """Take other tokens, and other deeds that need a second person; what waits goes on waiting."""
+    trust.replace(tokens_of(settings))
     admin.gatekeeper.replace(tokens_of(settings))
     seconding.kinds = frozenset(settings.admin.second_approver)
     seconding.within_s = settings.admin.approve_within

@@ -1,12 +1,13 @@
 """What the parts a node shares with others need of the node, and second copies of the cluster around them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from coordinator.joining import Joined
 from coordinator.peers.contract import Handler, Peers
 from coordinator.settings.cluster import Cluster
 from node.admin.control import Readiness
+from node.admin.trust import Trust
 from node.app.hiding import Hiding
 from node.cluster.clocks import Date
 from node.cluster.wishes import Wishes
@@ -47,6 +48,10 @@ class Hooks:
     """What time it is at the upstream."""
     hiding: Hiding
     """Of addresses in history."""
+    trust: Trust
+    """Who ordered what another node asks."""
+    tell: Callable[[dict[str, object]], Awaitable[None]]
+    """Write into the audit."""
     readiness: Callable[[], Readiness]
     loaded: Callable[[], Loaded]
     routes: Callable[[], Mapping[str, Handler]]

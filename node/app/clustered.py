@@ -34,10 +34,10 @@ from node.admin.cluster import (
 )
 from node.admin.control import CopiesView, Readiness
 from node.admin.queries import BadRequestError
+from node.app.around import Hooks
 from node.app.cluster_level import ClusterLevel
 from node.app.erasing import Erasures
 from node.app.everywhere import Queues
-from node.app.hiding import Hiding
 from node.app.history import History
 from node.app.lasting import Lasting
 from node.app.ordering import check, made, wish_view
@@ -107,8 +107,8 @@ class ClusterSide:
         finaliser = Finaliser(store=of.store, keys=of.keys, session=of.session, versions=of.versions, nodes=of.nodes)
         self.level = ClusterLevel(of.node, finaliser, of.peers)
 
-    def keeps(self, spool: PairedSpool, protection: Protection, woken: Callable[[], None], hiding: Hiding) -> None:
-        """Take the parts that know of this node's mail; ``woken``: look for due mail now."""
+    def keeps(self, spool: PairedSpool, protection: Protection, hooks: Hooks) -> None:
+        """Take the parts that know of this node's mail."""
         of = self._of
         self.kept = protection.shown
         self.queues = Queues(
@@ -118,10 +118,12 @@ class ClusterSide:
             owner_of=owner_in(protection.keeper),
             noted=protection.copying.noted,
             usable=lambda: not protection.obstacle,
-            woken=woken,
+            woken=hooks.arrived,
             peers=of.peers,
             others=self._others,
-            hiding=hiding,
+            hiding=hooks.hiding,
+            trust=hooks.trust,
+            tell=hooks.tell,
         )
         self.history = History(
             of.node,
@@ -130,7 +132,7 @@ class ClusterSide:
             usable=lambda: not protection.obstacle,
             peers=of.peers,
             others=self._others,
-            hiding=hiding,
+            hiding=hooks.hiding,
         )
 
     def erases(self, erasures: Erasures) -> None:

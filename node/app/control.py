@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from node import __version__
 from node.admin.cluster import ClusterControl, WishKind, WishOrder
-from node.admin.control import ClientView, LevelView, Readiness, Status, WayView
+from node.admin.control import ClientView, LevelView, Readiness, ReplyView, Status, WayView
 from node.admin.everywhere import Everywhere
 from node.admin.history import HistoryControl
 from node.admin.truth import TruthControl
@@ -18,6 +18,7 @@ from node.app.owning import NotQuarantined
 from node.app.routing import answer, scope_named, shortages
 from node.cluster.contract import BudgetUse
 from node.delivery.clock import steady_ms, wall_ms
+from node.delivery.heard import LastReply
 from node.errors import PermanentError
 from node.intake.door import Sight
 from node.policy.envelope import RecipientState
@@ -57,6 +58,7 @@ class NodeControl:
             self._erase,
             self._digest,
             tell=lambda entry: node.admin.tell(entry),  # noqa: PLW0108 - the interface comes after its control
+            trust=node.trust,
         )
 
     def joined(self, side: "ClusterSide") -> None:
@@ -138,6 +140,7 @@ class NodeControl:
                     reason=standing.reason,
                     until_ms=standing.until_ms or 0,
                     connections=way.connections_open,
+                    last=self._reply(way.last),
                 )
             )
         for scope, standing in sorted(rest.items()):
@@ -152,6 +155,13 @@ class NodeControl:
                 )
             )
         return views
+
+    def _reply(self, last: LastReply | None) -> ReplyView | None:
+        if last is None:
+            return None
+        hider = self._node.hiding.hider
+        text = hider.text(last.text) if hider is not None else last.text
+        return ReplyView(at_ms=last.at_ms, stage=last.stage.value, code=last.code, enhanced=last.enhanced, text=text)
 
     async def find(self, which: Filter) -> list[MessageView]:
         """Give messages of this node, newest first."""

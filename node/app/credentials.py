@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from node.delivery.clock import wall_ms
+from node.m365.tokens import TokenState
 from node.policy.endings import DAY_MS, Ending, Told, end_of_ms, said, threshold
 from node.settings.model import Settings
 from node.tls.expiry import expiries
@@ -44,6 +45,18 @@ class Credentials:
         for ending in self._told.due(endings, now_ms):
             soon = ending.ends_ms - now_ms <= DAY_MS
             _log.log(logging.ERROR if soon else logging.WARNING, "%s", said(ending, now_ms))
+
+    def token_told(self, state: TokenState) -> None:
+        """Say loudly when a tenant gets no tokens, and when it gets them again."""
+        if state.reason is None:
+            level = logging.WARNING if state.refused else logging.INFO
+            others = f"; refused and to be replaced: {', '.join(state.refused)}" if state.refused else ""
+            _log.log(level, "tenant %s has a token, by %s%s", state.tenant, state.proof, others)
+            return
+        self._node.telemetry.count("relay_token_failures", tenant=state.tenant, reason=state.reason.value)
+        level = logging.ERROR if state.permanent else logging.WARNING
+        detail = {"tenant": state.tenant, "reason": state.reason.value, "permanent": state.permanent}
+        _log.log(level, "no token for tenant %s: %s", state.tenant, state.text, extra=detail)
 
     def troubles(self) -> list[str]:
         """Say what ends soon, and what Entra refuses; reads files."""

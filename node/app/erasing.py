@@ -17,11 +17,14 @@ import uuid_utils
 
 from coordinator.errors import CoordinatorError
 from coordinator.peers.contract import Handler, Peers
+from node.admin.access import Role
 from node.admin.erasing import ErasureView
 from node.admin.queries import BadRequestError
+from node.admin.trust import UNPROVEN, Trust
 from node.delivery.clock import wall_ms
 from node.durable import read_table, write_durably
 from node.errors import RelayError, TemporaryError
+from node.policy.proof import ANY_NODE, Credential, Proof, Signed
 from node.shadow.addresses import CLIENT, keys_of
 from node.shadow.contract import Copies
 from node.spool.contract import Filter, Spool
@@ -34,6 +37,8 @@ WAIT_S: Final = 10.0
 OPEN_MAX: Final = 100
 DONE_KEPT: Final = 50
 CLEAN_ROUNDS: Final = 2
+PROVEN_S: Final = 31 * 86_400.0
+"""An order is carried out by nodes that were away for up to so long; later it must be given anew."""
 COPIES_PAGE: Final = 1_000
 FILE: Final = "erasures.json"
 _log = logging.getLogger(__name__)
@@ -72,6 +77,8 @@ class Order(msgspec.Struct, kw_only=True):
     view: ErasureView
     address: str = ""
     """Empty once it is done."""
+    proof: Proof | None = None
+    """Of who ordered it, for the other nodes; None: they are not asked."""
     clean: int = 0
     """Rounds in a row that found nothing left anywhere."""
 
@@ -89,8 +96,13 @@ class Erasures:
         peers: Peers | None = None,
         others: Callable[[], Iterable[str]] = tuple,
         tell: Callable[[dict[str, object]], Awaitable[None]] | None = None,
+        trust: Trust | None = None,
     ) -> None:
-        """``erase``: do it on this node; ``others``: the other nodes; ``tell``: write into the audit."""
+        """``erase``: do it on this node; ``others``: the other nodes; ``tell``: write into the audit.
+
+        ``trust``: tells who ordered what another node asks; None: nobody may.
+        """
+        self._trust = trust
         self._node, self._path, self._erase, self._digest = node, directory / FILE, erase, digest
         self._peers, self._others, self._tell = peers, others, tell
         self._orders: dict[str, Order] | None = None
@@ -104,13 +116,15 @@ class Erasures:
         """Give what other nodes may ask."""
         return {ERASE: self._answer}
 
-    async def order(self, address: str, actor: str, reason: str) -> ErasureView:
+    async def order(self, address: str, actor: str, reason: str, credential: Credential | None = None) -> ErasureView:
         """See ErasureControl."""
         async with self._turn:
             orders = await self._known()
             known = next((one for one in orders.values() if key_of(one.address) == key_of(address)), None)
             if known is None:
                 known = await self._added(orders, address, actor, reason)
+            if credential is not None and self._trust is not None and not known.view.done_ms:
+                known.proof = self._trust.signed(credential, ANY_NODE, ERASE, self._body(known)).proof
             await self._round(known)
             if not known.view.done_ms and not known.view.waiting:
                 await self._round(known)
@@ -145,21 +159,27 @@ class Erasures:
         """Ask everybody once, and keep what became of it."""
         if order.view.done_ms:
             return
-        view = order.view
-        command = Command(address=order.address, actor=f"{view.actor[:64]} at {self._node}", before_ms=view.at_ms)
+        view, command = order.view, self._command(order)
         others = list(self._others()) if self._peers is not None else []
         names = [self._node, *others]
-        answers = await asyncio.gather(self._here(command), *(self._ask(name, command) for name in others))
+        answers = await asyncio.gather(self._here(command), *(self._ask(name, order) for name in others))
         waiting = {name: said for name, said in zip(names, map(_left, answers), strict=True) if said}
         order.clean = 0 if waiting else order.clean + 1
         done = order.clean >= CLEAN_ROUNDS
         changed = view.changed + sum(each.changed for each in answers if isinstance(each, Said))
         order.view = msgspec.structs.replace(view, changed=changed, waiting=waiting, done_ms=wall_ms() if done else 0)
         if done:
-            order.address = ""
+            order.address, order.proof = "", None
         await self._keep(await self._known())
         if done:
             await self._told(order.view, names)
+
+    def _command(self, order: Order) -> Command:
+        view = order.view
+        return Command(address=order.address, actor=f"{view.actor[:64]} at {self._node}", before_ms=view.at_ms)
+
+    def _body(self, order: Order) -> bytes:
+        return msgspec.json.encode(self._command(order))
 
     async def _told(self, view: ErasureView, names: list[str]) -> None:
         _log.warning("an address is erased on every node", extra={"changed": view.changed, "actor": view.actor})
@@ -173,26 +193,35 @@ class Erasures:
         except RelayError as error:
             return str(error)[:200] or type(error).__name__
 
-    async def _ask(self, name: str, command: Command) -> Said | str:
+    async def _ask(self, name: str, order: Order) -> Said | str:
         assert self._peers is not None  # noqa: S101 - asked by the caller
+        if order.proof is None:
+            return UNPROVEN
+        body = msgspec.json.encode(Signed(body=self._body(order), proof=order.proof))
         try:
-            answer = await self._peers.ask(name, ERASE, msgspec.json.encode(command), timeout_s=WAIT_S)
+            answer = await self._peers.ask(name, ERASE, body, timeout_s=WAIT_S)
             return msgspec.json.decode(answer, type=Said)
         except (CoordinatorError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return str(error)[:200] or type(error).__name__
 
     async def _answer(self, caller: str, body: bytes) -> bytes:
+        if self._trust is None:
+            raise NotErased(UNPROVEN)
         try:
-            command = msgspec.json.decode(body, type=Command)
+            signed = msgspec.json.decode(body, type=Signed)
+            command = msgspec.json.decode(signed.body, type=Command)
+            who = await self._trust.lasting(caller, ERASE, signed, Role.ADMIN, PROVEN_S)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NotErased(f"not understood: {error}") from None
+        except RelayError as error:
+            raise NotErased(f"{error}; let an administrator order it anew") from None
         said = await self._here(command)
         if isinstance(said, str):
             raise NotErased(said)
         if said.changed and self._tell is not None:
             facts = {"address": self._digest(command.address.lower()), "changed": said.changed}
             event = "address erased from history"
-            await self._tell({"actor": command.actor, "from": caller, "event": event, "facts": facts})
+            await self._tell({"actor": who.name, "role": "admin", "from": caller, "event": event, "facts": facts})
         return msgspec.json.encode(said)
 
     async def _known(self) -> dict[str, Order]:

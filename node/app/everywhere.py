@@ -15,13 +15,17 @@ import msgspec
 from coordinator.errors import CoordinatorError
 from coordinator.ownership.rows import Attached
 from coordinator.peers.contract import Handler, Peers
+from node.admin.access import Role
 from node.admin.everywhere import FORM, ROUNDS_MAX, Action, Done, Found, Gathered, Order, Place
+from node.admin.trust import UNPROVEN, Trust
 from node.app.answers import Answer, answered, best, found_of, rank
 from node.app.hiding import Hiding
 from node.app.kept import Away, Kept, bounded
 from node.delivery.clock import wall_ms
+from node.errors import RelayError
 from node.policy.envelope import Copies as Wanted
 from node.policy.envelope import RecipientState
+from node.policy.proof import Credential, Signed
 from node.shadow.contract import Copies
 from node.spool.contract import Filter, MessageView
 from node.spool.paired import Looked, PairedSpool
@@ -34,7 +38,14 @@ ACT_S: Final = 4.0
 """How long one node acts on one order before it says that there may be more."""
 MORE: Final = "has more than one answer holds: ask there with --here, or for less"
 NOT_IN_USE: Final = "its spool is not in use: act there with --here, or wait"
+Tell = Callable[[dict[str, object]], Awaitable[None]]
 _log = logging.getLogger(__name__)
+
+
+async def _nowhere(_entry: dict[str, object]) -> None:
+    """Nothing is audited."""
+
+
 T = TypeVar("T")
 
 
@@ -60,12 +71,16 @@ class Queues:
         peers: Peers | None = None,
         others: Callable[[], Iterable[str]] = tuple,
         hiding: Hiding | None = None,
+        trust: Trust | None = None,
+        tell: Tell = _nowhere,
     ) -> None:
         """``noted``: whether a copy is made of which the spool hears in a moment; ``others``: the other nodes.
 
         ``owner_of``: who owns the mail of a pairing, empty if that is not known; ``usable``: whether the spool is in
-        use; ``woken``: look for due mail now.
+        use; ``woken``: look for due mail now; ``trust``: tells who ordered what another node asks, None: nobody may;
+        ``tell``: write into the audit.
         """
+        self._trust, self._tell = trust, tell
         self._node, self._spool, self._peered, self._noted = node, spool, copies is not None, noted
         self._hiding = hiding or Hiding()
         self._kept = Kept(node, copies, owner_of, self._hiding)
@@ -111,11 +126,9 @@ class Queues:
         cut = _cut({node: [each] for node, each in others.items()})
         return Gathered(messages=tuple(sorted(found, key=rank)), missing=missing | cut)
 
-    async def act(self, order: Order) -> Done:
+    async def act(self, order: Order, credential: Credential | None = None) -> Done:
         """See Everywhere."""
-        (others, missing), here = await asyncio.gather(
-            self._ask(ACT, order, Done, ACT_WAIT_S), self._act_if_in_use(order)
-        )
+        (others, missing), here = await asyncio.gather(self._ordered(order, credential), self._act_if_in_use(order))
         done = others if here is None else {**others, self._node: here}
         if here is None:
             missing[self._node] = NOT_IN_USE
@@ -125,6 +138,13 @@ class Queues:
             by_node={node: each.changed for node, each in sorted(done.items()) if each.changed},
             missing=missing,
         )
+
+    async def _ordered(self, order: Order, credential: Credential | None) -> tuple[dict[str, Done], dict[str, str]]:
+        """Carry an order on to the others, with the proof of who gives it to each of them."""
+        if self._peers is None or self._trust is None or credential is None:
+            return {}, dict.fromkeys(self._others() if self._peers is not None else (), UNPROVEN)
+        body, trust = msgspec.json.encode(order), self._trust
+        return await self._ask(ACT, lambda node: trust.signed(credential, node, ACT, body), Done, ACT_WAIT_S)
 
     async def _act_if_in_use(self, order: Order) -> Done | None:
         return await self.act_here(order) if self._usable() else None
@@ -165,16 +185,27 @@ class Queues:
         return answered(Answer(messages=tuple(await self._traced(_read(body, str)))))
 
     async def _answer_act(self, caller: str, body: bytes) -> bytes:
-        asked = _read(body, Order)
+        if self._trust is None:
+            raise NotAsked(UNPROVEN)
+        signed = _read(body, Signed)
+        asked = _read(signed.body, Order)
         if asked.form != FORM:
             raise NotAsked(f"not understood: an order of form {asked.form}, not {FORM}")
         if not self._usable():
             raise NotAsked(NOT_IN_USE)
-        order = msgspec.structs.replace(asked, actor=f"{asked.actor[:64]} at {caller}")
+        try:
+            who = await self._trust.once(caller, ACT, signed, Role.OPERATOR)
+        except RelayError as error:
+            raise NotAsked(str(error)) from None
+        order = msgspec.structs.replace(asked, actor=f"{who.name[:64]} at {caller}")
         done = await self.act_here(order)
         if done.changed:
-            detail = {"action": order.action, "changed": done.changed, "actor": order.actor, "why": order.reason}
-            _log.warning("queue changed", extra=detail)
+            facts = {"action": order.action.value, "changed": done.changed, "why": order.reason}
+            _log.warning("queue changed", extra={**facts, "actor": order.actor})
+            if asked.actor != who.name:  # he approved another's wish, by the word of the node that asks
+                facts["asked_by"] = asked.actor
+            entry = {"actor": who.name, "role": who.role.name.lower(), "from": caller, "event": "queue changed"}
+            await self._tell({**entry, "facts": facts})
         return msgspec.json.encode(done)
 
     # ---- what is here ------------------------------------------------------------------------------------------------
@@ -221,8 +252,12 @@ class Queues:
         if self._peers is None or here:
             return {}, {}
         nodes = [node for node in self._others() if node not in but]
-        peers, body = self._peers, msgspec.json.encode(question)
-        asked = (_asked(peers.ask(node, route, body, timeout_s=wait_s), kind) for node in nodes)
+        peers = self._peers
+        bodies = (msgspec.json.encode(question(node) if callable(question) else question) for node in nodes)
+        asked = (
+            _asked(peers.ask(node, route, body, timeout_s=wait_s), kind)
+            for node, body in zip(nodes, bodies, strict=True)
+        )
         found = dict(zip(nodes, await asyncio.gather(*asked), strict=True))
         missing = {node: answer for node, answer in found.items() if isinstance(answer, str)}
         return {node: answer for node, answer in found.items() if not isinstance(answer, str)}, missing

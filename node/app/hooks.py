@@ -49,6 +49,8 @@ def hooks_of(node: "Node") -> Hooks:
         measures=Measures(node.telemetry, node=node.loaded.node, traced=node.settings.telemetry.otlp is not None),
         date=UpstreamDate(node.entra, lambda: [app.authority for app in apps_of(node.settings).values()]),
         hiding=node.hiding,
+        trust=node.trust,
+        tell=lambda entry: node.admin.tell(entry),  # noqa: PLW0108 - the interface comes after the hooks
         readiness=lambda: node.control.readiness(),  # noqa: PLW0108 - the control comes after the hooks
         loaded=lambda: node.loaded,
         routes=lambda: {**node.truth.routes(), **node.control.erasures.routes()},

@@ -155,7 +155,7 @@ class Member:
             copies=self._product.copies_at(self.joined.versions.level),
         )
         self._protection = Protection(around, spool)
-        self.side.keeps(spool, self._protection, self._hooks.arrived, self._hooks.hiding)
+        self.side.keeps(spool, self._protection, self._hooks)
         return self._protection
 
     async def start(self, book: HealthBook, tenants: Callable[[], Collection[str]]) -> None:

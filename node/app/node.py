@@ -39,7 +39,7 @@ from node.intake.local import LocalDoor
 from node.m365.entra import Entra
 from node.m365.graph import Graph
 from node.m365.https import Https
-from node.m365.tokens import TokenSource, TokenState
+from node.m365.tokens import TokenSource
 from node.policy.health import Change, HealthBook
 from node.policy.levels import Shut
 from node.settings.reader import Loaded
@@ -67,20 +67,21 @@ class Node:
         self.telemetry = build(settings, role="node", node=loaded.node)
         self.spool = SqliteSpool(settings.spool, now_ms=wall_ms)
         self.keeping = Keeping(settings.spool)
-        self.hiding = Hiding()
+        self.hiding, self.oidc = Hiding(), desk.oidc_of(settings, self.hostname)
+        self.trust = desk.trust_of(settings, loaded.node, self.oidc)
         limits = budget_limits(settings)
         self.entra = Entra(settings.egress)
         self.graph = Graph(Https(settings.egress, connections=GRAPH_CONNECTIONS))
         self.retreat = Retreat(self)
         self.member = Member(loaded, limits, hooks_of(self), product) if settings.cluster is not None else None
-        self.credentials = Credentials(self)
         self.upgrades = upgrades_of(product, self.spool, self.member.side.level if self.member is not None else None)
         self.budgets = (
             self.member.budgets
             if self.member is not None
             else EmbeddedBudgets(limits, started_ms=steady_ms(), on_free=self.freed)
         )
-        self.tokens = TokenSource(apps_of(settings), self.entra, now_ms=wall_ms, on_change=self._token_changed)
+        self.credentials = Credentials(self)
+        self.tokens = TokenSource(apps_of(settings), self.entra, now_ms=wall_ms, on_change=self.credentials.token_told)
         self.authenticator = Authenticator(users(settings), now_ms=wall_ms)
         self.health = HealthBook()
         self._plans = plans_of(settings, self.hostname, loaded.node)
@@ -97,7 +98,7 @@ class Node:
         self.admin_tls = desk.admin_tls(settings, self.hostname)
         self.syslog = desk.syslog_of(settings, self.hostname, self.telemetry)
         audit = Audit(settings.spool / "audit", loaded.node, self.syslog.say if self.syslog is not None else None)
-        self.seconding, self.oidc = desk.seconding_of(settings), desk.oidc_of(settings, self.hostname)
+        self.seconding = desk.seconding_of(settings)
         self.admin = AdminServer(self.control, desk.tokens_of(settings), audit, self.seconding, self.oidc)
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
@@ -201,7 +202,7 @@ class Node:
         self.intake.reload(settings)
         self.authenticator.replace(passwords)
         self.tokens.reload(apps)
-        desk.put_in_force(self.admin, self.seconding, settings)
+        desk.put_in_force(self.admin, self.trust, self.seconding, settings)
         if self.member is not None:
             self.member.reload(loaded, limits)
         else:
@@ -288,15 +289,3 @@ class Node:
             "until_ms": after.until_ms or 0,
         }
         _log.log(level, "%s is %s", change.scope, after.state.value, extra=detail)
-
-    def _token_changed(self, state: TokenState) -> None:
-        """Say loudly when a tenant gets no tokens, and when it gets them again."""
-        if state.reason is None:
-            level = logging.WARNING if state.refused else logging.INFO
-            others = f"; refused and to be replaced: {', '.join(state.refused)}" if state.refused else ""
-            _log.log(level, "tenant %s has a token, by %s%s", state.tenant, state.proof, others)
-            return
-        self.telemetry.count("relay_token_failures", tenant=state.tenant, reason=state.reason.value)
-        level = logging.ERROR if state.permanent else logging.WARNING
-        detail = {"tenant": state.tenant, "reason": state.reason.value, "permanent": state.permanent}
-        _log.log(level, "no token for tenant %s: %s", state.tenant, state.text, extra=detail)

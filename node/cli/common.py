@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -16,7 +16,8 @@ from rich.table import Table
 from node.cli import signing_in
 from node.cli.remote import Api, Remote, UnreachableError, WrongUseError, find_socket
 from node.errors import ConfigurationError, RelayError
-from node.settings.when import BadTimeError
+from node.policy.reply import said
+from node.settings.when import BadTimeError, show_ms
 
 EXIT_PROBLEM, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="Administration socket of the node.")]
@@ -66,6 +67,12 @@ def connect(socket: Path | None) -> Remote:
         if signed is None:
             raise
         return Remote(Api(url=signed.url, ca=signed.ca, token=signed.token))
+
+
+def last_reply(way: Mapping[str, Any]) -> tuple[str, str]:
+    """Give the last answer on a way, and when it came; empty texts before the first."""
+    last = way.get("last")
+    return (said(last["code"], last["enhanced"], last["text"]), show_ms(last["at_ms"])[:19]) if last else ("", "")
 
 
 def now_ms() -> int:

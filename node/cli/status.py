@@ -13,6 +13,7 @@ from node.cli.common import (
     SocketOption,
     connect,
     console,
+    last_reply,
     now_ms,
     show,
     show_json,
@@ -78,10 +79,19 @@ def _copies(copies: dict[str, Any]) -> None:
 
 def _ways(ways: list[dict[str, Any]]) -> None:
     rows = [
-        (way["path"], way["account"], way["state"], way["reason"], show_ms(way["until_ms"])[:19], way["connections"])
+        (
+            way["path"],
+            way["account"],
+            way["state"],
+            way["reason"],
+            show_ms(way["until_ms"])[:19],
+            way["connections"],
+            *last_reply(way),
+        )
         for way in ways
     ]
-    show(rows, ("path", "account", "state", "reason", "until (UTC)", "connections"), empty="no way to deliver")
+    columns = ("path", "account", "state", "reason", "until (UTC)", "connections", "last reply", "at (UTC)")
+    show(rows, columns, empty="no way to deliver")
 
 
 @told

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
@@ -14,6 +15,7 @@ from node.cli.errors import UsageError
 from node.cli.output import ConfigOption, read_config
 from node.policy.chain import first_fault
 from node.policy.passwords import token_digest
+from node.policy.proof import of_token
 from node.settings.host import RoleName
 
 token_app = typer.Typer(help="Tokens for the API over the network.", no_args_is_help=True)
@@ -38,12 +40,23 @@ def make(
         raise UsageError(f"--days {days}: expected 1 to {DAYS_MAX}")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     until: date = datetime.now(UTC).date() + timedelta(days=days)
-    held = {"hash": f"sha256:{token_digest(token)}", "role": role, "until": until.isoformat()}
+    held = {
+        "hash": f"sha256:{token_digest(token)}",
+        "sign": f"ed25519:{of_token(token).key.hex()}",
+        "role": role,
+        "until": until.isoformat(),
+    }
     if as_json:
         show_json({"token": token, "admin": {"tokens": {name: held}}})
         return
     console.print(styled(f"token: {token}"))
-    console.print(styled(f'admin: {{tokens: {{{name}: {{hash: "{held["hash"]}", role: {role}, until: {until}}}}}}}'))
+    console.print(styled(f"admin: {{tokens: {{{name}: {lines_for(held)}}}}}"))
+
+
+def lines_for(held: Mapping[str, str]) -> str:
+    """Write a token's part of the configuration."""
+    words = (f'{key}: "{value}"' if ":" in value else f"{key}: {value}" for key, value in held.items())
+    return f"{{{', '.join(words)}}}"
 
 
 @audit_app.command("check")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.cli.cluster import troubles_of
-from node.cli.common import clean
+from node.cli.common import clean, last_reply
 from node.settings.when import show_ms, show_span
 
 ROWS_MAX: Final = 20
@@ -118,10 +118,12 @@ def _limits(uses: Sequence[Look], *, narrow: bool) -> Table | None:
 
 def _resting(ways: Iterable[Look], *, narrow: bool) -> Table | None:
     rows = [
-        Row(cells=(way["account"], way["state"], way["reason"], show_ms(way["until_ms"])[:19]))
+        Row(cells=(way["account"], way["state"], way["reason"], show_ms(way["until_ms"])[:19], *last_reply(way)))
         for way in [way for way in ways if way["state"] != "healthy"][:ROWS_MAX]
     ]
-    return _table(("resting", "state", "reason", "until (UTC)"), rows, keep=3 if narrow else 4)
+    return _table(
+        ("resting", "state", "reason", "until (UTC)", "last reply", "at (UTC)"), rows, keep=3 if narrow else 6
+    )
 
 
 def _table(titles: Sequence[str], rows: Sequence[Row], *, keep: int) -> Table | None:

@@ -4,6 +4,8 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from node.admin.control import ReplyView
+from node.policy.reply import said as answered
 from node.settings.when import show_ms, show_span
 
 REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
@@ -33,6 +35,11 @@ def moment(at_ms: int) -> Markup:
     text = show_ms(at_ms)
     machine = escape(text.replace(" ", "T") + "Z")
     return Markup('<time datetime="{}">{}</time>').format(machine, text[:19])
+
+
+def said(reply: ReplyView) -> str:
+    """Write an answer from upstream."""
+    return answered(reply.code, reply.enhanced, reply.text)
 
 
 def span(milliseconds: float) -> str:

@@ -18,6 +18,8 @@ def measure(telemetry: Telemetry, job: Job, course: Course, judgement: Judgement
     telemetry.count("relay_attempts", path=way.path, account=way.account, outcome=outcome)
     telemetry.observe("relay_attempt_seconds", max(0.0, now_ms / _MS_PER_S - job.started_ns / _NS_PER_S), path=way.path)
     telemetry.observe("relay_permit_wait_seconds", job.permit_ns / _NS_PER_S, account=way.account)
+    for kind, reason in switches(job):
+        telemetry.count("relay_failovers", kind=kind, path=way.path, reason=reason)
     fates = Counter((fate.result.state, fate.result.reason, fate.result.counts_as_attempt) for fate in judgement.fates)
     for (state, reason, counted), amount in fates.items():
         if state is RecipientState.DELIVERED:
@@ -34,3 +36,13 @@ def measure(telemetry: Telemetry, job: Job, course: Course, judgement: Judgement
             telemetry.count("relay_recipients_deferred", amount, reason=reason)
         else:
             telemetry.count("relay_recipients_postponed", amount, reason=reason)
+
+
+def switches(job: Job) -> list[tuple[str, str]]:
+    """Give, for each recipient tried by another way than the time before, what is another and why that failed. Pure."""
+    found = []
+    for one in job.recipients:
+        if one.last_way and one.last_way != job.way.name:
+            same_path = one.last_way.partition(":")[0] == job.way.path
+            found.append(("account" if same_path else "path", one.last_reason))
+    return found

@@ -227,9 +227,8 @@ class Delivery:
 
     def state(self) -> DeliveryState:
         """Say what is going on: ways, attempts, lanes that rest."""
-        return describe(
-            self._pools, self._wiring.health, self._dispatcher.jobs.values(), self._lanes.known.values(), wall_ms()
-        )
+        jobs, lanes, heard = self._dispatcher.jobs.values(), self._lanes.known.values(), self._settler.heard.last
+        return describe(self._pools, self._wiring.health, jobs, lanes, wall_ms(), heard)
 
     @property
     def delivered_ms(self) -> int:

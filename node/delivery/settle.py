@@ -13,6 +13,7 @@ import msgspec
 from node.cluster.contract import SETTLE_HORIZON_S
 from node.delivery.clock import wall_ms
 from node.delivery.errors import Refused
+from node.delivery.heard import Heard
 from node.delivery.job import Job, Judged, Judgement
 from node.delivery.judge import Judge
 from node.delivery.learning import Learner
@@ -78,6 +79,7 @@ class Settler:
         self._tracer = tracer
         self._telemetry = tracer.telemetry
         self._verify = verify
+        self.heard = Heard()
         self.lanes: Lanes | None = None
         self.delivered_ms = 0
         """When something was delivered last; 0: nothing yet."""
@@ -112,6 +114,7 @@ class Settler:
             await self._unknown(job, judgement, now_ms)
             self._tell_lane(job, judgement.results)
         measure(self._telemetry, job, course, judgement, now_ms)
+        self.heard.attempt(job, course, judgement, now_ms)
         self._tracer.attempt(job, course, judgement, transfer_ns)
 
     def abandoned(self, job: Job) -> None:
@@ -204,6 +207,7 @@ class Settler:
         verdict = self._judge.verdict(job, job.recipients[0], refused.stage, refused.reply)
         self._telemetry.count("relay_connections_failed", path=job.way.path, reason=verdict.reason)
         self._learner.verdict(job, verdict, now_ms)
+        self.heard.refused(job, refused, now_ms)
         until_ms = self._judge.after_refusal(job, verdict, now_ms)
         fates = [
             Judged(

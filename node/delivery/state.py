@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from node.delivery.heard import LastReply
 from node.delivery.job import Job
 from node.delivery.lanes import Lane
 from node.delivery.pool import Pool
@@ -27,6 +28,8 @@ class WayState(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     opened: int
     """Connections made since the start."""
+    last: LastReply | None = None
+    """None: nothing was heard on it since the start."""
 
 
 class AttemptState(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,14 +63,19 @@ class DeliveryState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe(
-    pools: Mapping[str, Pool], health: HealthBook, jobs: Iterable[Job], lanes: Iterable[Lane], now_ms: int
+    pools: Mapping[str, Pool],
+    health: HealthBook,
+    jobs: Iterable[Job],
+    lanes: Iterable[Lane],
+    now_ms: int,
+    heard: Mapping[str, LastReply],
 ) -> DeliveryState:
     """Take the picture."""
     running, known = list(jobs), list(lanes)
     waiting = [lane for lane in known if lane.rest_reason]
     return DeliveryState(
         at_ms=now_ms,
-        ways=tuple(_way(pool) for pool in pools.values()),
+        ways=tuple(_way(pool, heard) for pool in pools.values()),
         standings=dict(health.entries),
         attempts=tuple(_attempt(job) for job in running[:MAX_ATTEMPTS_SHOWN]),
         attempts_total=len(running),
@@ -76,7 +84,7 @@ def describe(
     )
 
 
-def _way(pool: Pool) -> WayState:
+def _way(pool: Pool, heard: Mapping[str, LastReply]) -> WayState:
     endpoint = pool.endpoint
     return WayState(
         way=endpoint.way,
@@ -88,6 +96,7 @@ def _way(pool: Pool) -> WayState:
         attempts=pool.busy,
         limit=pool.limit,
         opened=pool.opened,
+        last=heard.get(endpoint.way),
     )
 
 

@@ -47,6 +47,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
 
+def said(code: int, enhanced: str, text: str) -> str:
+    """Write an answer for people; one with code 0 is none, and the text says what happened instead."""
+    parts = (str(code), enhanced, text) if code else ("no answer:", text or "connection lost")
+    return " ".join(part for part in parts if part)
+
+
 def printable(text: str, limit: int = PRINTABLE_CHARS) -> str:
     """Make foreign text safe to show: one line, no control or direction characters, at most ``limit`` characters."""
     safe = "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text[:limit])

@@ -176,6 +176,8 @@ class AdminToken(Part):
 
     hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """``sha256:`` and the hash of the token."""
+    sign: str | None = Field(default=None, pattern=r"^ed25519:[0-9a-f]{64}$")
+    """Public key of what lies in the token: with it other nodes of the cluster do what its bearer orders here."""
     role: RoleName
     """viewer looks, operator acts on mail and ways, admin also on what cannot be taken back."""
     until: Day

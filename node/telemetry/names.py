@@ -71,6 +71,13 @@ CATALOGUE: tuple[Metric, ...] = (
     _metric("relay_suppressed", Kind.GAUGE, "{address}", "", "addresses on the suppression list, refused or not"),
     _metric("relay_digests_written", Kind.COUNTER, "{message}", "", "digests of late bounces put into the queue"),
     _metric("relay_attempts", Kind.COUNTER, "{attempt}", "path account outcome", "transactions tried, by outcome"),
+    _metric(
+        "relay_failovers",
+        Kind.COUNTER,
+        "{recipient}",
+        "kind path reason",
+        "recipients tried by another account or path (kind) than the time before, by the path they go now and why",
+    ),
     _metric("relay_connections_opened", Kind.COUNTER, "{connection}", "path account", "connections made upstream"),
     _metric("relay_connections_failed", Kind.COUNTER, "{connection}", "path reason", "connections that failed"),
     _metric("relay_probes", Kind.COUNTER, "{probe}", "tenant reason", "looks whether a connector still matches"),

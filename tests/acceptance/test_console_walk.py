@@ -2,14 +2,13 @@
 
 import hashlib
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.chromium import AXE, CHROMIUM, chromium
 from tests.support.ports import free_ports
-from tests.support.relay_cluster import NAMES, RelayCluster
+from tests.support.relay_cluster import NAMES, RelayCluster, token_entry
 from tests.support.simulated import Simulated, directory
 from tests.support.world import hand_in, until, view, wide
 
@@ -26,9 +25,7 @@ class Shown(RelayCluster):
     port = 0
 
     def config(self, name: str) -> dict:
-        until_day = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
-        held = f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}"
-        tokens = {"ops": {"hash": held, "role": "admin", "until": until_day}}
+        tokens = {"ops": token_entry(TOKEN)}
         port = self.port if name == NAMES[0] else 0
         return super().config(name) | {
             "admin": {"port": port, "tokens": tokens, "trace_url": "https://t.test/{trace_id}"}

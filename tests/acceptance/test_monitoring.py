@@ -42,7 +42,10 @@ class Watched(RelayCluster):
     def config(self, name: str) -> dict:
         plain = super().config(name)
         node, coordinator = self.ports[name]
-        return plain | {"admin": {"port": node}, "coordinator": plain["coordinator"] | {"prometheus": coordinator}}
+        return plain | {
+            "admin": plain["admin"] | {"port": node},
+            "coordinator": plain["coordinator"] | {"prometheus": coordinator},
+        }
 
 
 class Prometheus:

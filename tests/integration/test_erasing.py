@@ -10,10 +10,11 @@ from node.app import erasing
 from node.app.erasing import Command, Erasures, Said, left
 from node.policy.envelope import RecipientState
 from node.spool.contract import Filter
-from tests.support.queues_house import QueuesHouse
+from tests.support.queues_house import QueuesHouse, credential
 from tests.support.spool_mail import T0, attempt, outcome, settlement
 
 ANN = "ann@x.example"
+DPO = credential("dpo")
 S = RecipientState
 
 
@@ -48,7 +49,7 @@ def made_for(house, name, told):
 
     made = Erasures(
         name, house.root / name / "kept", erase, lambda text: f"hash{len(text)}", peers=node.queues._peers,
-        others=lambda: [each for each in house.nodes if each != name], tell=tell,
+        others=lambda: [each for each in house.nodes if each != name], tell=tell, trust=node.trust,
     )  # fmt: skip
     house.servers[name]._routes = {**house.servers[name]._routes, **made.routes()}
     return made
@@ -93,7 +94,7 @@ async def test_no_row_names_it_any_more_on_any_node(house, erasures, told):
     a, *_ = await spread(house)
     await flushed(house)
     assert rows_of(house).count("ann@x.example") >= 6
-    view = await erasures[a.name].order("Ann@X.example", "dpo", "asked for it")
+    view = await erasures[a.name].order("Ann@X.example", "dpo", "asked for it", DPO)
     assert (view.changed, view.waiting, view.done_ms) == (6, {}, T0 + 100)
     rows = rows_of(house)
     assert "ann@x.example" not in rows
@@ -110,7 +111,7 @@ async def test_a_node_that_is_away_is_asked_again_also_after_a_restart_of_the_on
     a, b, c = await spread(house)
     server = house.servers[b.name]
     answers, server._routes = server._routes, {}
-    view = await erasures[a.name].order(ANN, "dpo", "asked for it")
+    view = await erasures[a.name].order(ANN, "dpo", "asked for it", DPO)
     assert (view.done_ms, list(view.waiting), view.changed) == (0, [b.name], 4)
     again = made_for(house, a.name, told)
     assert [(one.id, list(one.waiting)) for one in await again.all()] == [(view.id, [b.name])]
@@ -130,7 +131,7 @@ async def test_mail_under_way_and_copies_of_it_keep_the_order_open_and_later_mai
     made = await a.put(b.name, message_id="m1", to=(ANN,))
     pair = await b.keep_of(a, made)
     await a.put("", message_id="m2", to=(ANN,), received_ms=T0 + 200)
-    view = await erasures[b.name].order(ANN, "dpo", "why")
+    view = await erasures[b.name].order(ANN, "dpo", "why", DPO)
     assert set(view.waiting) == {a.name, b.name}
     await settled(a, made)
     await erasures[b.name].look()
@@ -148,15 +149,15 @@ async def test_mail_under_way_and_copies_of_it_keep_the_order_open_and_later_mai
 async def test_the_same_address_twice_is_one_order_and_a_disk_that_refuses_erases_nothing(house, erasures, monkeypatch):
     a, b, _ = await spread(house)
     house.servers[b.name]._routes = {}
-    first = await erasures[a.name].order(ANN, "dpo", "why")
-    assert (await erasures[a.name].order("ANN@x.example", "x", "y")).id == first.id
+    first = await erasures[a.name].order(ANN, "dpo", "why", DPO)
+    assert (await erasures[a.name].order("ANN@x.example", "x", "y", DPO)).id == first.id
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(erasing, "write_durably", full)
     with pytest.raises(erasing.OrderNotKept, match="No space"):
-        await erasures[b.name].order("bob@x.example", "dpo", "why")
+        await erasures[b.name].order("bob@x.example", "dpo", "why", DPO)
     assert "bob@x.example" in rows_of(house)
     assert await erasures[b.name].all() == []
 

@@ -16,9 +16,10 @@ from node.shadow import finding
 from node.spool.contract import Filter, JourneyLine
 from node.spool.paired import Standing
 from node.spool.rows import facts_of
-from tests.support.queues_house import QueuesHouse
+from tests.support.queues_house import QueuesHouse, credential
 from tests.support.spool_mail import T0, accepted, attempt, message, outcome, settlement
 
+ALICE = credential("alice")
 ALL = Filter(limit=100)
 S = RecipientState
 
@@ -289,7 +290,7 @@ async def test_an_action_is_carried_out_by_the_node_that_has_the_message_in_the_
     a, b, c = nodes
     made, other = await a.put(), await c.put()
     with caplog.at_level(logging.WARNING):
-        done = await b.queues.act(order(which=Filter(ids=(made.id,)), rounds=1))
+        done = await b.queues.act(order(which=Filter(ids=(made.id,)), rounds=1), ALICE)
     assert (done.changed, done.more, done.by_node, done.missing) == (1, False, {a.name: 1}, {})
     view = await a.spool.journey(made.id)
     assert view.recipients[0].state is S.HELD
@@ -303,11 +304,11 @@ async def test_an_action_on_a_filter_reaches_every_node(nodes):
     a, b, c = nodes
     for node in (a, a, b, c):
         await node.put(client="apps")
-    done = await b.queues.act(order(which=Filter(client="apps", limit=1_000)))
+    done = await b.queues.act(order(which=Filter(client="apps", limit=1_000)), ALICE)
     assert (done.changed, done.by_node) == (4, {a.name: 2, b.name: 1, c.name: 1})
     here = await b.queues.act_here(order(Action.RELEASE, which=Filter(client="apps", states=(S.HELD,))))
     assert (here.changed, here.more, here.by_node) == (1, False, {b.name: 1})
-    done = await b.queues.act(order(Action.DELETE, which=Filter(client="apps", limit=1_000)))
+    done = await b.queues.act(order(Action.DELETE, which=Filter(client="apps", limit=1_000)), ALICE)
     assert done.changed == 4
 
 
@@ -316,11 +317,11 @@ async def test_nodes_that_cannot_be_asked_are_named_and_a_spool_not_in_use_is_le
     made = [await node.put() for node in nodes]
     a.usable = False
     await house.gone(c.name)
-    done = await b.queues.act(order())
+    done = await b.queues.act(order(), ALICE)
     assert (done.changed, sorted(done.missing)) == (1, [a.name, c.name])
     assert "not in use" in done.missing[a.name]
     assert (await a.spool.journey(made[0].id)).recipients[0].state is S.QUEUED
-    mine = await a.queues.act(order(Action.RELEASE))
+    mine = await a.queues.act(order(Action.RELEASE), ALICE)
     assert "not in use" in mine.missing[a.name]
     assert (await a.queues.act_here(order())).changed == 1
 
@@ -341,7 +342,8 @@ async def test_what_is_not_understood_is_refused(house, nodes, route, body):
 async def test_an_order_of_another_form_is_refused_for_it_may_mean_less(house, nodes, changes):
     a, b, _ = nodes
     await b.put()
-    body = msgspec.json.encode({**msgspec.to_builtins(order(Action.DELETE)), **changes})
+    plain = msgspec.json.encode({**msgspec.to_builtins(order(Action.DELETE)), **changes})
+    body = msgspec.json.encode(a.trust.signed(ALICE, b.name, everywhere.ACT, plain))
     with pytest.raises(PeerError, match="not understood"):
         await house.peers.client(a.name).ask(b.name, everywhere.ACT, body, timeout_s=5)
     assert (await b.spool.count()).by_state == {S.QUEUED: 1}
@@ -368,7 +370,7 @@ async def test_who_is_not_on_the_list_learns_nothing_and_changes_nothing(house, 
     found = await a.queues.find(ALL)
     assert found.messages == ()
     assert b.name in found.missing
-    await a.queues.act(order(Action.DELETE))
+    await a.queues.act(order(Action.DELETE), ALICE)
     assert (await b.spool.journey(made.id)).recipients[0].state is S.QUEUED
 
 

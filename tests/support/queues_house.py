@@ -8,32 +8,47 @@ import msgspec
 
 from coordinator.ownership.records import PairKey
 from coordinator.ownership.rows import Attached
+from node.admin.access import Role, Token
+from node.admin.trust import Trust
 from node.app.answers import ANSWER_MAX
 from node.app.everywhere import Queues
 from node.app.hiding import Hiding
 from node.app.history import History
+from node.policy.proof import Credential, of_token
 from node.shadow.sqlite import SqliteCopies
 from node.spool.sqlite import SqliteSpool
 from tests.support.peers import NODES, PeerHouse
 from tests.support.spool_mail import BODY, T0, accepted, message
 
 SPOOLS = {name: f"{number}" * 8 + "-1111-4111-8111-111111111111" for number, name in enumerate(NODES, 1)}
+ROLES = {"reader": Role.VIEWER, "alice": Role.OPERATOR, "dpo": Role.ADMIN}
+
+
+def credential(name: str) -> Credential:
+    """What one of ROLES, or a stranger, signs with."""
+    return of_token(f"the token of {name}")
+
+
+TOKENS = tuple(
+    Token(name=name, digest=name, role=role, until_ms=1 << 60, key=credential(name).key) for name, role in ROLES.items()
+)
 
 
 class QueuesNode:
-    """One node; ``usable`` and ``noted`` are what a test says."""
+    """One node; ``usable`` and ``noted`` are what a test says, ``told`` is its audit."""
 
     def __init__(self, home: Path, name: str, peers) -> None:
         self.name = name
         self.spool = SqliteSpool(home / name, now_ms=lambda: T0)
         self.copies = SqliteCopies(home / name / "copies")
         self.usable, self.noted, self.woken = True, set(), 0
-        self.owners, self.hiding = {}, Hiding()
+        self.owners, self.hiding, self.told = {}, Hiding(), []
+        self.trust = Trust("test", name, TOKENS)
         self.queues = Queues(
             name, self.spool, copies=self.copies, noted=self.noted.__contains__, usable=lambda: self.usable,
             woken=self._woken, peers=peers,
             owner_of=lambda pair: self.owners.get(pair, ""), others=lambda: [each for each in NODES if each != name],
-            hiding=self.hiding,
+            hiding=self.hiding, trust=self.trust, tell=self._tell,
         )  # fmt: skip
 
         self.history = History(
@@ -41,6 +56,9 @@ class QueuesNode:
             others=lambda: [each for each in NODES if each != name],
             hiding=self.hiding,
         )  # fmt: skip
+
+    async def _tell(self, entry) -> None:
+        self.told.append(entry)
 
     def _woken(self) -> None:
         self.woken += 1

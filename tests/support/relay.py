@@ -25,6 +25,8 @@ class RelayProcess:
         self.config.setdefault("admin", {"port": 0})
         self.file = home / "relay.yaml"
         self.process: subprocess.Popen | None = None
+        self.token_file: Path | None = None
+        """Of the operator that ``ctl`` shows, if any."""
         self.entry = ["-m", "node", "run"]
         """What python runs."""
         self.log = home / "relay.log"
@@ -82,9 +84,10 @@ class RelayProcess:
                 self.kill()
 
     def ctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess:
+        shown = {"RELAY_TOKEN_FILE": str(self.token_file)} if self.token_file is not None else {}
         done = subprocess.run(
             [sys.executable, "-m", "node", *args],
-            env={**os.environ, "RELAY_SOCKET": str(self.socket)},
+            env={**os.environ, "RELAY_SOCKET": str(self.socket), **shown},
             capture_output=True,
             text=True,
             timeout=60,

@@ -5,9 +5,12 @@ import random
 import subprocess
 import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from node.policy.passwords import token_digest
+from node.policy.proof import of_token
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.gates import Gates
 from tests.support.pki import ClusterAuthority
@@ -17,6 +20,7 @@ from tests.support.world import settings, unshared
 
 NAMES = ("relay-a", "relay-b", "relay-c")
 CLUSTER = "test"
+TOKEN = "the-token-of-ops"
 SOCKET_MAX = 100
 
 
@@ -47,6 +51,7 @@ class RelayCluster:
             for name in NAMES:
                 self.gates[name] = stack.enter_context(Gates([member.client_port for member in self.etcd.members]))
                 self.nodes[name] = RelayProcess(self.home / name, self.config(name), "--node", name)
+                self.nodes[name].token_file = self._token()
             for node in self.nodes.values():
                 stack.callback(node.__exit__, None, None, None)
                 node.start(wait=False)
@@ -59,6 +64,11 @@ class RelayCluster:
 
     def __exit__(self, *exc) -> None:
         self._stack.close()
+
+    def _token(self) -> Path:
+        path = self.home / "ops.token"
+        path.write_text(TOKEN)
+        return path
 
     def _coordinator(self, name: str) -> subprocess.Popen:
         place = self.home / name / "run" / "coordinator.sock"
@@ -79,8 +89,16 @@ class RelayCluster:
             "copies": self.copies,
             "timing": self.timing,
         }
+        plain["admin"] = {"port": 0, "tokens": {"ops": token_entry(TOKEN)}}
         plain["coordinator"] = {"state": str(self.home / name / "coordinator")}
         return json.loads(json.dumps(unshared(plain)))
+
+
+def token_entry(token: str, role: str = "admin") -> dict[str, str]:
+    """A token as the configuration has it."""
+    until = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
+    keys = {"hash": f"sha256:{token_digest(token)}", "sign": f"ed25519:{of_token(token).key.hex()}"}
+    return {**keys, "role": role, "until": until}
 
 
 def ended(process: subprocess.Popen) -> None:
