@@ -1,6 +1,7 @@
 """What each route of the administration interface does: reads the request, asks the node, words the answer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -12,6 +13,7 @@ from node.admin.control import Control
 from node.admin.erasing import address_of
 from node.admin.everywhere import ROUNDS_MAX, Done, Order, action_of, here_of
 from node.admin.history import before_of
+from node.admin.once import Once
 from node.admin.queries import (
     BadRequestError,
     bounded,
@@ -51,6 +53,8 @@ class Handlers:
         self._control, self._audit = control, audit
         self.seconding: Seconding | None = None
         """What waits for a second person; None: nothing ever does."""
+        self.once: Once | None = None
+        """Makes tokens of one use."""
         self.tell: Tell = _nowhere
         """Write into the audit."""
 
@@ -271,6 +275,14 @@ class Handlers:
         changed = int(await self._control.truth.unsuppress(address))
         deed = Deed(text="address taken off the suppression list", facts={"changed": changed})
         return Answer(value={"changed": changed}, deed=deed)
+
+    async def sign_in_once(self, ask: Ask) -> Answer:
+        """Make a token for one sign-in to the console."""
+        ask.object()
+        if self.once is None:
+            return missing("no console is here")
+        made = self.once.make(time.time_ns() // 1_000_000)
+        return Answer(value=made, deed=Deed(text="token for one sign-in made", facts={"until_ms": made.until_ms}))
 
     @second(of_disaster, Role.ADMIN)
     async def release_spool(self, ask: Ask) -> Answer:

@@ -22,6 +22,7 @@ from node.admin.control import Control
 from node.admin.handlers import Handlers
 from node.admin.oidc import Oidc
 from node.admin.oidc_routes import CLEAR, SESSION, Came, Reply, SignIn
+from node.admin.once import Once
 from node.admin.openapi import description
 from node.admin.queries import BadRequestError
 from node.admin.routes import HEALTH, ROUTES, Route
@@ -97,6 +98,7 @@ class AdminServer:
         self._audit = audit
         self._writing = asyncio.Lock()
         self.gatekeeper = Gatekeeper(tokens)
+        self.once = self._handlers.once = Once(self.gatekeeper)
         self.sign_in = SignIn(oidc, self.gatekeeper) if oidc is not None else None
         self._runners: list[web.AppRunner] = []
         self.port = 0

@@ -76,6 +76,7 @@ class Chores:
     def _secrets(self) -> None:
         """Notice changed files of secrets and certificates, while the old token still serves."""
         self._node.tokens.look()
+        self._node.first_run.look()
         if self._node.admin_tls is not None:
             self._node.admin_tls.look()
 

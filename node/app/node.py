@@ -13,6 +13,7 @@ from node.app.chores import Chores
 from node.app.control import NodeControl
 from node.app.credentials import Credentials
 from node.app.digest import digest_with, key_in
+from node.app.first_run import FirstRun
 from node.app.hiding import Hiding, hider_of
 from node.app.hooks import hooks_of
 from node.app.inflow import Inflow
@@ -100,6 +101,7 @@ class Node:
         audit = Audit(settings.spool / "audit", loaded.node, self.syslog.say if self.syslog is not None else None)
         self.seconding = desk.seconding_of(settings)
         self.admin = AdminServer(self.control, desk.tokens_of(settings), audit, self.seconding, self.oidc)
+        self.first_run = FirstRun(self.admin.once, settings)
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
@@ -156,6 +158,8 @@ class Node:
         context = self.admin_tls.context if self.admin_tls is not None else None
         await desk.listen(self.admin, settings, self.loaded.node, self.hostname, context)
         stack.push_async_callback(self.admin.close)
+        self.first_run.begin(settings, self.admin.port)
+        stack.callback(self.first_run.end)
         await self.levels.measure(wall_ms())
         self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
         await self.intake.start()
@@ -210,6 +214,7 @@ class Node:
         self.delivery.reload(plans)
         self.levels.marks = marks_of(settings, memory_limit_bytes())
         self.settings, self.loaded, self.hiding.hider = settings, loaded, hider
+        self.first_run.changed(settings)
         self.truth.reload()
         return waiting
 

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from node.audit import files_in, lines_of
-from node.cli.common import JsonOption, clean, console, show, show_json, styled, told
+from node.cli.common import JsonOption, SocketOption, clean, connect, console, show, show_json, styled, told
 from node.cli.errors import UsageError
 from node.cli.output import ConfigOption, read_config
 from node.policy.chain import first_fault
 from node.policy.passwords import token_digest
 from node.policy.proof import of_token
 from node.settings.host import RoleName
+from node.settings.when import show_ms
 
 token_app = typer.Typer(help="Tokens for the API over the network.", no_args_is_help=True)
 audit_app = typer.Typer(help="Who did what on this node.", no_args_is_help=True)
@@ -51,6 +52,18 @@ def make(
         return
     console.print(styled(f"token: {token}"))
     console.print(styled(f"admin: {{tokens: {{{name}: {lines_for(held)}}}}}"))
+
+
+@token_app.command("once")
+@told
+def once(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Make a token for one sign-in to this node's console within the hour: for the first administrator."""
+    made = connect(socket).post("/v1/sign-in/once", {})
+    if as_json:
+        show_json(made)
+        return
+    console.print(styled(f"token: {made['token']}"))
+    console.print(styled(f"good for one sign-in until {show_ms(made['until_ms'])[:16]} UTC", "dim"))
 
 
 def lines_for(held: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from aiohttp import web
 from node.admin.access import Caller, Denied, Gatekeeper
 from node.admin.asking import Answer, Ask
 from node.admin.oidc_routes import SESSION
+from node.admin.once import EVENT, NAME
 from node.admin.routes import Route
 from node.admin.server import status_of
 from node.console.desk import Desk, NotThereError
@@ -122,8 +123,12 @@ class Console:
         return self._html("sign_in.html", {"fault": fault, "provider": self._provider}, status)
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        """Take a token, by the same door, the same limits as the API's."""
-        return self._begun(request, next(iter((await _form(request)).get("token", ())), "").strip())
+        """Take a token, by the same door, the same limits as the API's; or one that is good for one sign-in."""
+        token = next(iter((await _form(request)).get("token", ())), "").strip()
+        session = self._door.once.take(token, _now_ms())
+        if session:
+            await self._door.tell({"actor": NAME, "role": "admin", "from": _address(request), "event": EVENT})
+        return self._begun(request, session or token)
 
     async def _arrived(self, request: web.Request) -> web.StreamResponse:
         """Take the session a provider's sign-in has left in the browser."""
