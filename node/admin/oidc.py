@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node.admin.access import Denied, Role
 from node.admin.oidc_claims import Expected, KeyUnknown, Person, person_of, refused, verified
 from node.admin.oidc_provider import CodeRefused, Metadata, Provider
-from node.policy.proof import Credential, fresh, nonce_of
+from node.policy.proof import Credential, nonce_of
 
 PENDING_S: Final = 600.0
 PENDING_MAX: Final = 1_000
@@ -118,7 +118,7 @@ class Oidc:
         return person_of(claims, self.rules.roles, self.rules.claims, at_ms, self.rules.lasts_s)
 
     def _begun(self, browser: str) -> _Pending:
-        until_s, private = self._now_s() + PENDING_S, fresh()
+        until_s, private = self._now_s() + PENDING_S, Ed25519PrivateKey.generate()
         nonce = nonce_of(Credential(private).key)
         return _Pending(private=private, nonce=nonce, verifier=_random(), browser=_hash(browser), until_s=until_s)
 

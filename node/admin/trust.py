@@ -4,13 +4,15 @@ A node that is taken over has its own certificate and may ask; it has no operato
 (operations §5, threat model).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from node.admin.access import Caller, Denied, Role, Token, permit
 from node.admin.oidc import Oidc
-from node.policy.proof import ANY_NODE, Credential, Proof, Signed, holds, statement
+from node.admin.oidc_sessions import OF_OIDC
+from node.policy.proof import ANY_NODE, NONCE_BYTES, Credential, Proof, Signed, holds, statement
 
 FRESH_S: Final = 60.0
 """An order is carried on at once; clocks may differ by so much too."""
@@ -45,7 +47,7 @@ class Trust:
     def signed(self, credential: Credential, node: str, route: str, body: bytes) -> Signed:
         """Let somebody sign what he orders of another node, or of ANY_NODE."""
         said = statement(self.cluster, node, route, body)
-        return Signed(body=body, proof=credential.prove(said, self._now_ms()))
+        return Signed(body=body, proof=credential.prove(said, self._now_ms(), os.urandom(NONCE_BYTES)))
 
     async def once(self, came: str, route: str, signed: Signed, least: Role) -> Caller:
         """Give who ordered what *came* from another node just now.
@@ -74,7 +76,7 @@ class Trust:
     async def _who(self, proof: Proof) -> tuple[str, Role]:
         if proof.id_token and self._oidc is not None:
             person = await self._oidc.known(proof.id_token, proof.key, proof.at_ms)
-            return person.name, person.role
+            return f"{OF_OIDC}{person.name}", person.role
         token = self._tokens.get(proof.key)
         if token is None or token.until_ms <= self._now_ms():
             raise Denied(401, "the order is signed with a token that is not known here, or has ended")

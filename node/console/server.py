@@ -10,7 +10,7 @@ from aiohttp import web
 from node.admin.access import Caller, Denied, Gatekeeper
 from node.admin.asking import Answer, Ask
 from node.admin.oidc_routes import SESSION
-from node.admin.once import EVENT, NAME
+from node.admin.once import EVENT, NAME, Once
 from node.admin.routes import Route
 from node.admin.server import status_of
 from node.console.desk import Desk, NotThereError
@@ -35,6 +35,11 @@ class Door(Protocol):
     """The administration interface (``node/admin/server.py``)."""
 
     gatekeeper: Gatekeeper
+    once: Once
+
+    async def tell(self, entry: dict[str, object]) -> None:
+        """Write into the audit."""
+        ...
 
     async def perform(self, route: Route, ask: Ask) -> Answer:
         """Do what a route does for a caller who is known."""

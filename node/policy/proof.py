@@ -1,11 +1,9 @@
 """An operator's own word, for nodes he did not speak to: signed with a key that only his token can make.
 
 A node that carries a request on cannot make it up, change it, aim it at another node or say it again later; and the
-node that hears it learns nothing it could use itself, as it would from the token. Ed25519 (RFC 8032). Pure but for
-randomness.
+node that hears it learns nothing it could use itself, as it would from the token. Ed25519 (RFC 8032). Pure.
 """
 
-import os
 from hashlib import blake2b, sha256
 from typing import Final
 
@@ -55,9 +53,8 @@ class Credential:
         """Nothing secret."""
         return "<credential>"
 
-    def prove(self, statement: bytes, now_ms: int) -> Proof:
-        """Sign a statement."""
-        nonce = os.urandom(NONCE_BYTES)
+    def prove(self, statement: bytes, now_ms: int, nonce: bytes) -> Proof:
+        """Sign a statement; ``nonce``: NONCE_BYTES at random."""
         signature = self._private.sign(_signed(statement, now_ms, nonce))
         return Proof(key=self.key, at_ms=now_ms, nonce=nonce, signature=signature, id_token=self.id_token)
 
@@ -66,11 +63,6 @@ def of_token(token: str) -> Credential:
     """Give the credential that lies in a token; its strength is the token's."""
     seed = blake2b(token.encode(errors="surrogateescape"), digest_size=KEY_BYTES, person=_PERSON).digest()
     return Credential(Ed25519PrivateKey.from_private_bytes(seed))
-
-
-def fresh() -> Ed25519PrivateKey:
-    """Make a key for one sign-in."""
-    return Ed25519PrivateKey.generate()
 
 
 def nonce_of(key: bytes) -> str:

@@ -6,7 +6,7 @@ and operators stays: they are no people's mail.
 
 import msgspec
 
-from node.policy.envelope import NewMessage, Recipient, RecipientState
+from node.policy.envelope import FINAL_STATES, NewMessage, Recipient, RecipientState
 from node.policy.pseudonym import Pseudonyms
 from node.spool.contract import Filter, JourneyLine, MessageView
 
@@ -76,4 +76,6 @@ class Hider:
 
 def settled(view: MessageView) -> bool:
     """Whether a message is history: all is final, and nothing is kept for a person to send again."""
-    return bool(view.finished_ms) and all(each.state is not RecipientState.DEAD for each in view.recipients)
+    states = {each.state for each in view.recipients}
+    # A copy is not finished before its owner says so, however all recipients ended.
+    return RecipientState.DEAD not in states and (bool(view.finished_ms) or states <= FINAL_STATES)

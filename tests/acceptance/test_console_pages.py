@@ -1,4 +1,4 @@
-"""A real Chromium opens each page of one node's console once; the walk over three nodes and all actions is a long test."""
+"""A real Chromium opens each page of a console once; the walk over three nodes and all actions is a long test."""
 
 import re
 import stat

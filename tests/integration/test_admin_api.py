@@ -67,12 +67,13 @@ async def test_each_route_asks_for_its_role(tmp_path, role):
                     assert answer.status not in (401, 403, 429, 500), (route.path, await answer.text())
 
 
-async def test_bodies_are_on_the_hosts_own_socket_alone():
+async def test_bodies_and_first_sign_ins_are_on_the_hosts_own_socket_alone():
     remote = [route for route in ROUTES if route.remote]
     assert not [route for route in remote if "body" in route.path]
     assert {route.path for route in ROUTES} - {route.path for route in remote} == {
         "/v1/messages/{id}/body",
         "/v1/reports/{number}/body",
+        "/v1/sign-in/once",
     }
 
 

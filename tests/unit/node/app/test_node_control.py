@@ -8,9 +8,14 @@ import pytest
 from node.app.control import NodeControl, NothingToRelease
 from node.app.hiding import Hiding
 from node.app.owning import NotQuarantined
+from node.delivery.heard import LastReply
 from node.delivery.state import DeliveryState, WayState
 from node.policy.health import HealthBook
+from node.policy.pseudonym import Pseudonyms
+from node.policy.reply import Stage
 from node.shadow.sqlite import SqliteCopies
+from node.spool.contract import Filter
+from node.spool.hiding import Hider
 from node.spool.sqlite import SqliteSpool
 from tests.support.copies import attached, batch, copy
 from tests.support.spool_mail import T0, accepted, attempt, message, settlement
@@ -35,12 +40,40 @@ class Truth:
         return 0
 
 
-def control(spool=None, protection=None) -> NodeControl:
+def control(spool=None, protection=None, hider=None) -> NodeControl:
     loaded = SimpleNamespace(node="relay-a")
     settings = SimpleNamespace(spool=Path("nowhere"))  # no order to erase is written in these tests
     parts = {"spool": spool, "loaded": loaded, "protection": protection, "delivery": None, "truth": Truth()}
-    parts |= {"settings": settings, "hiding": Hiding()}
+    parts |= {"settings": settings, "hiding": Hiding(hider), "trust": None}
     return NodeControl(SimpleNamespace(**parts))
+
+
+async def test_this_nodes_settled_mail_is_shown_and_found_with_hashes(tmp_path):
+    spool, hider = SqliteSpool(tmp_path, now_ms=lambda: T0), Hider(Pseudonyms(b"key"))
+    await spool.open(T0)
+    settled, waits = message(), message()
+    for made in (settled, waits):
+        await spool.append(accepted(made))
+    start = attempt(settled)
+    assert await spool.claim(start)
+    await spool.settle(settlement(start))
+    seen = control(spool, hider=hider)
+    for _ in range(2):
+        found = {view.message.id: view for view in await seen.find(Filter(recipient="bob@example.com"))}
+        assert set(found) == {settled.id, waits.id}
+        assert found[waits.id].recipients[0].address == "bob@example.com"
+        for view in (found[settled.id], await seen.message(settled.id)):
+            assert "bob@example.com" not in str(view)
+            assert view.recipients[0].address == hider.one("bob@example.com")
+        await spool.hide(hider, T0 + 1_000_000)
+    await spool.close()
+
+
+async def test_the_last_reply_of_a_way_is_shown_without_addresses_where_they_are_hidden():
+    last = LastReply(at_ms=T0, stage=Stage.RCPT, code=550, enhanced="5.1.1", text="<bob@example.com> unknown")
+    assert "bob@example.com" in control()._reply(last).text
+    shown = control(hider=Hider(Pseudonyms(b"key")))._reply(last)
+    assert (shown.code, shown.enhanced, shown.stage, "bob" in shown.text) == (550, "5.1.1", "rcpt", False)
 
 
 async def test_erasing_an_address_reaches_history_of_the_spool_and_of_the_copy_store(tmp_path):

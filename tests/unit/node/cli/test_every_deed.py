@@ -33,6 +33,7 @@ COMMANDS = {
     "GET /v1/erasures": ["erase"],
     "GET /v1/approvals": ["approval", "list"],
     "POST /v1/approvals/{id}/{action}": ["approval", "yes", "a", *WHY],
+    "POST /v1/sign-in/once": ["token", "once"],
     "GET /v1/reports": ["m365", "reports"],
     "GET /v1/reports/{number}/body": ["m365", "reports", "--export", "1"],
     "POST /v1/suppressed/remove": ["m365", "suppressed", "--remove", "a@example.com"],
@@ -62,7 +63,8 @@ def node(tmp_path, monkeypatch):
     """A node that knows nothing but an empty page of metrics: what it was asked is what counts."""
     empty = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     status = {"node": "a", "readiness": {"ready": True, "reasons": []}}
-    answers = {"/metrics": empty, "/v1/status": status, "/v1/budget": [], "/v1/cluster": None}
+    once = {"token": "t", "until_ms": 1}
+    answers = {"/v1/sign-in/once": once, "/metrics": empty, "/v1/status": status, "/v1/budget": [], "/v1/cluster": None}
     with FakeNode(tmp_path / "admin.sock", answers) as made:
         monkeypatch.setenv("RELAY_SOCKET", str(made.path))
         monkeypatch.chdir(tmp_path)
