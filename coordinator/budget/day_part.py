@@ -256,13 +256,13 @@ def read_day(value: bytes | None) -> tuple[Counts, dict[str, int]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Overdrawn(f"not a record of a day: {error}") from None
     counts = {name: units for name, units in record.items() if not name.startswith(BY)}
-    wrong = [name[:SHOWN_CHARS] for name in counts if not _is_quarter(name)]
+    wrong = [name[:SHOWN_CHARS] for name in counts if not is_quarter(name)]
     if wrong or len(record) > RECORD_MAX or any(units < 0 for units in record.values()):
         raise Overdrawn(f"not a record of a day: {wrong[:3] or dict(list(record.items())[:3])}")
     return counts, {name.removeprefix(BY): number for name, number in record.items() if name.startswith(BY)}
 
 
-def _is_quarter(name: str) -> bool:
+def is_quarter(name: str) -> bool:
     """Whether a name is the beginning of a quarter hour; thousands of digits would be no number Python reads."""
     plain = name.isascii() and name.isdecimal() and len(name) <= DIGITS_MAX
     return plain and not int(name) % lots.QUARTER_MS

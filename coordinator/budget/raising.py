@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from coordinator.budget.day import DAY_MS
-from coordinator.budget.day_part import BY, read_day
+from coordinator.budget.day_part import BY, SHOWN_CHARS, is_quarter, read_day
 from coordinator.budget.lots import QUARTER_MS, Counts
 from coordinator.budget.permits import EDGE_MS
 from coordinator.budget.shares import Overdrawn
@@ -21,8 +21,8 @@ def together(ledgers: Iterable[Counts]) -> dict[str, int]:
     found: dict[str, int] = {}
     for counts in ledgers:
         for start, units in counts.items():
-            if not (start.isascii() and start.isdecimal()) or int(start) % QUARTER_MS or units < 0:
-                raise Overdrawn(f"not a ledger of a day: {start!r}: {units}")
+            if not is_quarter(start) or units < 0:
+                raise Overdrawn(f"not a ledger of a day: {start[:SHOWN_CHARS]!r}: {units}")
             found[start] = found.get(start, 0) + units
     return found
 

@@ -8,6 +8,7 @@ import msgspec
 
 from coordinator.budget import day_part, holding
 from coordinator.budget.holding import Overdrawn
+from coordinator.budget.raising import raised, together
 from coordinator.budget.turns import Scene, ScopeKeys
 from coordinator.inforce import InForce, Wanted
 from coordinator.keys import decode, plain
@@ -153,11 +154,19 @@ def in_etcd(data: bytes) -> None:
             continue
         assert read(write(found)) == found
     _refused(lambda: holding._read(data), Overdrawn)
-    _refused(lambda: day_part._read(data), Overdrawn)
+    _refused(lambda: _day(data), Overdrawn)
     scene = Scene(keys=SCOPE)
     item = Item(key=SCOPE.record, value=data, create_revision=1, mod_revision=1)
     scene.learned(SCOPE.record, item, 1)
     scene.learned(SCOPE.slots + data.decode("utf-8", "replace"), item, 1)
+
+
+def _day(data: bytes) -> None:
+    with suppress(*ANY_READING, Overdrawn):
+        together([msgspec.json.decode(data, type=dict[str, int])])
+    counts, _ = day_part.read_day(data)
+    assert together([counts]) == counts
+    assert raised(data, counts, 0, 0) is None
 
 
 def segment() -> bytes:

@@ -1,13 +1,15 @@
 """Which wires a cut severs, and whose connection it is: by hand, and by this process's own sockets."""
 
+import errno
 import os
 import socket
+import struct
 
 import pytest
 
 from node.rehearsal.drill.faults import Kind
 from node.rehearsal.drill.network import CUTS, OUTSIDE, UPSTREAM, Cut, Service, Wire, severed
-from node.rehearsal.drill.owners import Owners, inode_of
+from node.rehearsal.drill.owners import Owners, answered, inode_of
 
 HERE = ("127.0.0.1", 1)
 
@@ -51,19 +53,23 @@ def test_every_cut_is_known():
     assert set(SEVERED) == CUTS == {kind for kind in Kind if kind.startswith("cut-")}
 
 
-TABLE = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0B00007F:1E1F 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 164228 1 000000 100 0 0 10 0
-   1: 0100007F:A19D 0B00007F:5CEE 01 00000000:00000000 02:000007D0 00000000  1000        0 163058 2 000000 20 4 30 10 -1
-   2: 0B00007F:5CEE 0100007F:A19D 01 00000000:00000000 00:00000000 00000000     0        0 163059 1 000000 20 4 0 10 -1
-"""
+def test_the_kernel_knows_both_ends_of_a_connection():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        ends = client.getsockname(), server.getsockname()
+        assert inode_of(*ends) == os.fstat(client.fileno()).st_ino
+        taken, _ = server.accept()
+        with taken:
+            assert inode_of(*reversed(ends)) == os.fstat(taken.fileno()).st_ino
+    assert inode_of(("127.0.0.9", 9), ends[1]) == 0
 
 
-def test_the_clients_end_is_found_in_the_kernels_table():
-    assert inode_of(TABLE, ("127.0.0.1", 0xA19D), ("127.0.0.11", 0x5CEE)) == 163_058
-    assert inode_of(TABLE, ("127.0.0.11", 0x5CEE), ("127.0.0.1", 0xA19D)) == 163_059
-    assert inode_of(TABLE, ("127.0.0.1", 1), ("127.0.0.11", 0x5CEE)) is None
-    assert inode_of("", ("127.0.0.1", 1), ("127.0.0.11", 2)) is None
+def test_a_fault_of_the_kernels_is_an_error_and_no_such_socket_is_none():
+    def fault(number):
+        return struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -number)
+
+    assert answered(fault(errno.ENOENT)) == 0
+    with pytest.raises(PermissionError):
+        answered(fault(errno.EPERM))
 
 
 def test_a_connection_is_the_host_whose_process_holds_it(tmp_path):
