@@ -4,6 +4,7 @@ Made by debootstrap under a cache directory. Hosts have no way out: packages wit
 every host sees as an apt repository, as in a closed network.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -66,8 +67,13 @@ class Base:
         return self.home / "id_ed25519"
 
     def prepare(self, packages: Sequence[str] = PACKAGES) -> None:
-        """Make what is missing; done before, it takes no time."""
+        """Make what is missing; done before, it takes no time. One process at a time, the others wait."""
         self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._prepare(packages)
+
+    def _prepare(self, packages: Sequence[str]) -> None:
         if not (self.root / ".ready").exists():
             self._install()
         done = self.home / f"have-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:12]}"

@@ -21,6 +21,8 @@ QUICK = Verify(settle=0.6, patience=60.0)
 IMPATIENT = Verify(settle=0.3, patience=0.9)
 LOST_AFTER = {"at": "graph", "reply": "504 UnknownError: gateway timeout", "accepted": True}
 LOST_BEFORE = {"at": "graph", "reply": "504 UnknownError: gateway timeout"}
+ANSWERS_S = 60.0
+"""No answer is lost but those the script loses, however busy the machine is: mail that went well is never held."""
 FIRST = {"when": {"attempt": 1}}
 
 
@@ -35,7 +37,7 @@ def archives(simulator, kinds=("graph",), **more):
 
 def verifying(tmp_path, simulator, *, verify=QUICK, kinds=("graph",), place=None, **more):
     known = archives(simulator, kinds, **(place or {}))
-    return graph_room(tmp_path, simulator, kinds=kinds, archives=known, verify=verify, **more)
+    return graph_room(tmp_path, simulator, kinds=kinds, archives=known, verify=verify, answers_s=ANSWERS_S, **more)
 
 
 async def hand_in(back, *to, subject="x", name=None, **more):
@@ -111,9 +113,10 @@ async def test_without_copies_lost_answers_are_held_and_not_guessed(tmp_path, am
         ids = [await hand_in(back, subject=subjects[number % 3]) for number in range(amount)]
         views = await settle_all(back, ids, 60 + amount)
         ended = [(view.recipients[0].state, view.recipients[0].last_reason) for view in views]
-        fine = {ended[number] for number in range(2, amount, 3)}
+        fine = [views[number] for number in range(2, amount, 3)]
         lost = {one for number, one in enumerate(ended) if number % 3 != 2}
-        assert {state for state, _ in fine} == {S.DELIVERED}
+        odd = [view.lines for view in fine if view.recipients[0].state is not S.DELIVERED]
+        assert not odd, f"{len(odd)} that went well are not delivered, the first: {odd[0]}"
         assert lost == {(S.HELD, "unknown_unproven")}
         assert not any(line.event == "resent" for view in views for line in view.lines)
         once(simulator, sum(number % 3 != 1 for number in range(amount)))

@@ -98,7 +98,7 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(lab, built) -> Machine:
+def machine(built, lab) -> Machine:
     """Installed, configured as its README says, and started."""
     made = Machine(lab)
     assert made.code("timeout 5 bash -c '</dev/tcp/1.1.1.1/443'"), "the host has a network"
@@ -110,12 +110,6 @@ def machine(lab, built) -> Machine:
     made.fine("systemctl enable --now relay-node")
     until(made.ready, 60)
     return made
-
-
-def test_the_same_commit_makes_the_same_packages(built, tmp_path):
-    again = dict(zip(KINDS, make(target(), KINDS, tmp_path, default_home().parent / "m365-relay-wheels"), strict=True))
-    for kind, file in built.items():
-        assert file.read_bytes() == again[kind].read_bytes(), kind
 
 
 def test_the_database_of_packages_is_content(machine):
@@ -176,3 +170,9 @@ def test_a_purge_asks(machine, built):
             assert (machine.code(f"test -e {place}") == 0) is kept, (answer, place)
         machine.install(built["deb"])
         machine.fine("dpkg -r m365-relay 2>&1")
+
+
+def test_the_same_commit_makes_the_same_packages(built, tmp_path):
+    again = dict(zip(KINDS, make(target(), KINDS, tmp_path, default_home().parent / "m365-relay-wheels"), strict=True))
+    for kind, file in built.items():
+        assert file.read_bytes() == again[kind].read_bytes(), kind

@@ -100,15 +100,21 @@ def tokens_of(simulator: Simulator, home: Path, *, now_ms=wall_ms, **changes) ->
 
 @asynccontextmanager
 async def graph_room(
-    tmp_path, simulator: Simulator, *, kinds=("graph",), mailboxes=MAILBOXES, rebuild=(), app=None, root="", **more
-):
-    """A room whose ways lead to the simulator, or to another ``root`` of Graph, with real tokens."""
+    tmp_path, simulator: Simulator, *, kinds=("graph",), mailboxes=MAILBOXES, rebuild=(), app=None, root="",
+    answers_s=5.0, **more,
+):  # fmt: skip
+    """A room whose ways lead to the simulator, or to another ``root`` of Graph, with real tokens.
+
+    ``answers_s``: how long answers are waited for; long where a busy machine must not lose one.
+    """
     from node.tls.client import client_context
 
     context = client_context(simulator.ca_file)
     changes = {"graph": {"graph": root or simulator.graph_url}}
+    waits = dict.fromkeys(("connect_s", "banner_s", "command_s", "data_s", "dot_s"), answers_s)
+    timed = {"timings": Timings(**waits)}
     endpoints = [
-        endpoint(simulator, name, kind, **changes.get(kind, {"context": context}))
+        endpoint(simulator, name, kind, **timed, **changes.get(kind, {"context": context}))
         for kind in kinds
         for name in mailboxes
     ]
