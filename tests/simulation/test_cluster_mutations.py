@@ -5,6 +5,7 @@ A mutation that no seed catches would mean that the rule is not needed or that t
 
 import math
 
+import msgspec
 import pytest
 
 from coordinator import address as addresses
@@ -161,7 +162,7 @@ def _promise_without_memory(address, facts, asker):
 
 def the_young_may_take(patch):
     real = Host.facts
-    patch.setattr(Host, "facts", lambda self, at=None: cluster_host.replace(real(self, at), started_ms=-(10**9)))
+    patch.setattr(Host, "facts", lambda self, at=None: msgspec.structs.replace(real(self, at), started_ms=-(10**9)))
 
 
 def a_foreign_key_is_no_reason_to_leave(patch):
