@@ -7,9 +7,11 @@ the boot-time clock, handed in.
 ``TABLE`` holds every legal move; a pair missing there is a mistake of the caller (IllegalMove) and changes nothing.
 """
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from coordinator.timing import Timing
 
@@ -66,8 +68,7 @@ class IllegalMove(Exception):  # noqa: N818 - as the table names it
     """The event cannot happen in this phase: a mistake in the caller."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """What a process knows of its own session."""
 
     timing: Timing
