@@ -24,7 +24,7 @@ demo: $(VENV)/.dev  ## three nodes, three etcd members and the simulator on this
 	$(BIN)/relayctl demo
 
 test: $(VENV)/.dev  ## everything that runs in minutes
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m tests.lanes
 
 test-long: $(VENV)/.dev  ## the tests marked long
 	$(BIN)/python -m pytest -m long --timeout 1800

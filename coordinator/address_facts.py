@@ -6,6 +6,8 @@ What follows from them is ``address.py`` and, for promises, ``promises.py``.
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from coordinator.session import Session
 from coordinator.timing import KERNEL_ALLOWANCE_MS, Timing
 
@@ -89,8 +91,7 @@ class Address:
     """Authority from the newest complete round of others' promises."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What else a decision looks at."""
 
     me: str

@@ -172,12 +172,10 @@ def on_ack(early: Early, address: Address, node: str, sent_ms: int) -> Early:
     """Count an answer to the heartbeat sent at ``sent_ms``; never from its coming."""
     if node not in (early.counted if short(early, address) else address.nodes):
         return early
+    if sent_ms <= early.acknowledged_ms:
+        return early
     gap = sent_ms - early.acknowledged_ms > MISSED_MS
-    return replace(
-        early,
-        acknowledged_ms=max(early.acknowledged_ms, sent_ms),
-        steady_ms=sent_ms if gap else early.steady_ms,
-    )
+    return replace(early, acknowledged_ms=sent_ms, steady_ms=sent_ms if gap else early.steady_ms)
 
 
 def on_leash_sent(early: Early, nodes: tuple[str, ...]) -> Early:

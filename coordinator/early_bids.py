@@ -47,11 +47,11 @@ def on_heartbeat(
     now_ms = facts.now_ms
     if address.key is None or address.key.holder != holder:
         return early, False
-    early = replace(early, heard_ms=max(early.heard_ms, now_ms))
+    heard_ms = max(early.heard_ms, now_ms)
     known = address.key.revision == key and around.seen >= facts.session.inc
     if not known or not facts.session.live(now_ms) or not answers(early, number):
-        return early, False
-    return replace(early, answered_ms=max(early.answered_ms, now_ms)), True
+        return replace(early, heard_ms=heard_ms), False
+    return replace(early, heard_ms=heard_ms, answered_ms=max(early.answered_ms, now_ms)), True
 
 
 def answers(early: Early, number: int) -> bool:

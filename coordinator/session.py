@@ -7,9 +7,11 @@ the boot-time clock, handed in.
 ``TABLE`` holds every legal move; a pair missing there is a mistake of the caller (IllegalMove) and changes nothing.
 """
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from coordinator.timing import Timing
 
@@ -66,8 +68,7 @@ class IllegalMove(Exception):  # noqa: N818 - as the table names it
     """The event cannot happen in this phase: a mistake in the caller."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """What a process knows of its own session."""
 
     timing: Timing
@@ -113,10 +114,12 @@ def step(session: Session, event: Event, now_ms: int, *, sent_ms: int = 0, lease
     """Take one event. ``sent_ms``: when the call answered was about to be sent; ``lease``: which lease it is about."""
     if (session.phase, event) not in TABLE:
         raise IllegalMove(f"{event.value} while {session.phase.value}")
+    if event is Event.RENEWED and lease == session.lease and session.live(now_ms):
+        return replace(session, heard_ms=now_ms, renewed_ms=max(session.renewed_ms, sent_ms))
     if event in ANSWERS:
         session = replace(session, heard_ms=now_ms)
     if session.phase is Phase.LIVE and event is not Event.RESIGN:
-        return _while_live(session, event, now_ms, sent_ms, lease)
+        return _while_live(session, event, now_ms, lease)
     after = replace(session, phase=TABLE[session.phase, event])
     if event is Event.JOINED:
         after = replace(after, lease=lease, inc=inc, began_ms=now_ms, renewed_ms=sent_ms)
@@ -124,14 +127,10 @@ def step(session: Session, event: Event, now_ms: int, *, sent_ms: int = 0, lease
     return _out(after) if after.phase is Phase.OUT else after
 
 
-def _while_live(session: Session, event: Event, now_ms: int, sent_ms: int, lease: int) -> Session:
+def _while_live(session: Session, event: Event, now_ms: int, lease: int) -> Session:
     if event in {Event.RENEWED, Event.LOST} and lease != session.lease:
         return session  # about an earlier life
-    if event is Event.LOST or not session.live(now_ms):
-        return _out(session)
-    if event is Event.RENEWED:
-        return replace(session, renewed_ms=max(session.renewed_ms, sent_ms))
-    return session
+    return _out(session) if event is Event.LOST or not session.live(now_ms) else session
 
 
 def _out(session: Session) -> Session:

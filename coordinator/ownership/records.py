@@ -5,6 +5,7 @@ newer version's, raises ``UnreadableRecord``: it is present but not understood, 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -14,6 +15,8 @@ from coordinator.keys import Keys, encode
 
 FORM: Final = 1
 """The form of records this version writes, and the newest it reads."""
+READ_MAX: Final = 1_024
+"""Values of each kind whose reading is remembered: the same few are asked about again and again, for every row."""
 
 
 class UnreadableRecord(CoordinatorError):  # noqa: N818 - a state of affairs
@@ -64,6 +67,7 @@ class _Form(msgspec.Struct, frozen=True):
     form: int
 
 
+@lru_cache(maxsize=READ_MAX)
 def read_pairing(value: bytes) -> Pairing:
     """Read a pairing; raises UnreadableRecord."""
     found = _read(value, Pairing)
@@ -72,6 +76,7 @@ def read_pairing(value: bytes) -> Pairing:
     return found
 
 
+@lru_cache(maxsize=READ_MAX)
 def read_spool(value: bytes) -> SpoolRecord:
     """Read a spool's record; raises UnreadableRecord."""
     found = _read(value, SpoolRecord)

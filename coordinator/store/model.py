@@ -7,6 +7,7 @@ out on purpose: members, votes and disks.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from coordinator.store.contract import (
     Change,
@@ -111,9 +112,8 @@ class Model:
         """Give every change from a revision on; raises Compacted when some are no longer known."""
         if from_revision <= self.compacted:
             raise Compacted(f"changes from {from_revision}, compacted to {self.compacted}")
-        return tuple(
-            change for change in self._history if change.revision >= from_revision and change.key.startswith(prefix)
-        )
+        newest_first = takewhile(lambda change: change.revision >= from_revision, reversed(self._history))
+        return tuple(change for change in newest_first if change.key.startswith(prefix))[::-1]
 
     def compact(self, revision: int) -> None:
         """Forget changes up to and including a revision."""

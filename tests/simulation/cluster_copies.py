@@ -37,10 +37,18 @@ class Mover(Member):
             for seat in self.seats.live
         ]  # fmt: skip
 
-    def here(self, key: PairKey) -> Here:
+    def by_pairing(self) -> dict[PairKey, list]:
+        """The rows of this disk, sorted once for all questions about pairings asked at one moment."""
+        found: dict[PairKey, list] = {}
+        for each in self.disk.rows.items():
+            if each[1].attached is not None:
+                found.setdefault(each[1].attached.key, []).append(each)
+        return found
+
+    def here(self, key: PairKey, sorted_rows: dict[PairKey, list] | None = None) -> Here:
         own = spare = unconfirmed = moving = asking = 0
         view = self.views[key]
-        for name, row in self.disk.rows.items():
+        for name, row in self.disk.rows.items() if sorted_rows is None else sorted_rows.get(key, ()):
             if not rows.belongs(row, view):
                 continue
             own += row.kind is Kind.OWN
@@ -51,6 +59,9 @@ class Mover(Member):
         return Here(own=own, spare=spare, unconfirmed=unconfirmed, moving=moving, asking=asking,
                     wanted=(key, view.revision) in self.wanted)  # fmt: skip
 
+    def sorted_views(self) -> list[tuple[PairKey, View]]:
+        return sorted(self.views.items(), key=lambda each: (each[0].spool, each[0].shadow))
+
     def moving(self, name: str) -> bool:
         return False
 
@@ -58,9 +69,10 @@ class Mover(Member):
         if not self.live or self.disk.pending:
             return
         self.target()
-        for key, view in sorted(self.views.items()):
+        sorted_rows = self.by_pairing()
+        for key, view in self.sorted_views():
             if view.state not in {State.UNPAIRED, State.STRANGE} and key not in self.busy:
-                move = moves.decide(view, self.here(key), self.scene(key))
+                move = moves.decide(view, self.here(key, sorted_rows), self.scene(key))
                 if move is not Move.NOTHING:
                     self._move(view, move)
 

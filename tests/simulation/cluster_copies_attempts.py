@@ -66,14 +66,19 @@ class Attempter(Retirer):
     def _attempts(self, now_ms: int) -> None:
         if not self.live:
             return
+        draining = self.draining
         for name, row in list(self.disk.rows.items()):
             if name in self.flights or name in self.taking or self.rest_ms.get(name, 0) > now_ms:
                 continue
             if row.stage is Stage.UNKNOWN:
                 self._resolve(name, row)
-            elif len(self.flights) < AT_ONCE and not self.draining and self.may_attempt(row):
+            elif len(self.flights) < AT_ONCE and not draining and self._waits_for_us(row):
                 flight = self.flights[name] = Flight(row.attempt + 1)
                 self._later(self.world.random.uniform(0.05, 0.4), name, flight, self._intent)
+
+    def _waits_for_us(self, row: Row) -> bool:
+        """``may_attempt`` of whoever has just found its session live."""
+        return rows.may_attempt(row, self.view_of(row), self.me, live=True)
 
     def _later(self, delay: float, name: str, flight: Flight, do) -> None:
         life = self.life
@@ -178,8 +183,14 @@ class Attempter(Retirer):
         self.change(name, lambda row: replace(row, stage=Stage.UNKNOWN) if row.stage is Stage.SENT else row)
 
     def _resolve(self, name: str, row: Row) -> None:
-        found = rows.resolution(row, self.view_of(row), self.me, live=self.live)
+        """Its session is live. Rows and views are values: what was decided of the same two need not be asked again."""
+        view = self.view_of(row)
+        asked_row, asked_view = self.left_alone.get(name, (None, None))
+        if asked_row is row and asked_view is view:
+            return
+        found = rows.resolution(row, view, self.me, live=True)
         if found is None or found is Resolution.HOLD:
+            self.left_alone[name] = row, view
             return
         self.rest_ms[name] = self.now_ms() + 3_000
         if found is Resolution.AGAIN:

@@ -33,6 +33,8 @@ class Disk:
         self.spool = spool or f"{world.random.getrandbits(64):016x}"
         self.rows: dict[str, Row] = {}
         self.settled: dict[str, Settled] = {}
+        self.untold: dict[str, Settled] = {}
+        """Those whose outcome the other end has not heard, in the order they were settled in."""
         self.sequence = self.told_sequence = 0
         self.quarantined = False
         self.old = False
@@ -82,6 +84,7 @@ class Disk:
     def put(self, name: str, row: Row) -> None:
         self.rows[name] = row
         self.settled.pop(name, None)
+        self.untold.pop(name, None)
         self.sequence += 1
         self.world.touched(name)
 
@@ -90,7 +93,7 @@ class Disk:
         row = self.rows.pop(name, None)
         before = self.settled.get(name)
         if before is None or before.outcome == "moved":
-            self.settled[name] = Settled(outcome, row.attached if row else None, told or row is None)
+            self._keep(name, Settled(outcome, row.attached if row else None, told or row is None))
             if outcome != "moved":
                 self.world.knows.add((self.spool, name))
         self.world.touched(name)
@@ -100,7 +103,14 @@ class Disk:
 
     def told(self, name: str) -> None:
         if name in self.settled:
-            self.settled[name] = replace(self.settled[name], told=True)
+            self._keep(name, replace(self.settled[name], told=True))
+
+    def _keep(self, name: str, settled: Settled) -> None:
+        self.settled[name] = settled
+        if settled.told or settled.attached is None:
+            self.untold.pop(name, None)
+        else:
+            self.untold[name] = settled
 
     # Copies of it -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +120,8 @@ class Disk:
     @classmethod
     def restored(cls, world, kept) -> "Disk":
         disk = cls(world, spool=kept[0])
-        disk.rows, disk.settled, disk.sequence = dict(kept[1]), dict(kept[2]), kept[3]
+        disk.rows, disk.sequence = dict(kept[1]), kept[3]
+        for name, settled in kept[2].items():
+            disk._keep(name, settled)
         disk.told_sequence = kept[4]
         return disk

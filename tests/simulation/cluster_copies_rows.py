@@ -34,6 +34,8 @@ class Host(Teller):
         self.flights: dict[str, Flight] = {}
         self.taking: dict[str, Taking] = {}
         self.rest_ms: dict[str, int] = {}
+        self.left_alone: dict[str, tuple] = {}
+        """Rows nothing was to be done about, and the view that said so."""
         self.copied_ms: dict[str, int] = {}
         self.marks: dict[str, Mark] = {}
         self.told_ms: dict[str, int] = {}

@@ -15,8 +15,8 @@ class Teller(Attempter):
     def _flush(self, now_ms: int) -> None:
         """Discards, and what is known of attempts, in batches; discards again until they were heard."""
         told: dict[str, dict[str, str]] = {}
-        for name, settled in self.disk.settled.items():
-            if settled.told or settled.attached is None or now_ms - self.told_ms.get(name, -1_000) < 1_000:
+        for name, settled in self.disk.untold.items():
+            if now_ms - self.told_ms.get(name, -1_000) < 1_000:
                 continue
             node = self.other_end(settled.attached.key)
             if node:
@@ -68,7 +68,7 @@ class Teller(Attempter):
                 if node and node != self.name:
                     self.to(node, "asked", key, names)
 
-        for key, view in sorted(self.views.items()):
+        for key, view in self.sorted_views():
             if not self.disk.pending and moves.may_ask_back(view, self.here(key), self.scene(key)):
                 self.to(view.pairing.owner, "asked_back", key, view.revision)
 

@@ -31,12 +31,22 @@ class EarlyHost(Host):
         super().begin()
         self.early = early_facts.begin(self.now_ms())
         self.gone_ms: dict[str, int] = {}
+        self.last_around: Around | None = None
         self.next_heartbeat_ms = 0
 
     def around(self) -> Around:
+        """What is known of the others; the same value again while nothing of it has changed."""
+        seen = self.follower.next_revision - 1
+        if self.last_around is not None and self.last_around.seen == seen:
+            return self.last_around
         late_ms = early_facts.LATE_V6_MS if self.world.weather.kernel_late_s[1] > 0.35 else early_facts.LATE_V4_MS
         members = {node: inc for node, (inc, _) in self.members.items()}
-        return Around(members=members, gone_ms=self.gone_ms, seen=self.follower.next_revision - 1, late_ms=late_ms)
+        self.last_around = Around(members=members, gone_ms=self.gone_ms, seen=seen, late_ms=late_ms)
+        return self.last_around
+
+    def _order(self) -> None:
+        self.last_around = None
+        super()._order()
 
     def step(self):
         return early.decide(self.early, self.address, self.facts(), self.around())
@@ -47,7 +57,7 @@ class EarlyHost(Host):
 
     def sleep_ms(self, now_ms: int) -> int:
         sleep_ms = super().sleep_ms(now_ms)
-        if not early.beats(self.address, self.facts()):
+        if sleep_ms <= 0 or not early.beats(self.address, self.facts()):
             return sleep_ms
         return min(sleep_ms, self.next_heartbeat_ms - now_ms)
 

@@ -31,6 +31,7 @@ class Host(Machine):
 
     def begin(self) -> None:
         self.address = Address()
+        self.last_facts: Facts | None = None
         self.members: dict[str, tuple[int, int]] = {}
         self.rank = 0
         self.list_item: Item | None = None
@@ -40,11 +41,18 @@ class Host(Machine):
         self.busy = self.polling = False
 
     def facts(self, now_ms: int | None = None) -> Facts:
-        return Facts(
-            me=self.name, session=self.session, now_ms=self.now_ms() if now_ms is None else now_ms,
-            started_ms=self.started_ms, ready=self.world.now >= self.unready_until, rank=self.rank,
+        """What a decision looks at; the same value again while nothing of it has changed."""
+        now_ms = self.now_ms() if now_ms is None else now_ms
+        ready, last = self.world.now >= self.unready_until, self.last_facts
+        if last is not None and last.session is self.session and last.now_ms == now_ms and (
+            (last.ready, last.rank, last.yields) == (ready, self.rank, self.wish_away)
+        ):  # fmt: skip
+            return last
+        self.last_facts = Facts(
+            me=self.name, session=self.session, now_ms=now_ms, started_ms=self.started_ms, ready=ready, rank=self.rank,
             yields=self.wish_away, unanimity=self.unanimity,
         )  # fmt: skip
+        return self.last_facts
 
     def work(self) -> None:
         """What the coordinator's loops do when they look."""

@@ -175,7 +175,17 @@ OPEN = [
 """Rules by argument and unit test: no seed that misses them has been found so far. Not run as tests."""
 
 
+BEGIN = {
+    a_wait_of_1250_ms: 8,
+    acknowledgement_counted_from_the_answer: 11,
+    no_look_at_the_clock_after_a_call: 25,
+    forgotten_promise: 47,
+}
+"""The first seeds find nothing; not to try them again saves time."""
+
+
 @pytest.mark.parametrize(("mutation", "weather", "fallback"), MUTATIONS, ids=[each[0].__name__ for each in MUTATIONS])
 def test_a_rule_taken_away_is_missed(monkeypatch, mutation, weather, fallback):
     mutation(monkeypatch)
-    assert first_caught(range(200), weather=weather, **options(fallback=fallback)) is not None
+    begin = BEGIN.get(mutation, 0)
+    assert first_caught(range(begin, begin + 200), weather=weather, **options(fallback=fallback)) is not None

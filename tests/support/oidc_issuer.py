@@ -5,6 +5,7 @@ of a client, and refuses everything else, so that a client that leaves something
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -23,6 +24,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 CLIENT = "m365-relay"
+
+
+def _new_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+@functools.cache
+def _first_key() -> rsa.RSAPrivateKey:
+    """The key an issuer begins with: made once, since making it takes longer than most tests."""
+    return _new_key()
 
 
 class WrongError(Exception):
@@ -51,14 +62,14 @@ class Issuer:
         self.asked: Counter = Counter()
         self.authorized: list[dict] = []
         self._codes: dict[str, dict] = {}
-        self.rotate()
+        self.key, self.kid = _first_key(), secrets.token_hex(8)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ca.issue_cert("localhost").configure_cert(self.tls)
         self.url = ""
 
     def rotate(self, bits: int = 2048) -> None:
         """Sign with a new key from now on, and publish no other."""
-        self.key, self.kid = rsa.generate_private_key(public_exponent=65537, key_size=bits), secrets.token_hex(8)
+        self.key, self.kid = _new_key(bits), secrets.token_hex(8)
 
     # -- what it answers
 
@@ -127,7 +138,7 @@ class Issuer:
             return jwt.encode(claims, None, algorithm="none", headers=header)
         if self.forge == "hmac":
             return self._keyed_with_the_public_key(claims, header)
-        key = rsa.generate_private_key(65537, 2048) if self.forge == "signature" else self.key
+        key = _new_key() if self.forge == "signature" else self.key
         return jwt.encode(claims, key, algorithm="RS256", headers=header)
 
     def _keyed_with_the_public_key(self, claims: dict, header: dict) -> str:

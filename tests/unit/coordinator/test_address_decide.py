@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from coordinator import address as a
 from coordinator import promises as p
@@ -14,8 +15,8 @@ from coordinator.timing import FAST
 NOW = 100_000
 JOINING = session_step(Session(timing=FAST), Event.BEGIN, 0)
 LIVE = session_step(JOINING, Event.JOINED, NOW - 100, sent_ms=NOW - 150, lease=7, inc=3)
-LIVE = replace(LIVE, began_ms=0)
-EARLY = replace(LIVE, timing=replace(FAST, settled_ms=1_600))
+LIVE = structs.replace(LIVE, began_ms=0)
+EARLY = structs.replace(LIVE, timing=replace(FAST, settled_ms=1_600))
 """Where addresses may be taken early."""
 MINE = Key(holder="a", lease=7, revision=20)
 NODES = ("a", "b", "c")
@@ -29,7 +30,7 @@ def facts(**change):
 
 
 def silent(now_ms=NOW + 4_000):
-    return facts(session=replace(LIVE, heard_ms=NOW - 3_000), now_ms=now_ms)
+    return facts(session=structs.replace(LIVE, heard_ms=NOW - 3_000), now_ms=now_ms)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +87,10 @@ def test_the_lifetime_ends_a_second_before_the_lease():
 
 
 def test_it_is_refreshed_at_each_half_second_gained_only():
-    renewed = replace(LIVE, renewed_ms=NOW + 450)
+    renewed = structs.replace(LIVE, renewed_ms=NOW + 450)
     assert decide(BOUND, facts(session=renewed, now_ms=NOW + 499)).todo is Todo.NOTHING
     assert decide(BOUND, facts(session=renewed, now_ms=NOW + 500)) == Next(todo=Todo.BIND, lifetime_s=3)
-    again = decide(BOUND, facts(session=replace(LIVE, renewed_ms=NOW + 1_850), now_ms=NOW + 1_900))
+    again = decide(BOUND, facts(session=structs.replace(LIVE, renewed_ms=NOW + 1_850), now_ms=NOW + 1_900))
     assert (again.todo, again.lifetime_s) == (Todo.BIND, 3)
 
 
@@ -102,7 +103,7 @@ def test_an_answering_stranger_costs_one_t():
     warned = a.on_probe(HELD, NOW, answered=True, timing=FAST)
     assert decide(warned, facts()).todo is Todo.NOTHING
     later = NOW + 5_000
-    assert decide(warned, facts(session=replace(LIVE, renewed_ms=later), now_ms=later)).todo is Todo.BIND
+    assert decide(warned, facts(session=structs.replace(LIVE, renewed_ms=later), now_ms=later)).todo is Todo.BIND
 
 
 def test_only_everybodys_promise_keeps_the_address():

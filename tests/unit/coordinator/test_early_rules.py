@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from coordinator import early as e
 from coordinator import early_bids as bids
@@ -17,7 +18,8 @@ from coordinator.timing import FAST
 
 NOW = 100_000
 JOINING = session_step(Session(timing=FAST), Event.BEGIN, 0)
-LIVE = replace(session_step(JOINING, Event.JOINED, NOW - 100, sent_ms=NOW - 150, lease=7, inc=3), began_ms=NOW - 50_000)
+LIVE = session_step(JOINING, Event.JOINED, NOW - 100, sent_ms=NOW - 150, lease=7, inc=3)
+LIVE = structs.replace(LIVE, began_ms=NOW - 50_000)
 KEYS = Keys(cluster="c")
 NODES = ("a", "b", "c")
 KEY = Key(holder="a", lease=7, revision=20)
@@ -219,7 +221,7 @@ def test_older_news_of_the_leash_is_ignored():
         (WORDS, SEEN, {"eligible": False}, {}, "nothing"),
         (WORDS, SEEN, {"session": JOINING}, {}, "nothing"),
         (WORDS, SEEN, {"started_ms": NOW - 4_999}, {}, "nothing"),
-        (WORDS, SEEN, {"session": replace(LIVE, began_ms=NOW - 4_999)}, {}, "nothing"),
+        (WORDS, SEEN, {"session": structs.replace(LIVE, began_ms=NOW - 4_999)}, {}, "nothing"),
         (WORDS, SEEN, {}, {"seen": 2}, "nothing"),
         (WORDS, SEEN, {}, {"enabled": False}, "nothing"),
         (WORDS, replace(SEEN, taking=True), {}, {}, "nothing"),

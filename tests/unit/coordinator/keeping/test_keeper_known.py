@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from coordinator.keeping.aligning import Aligning
 from coordinator.keeping.jobs import Jobs
@@ -104,10 +105,10 @@ def test_a_taking_ends_with_a_newer_key_or_a_new_session(known, sessions):
     known.learn(KEY, item(21, owner="b"))
     assert not known.taking
     known.taking[KEY] = 21
-    sessions.value = replace(LIVE, phase=Phase.OUT)
+    sessions.value = structs.replace(LIVE, phase=Phase.OUT)
     assert known.follow()
     assert known.taking, "the store may still do it"
-    sessions.value = replace(LIVE, inc=30)
+    sessions.value = structs.replace(LIVE, inc=30)
     assert known.follow()
     assert not known.taking
 
@@ -116,7 +117,7 @@ def test_a_session_that_follows_another_unseen_begins_anew(known, sessions):
     known.feed(whole(21, item(20), record(21)))
     assert known.fresh
     assert known.view(KEY).state is State.HELD
-    sessions.value = replace(LIVE, inc=30)
+    sessions.value = structs.replace(LIVE, inc=30)
     assert known.inc == 0
     assert known.follow()
     assert known.view(KEY).state is State.UNCLAIMED

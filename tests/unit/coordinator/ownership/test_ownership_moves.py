@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from coordinator.keys import encode
 from coordinator.ownership import moves
@@ -47,7 +48,7 @@ def scene(me, members, *, now_ms, began_ms=BEGAN_MS, **about):
 
 
 def _at(began_ms, now_ms):
-    return replace(session(began_ms), renewed_ms=now_ms)
+    return structs.replace(session(began_ms), renewed_ms=now_ms)
 
 
 def view(me, owner, *, void=False, copy="T", inc=9, revision=30):
