@@ -3,7 +3,8 @@
 What runs real processes mostly waits: for leases to end, for etcd to find a leader, for a window to pass. What computes
 in virtual time waits for nothing. So the second lane takes what the first one leaves of the processors: its processes
 have the policy SCHED_IDLE (sched(7)), which anything else pushes aside at once. No test of it looks at a real clock to
-decide anything; how long one may take is therefore bounded far above what a busy machine needs.
+decide anything; how long one may take is therefore bounded far above what a busy machine needs. Which test belongs to
+which lane is decided by its folder (``LANES``), and asked for with ``--lane``.
 """
 
 import os
@@ -19,7 +20,19 @@ from typing import IO, Final
 
 ROOT: Final = Path(__file__).parents[1]
 COMPUTING: Final = ("tests/architecture", "tests/simulation", "tests/unit")
-"""Folders of the lane beside; the other lane has everything that is not in them."""
+"""Folders of the lane beside; the other lane has everything else."""
+WAITING: Final = (
+    "tests/unit/coordinator/daemon",
+    "tests/unit/coordinator/keeping",
+    "tests/unit/node/app",
+    "tests/unit/node/cli",
+    "tests/unit/node/intake",
+    "tests/unit/node/m365",
+    "tests/unit/node/shadow",
+)
+"""Of these, folders whose tests look at a real clock, or at processes: not beside."""
+PROCESSES: Final = "processes"
+BESIDE: Final = "computing"
 SPREAD: Final = ("-n", "2", "--dist", "worksteal")
 PATIENCE_S: Final = 1_800
 
@@ -35,7 +48,7 @@ class Lane:
 
     def start(self, said: IO[bytes] | None) -> subprocess.Popen[bytes]:
         """Start it; ``said`` gets its output, None shows it at once."""
-        command = [sys.executable, "-m", "pytest", *SPREAD, *self.arguments]
+        command = [sys.executable, "-m", "pytest", "--lane", self.name, *SPREAD, *self.arguments]
         process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
         if self.beside:
             with suppress(PermissionError):  # a box that forbids it: then they share
@@ -44,13 +57,20 @@ class Lane:
 
 
 LANES: Final = (
-    Lane(name="processes", arguments=("tests", *(f"--ignore={folder}" for folder in COMPUTING))),
+    Lane(name=PROCESSES, arguments=("tests",)),
     Lane(
-        name="computing",
+        name=BESIDE,
         arguments=(*COMPUTING, "-p", "no:cacheprovider", "--timeout", str(PATIENCE_S), "--no-header"),
         beside=True,
     ),
 )
+
+
+def lane_of(path: Path) -> str:
+    """Give the name of the lane a test's file belongs to."""
+    place = path.relative_to(ROOT)
+    beside = any(place.is_relative_to(one) for one in COMPUTING)
+    return BESIDE if beside and not any(place.is_relative_to(one) for one in WAITING) else PROCESSES
 
 
 def main() -> int:
