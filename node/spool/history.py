@@ -21,7 +21,7 @@ from node.spool.search import params_of
 
 FEW: Final = 2_000
 """Messages that are looked at whole: a few milliseconds."""
-LOOKED_MAX: Final = 10_000
+LOOKED_MAX: Final = 5_000
 """Messages one page looks at, some 50 ms; there may be more beyond them."""
 LATEST_MS: Final = 1 << 60
 PARKED: Final = frozenset({RecipientState.IN_FLIGHT, RecipientState.UNKNOWN, RecipientState.HELD, RecipientState.DEAD})
