@@ -80,7 +80,7 @@ def _read(file: Path) -> Ledger:
         return msgspec.json.decode(file.read_bytes(), type=Ledger)
     except OSError as error:
         raise WrongUseError(f"{file}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadLedgersError(f"{file}: is no ledger: {error}") from None
 
 
