@@ -250,7 +250,8 @@ class PeerClient:
                 return await self._exchange(node, target, route, body)
         except TimeoutError:
             raise PeerUnreachable(f"{node}: no answer within {timeout_s:g} s") from None
-        except (aiohttp.ClientError, OSError, PkiUnusable) as error:
+        except (aiohttp.ClientError, OSError, PkiUnusable, RuntimeError) as error:
+            # RuntimeError is uvloop's: the number of a socket given up in its handshake came back before it was closed.
             raise PeerUnreachable(f"{node}: {shown(str(error) or type(error).__name__)}") from None
         finally:
             self._asked[node] -= 1

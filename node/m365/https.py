@@ -101,7 +101,8 @@ class Https:
                 text, whole = await _read(answer, head_only=head_only)
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return Answer(answer.status, named, text, whole)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            # RuntimeError is uvloop's: the number of a socket given up in its handshake came back before it was closed.
             # ``from None``: the chain would carry URLs with mailboxes, and a proxy's password.
             raise HttpFailed(_word(error), cause(error)) from None
 

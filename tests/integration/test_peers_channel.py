@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -541,3 +541,32 @@ def test_the_channel_works_on_uvloop_too(tmp_path):
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(talk())
+
+
+def test_a_socket_number_that_the_loop_still_holds_is_an_unreachable_peer(tmp_path):
+    """A connection given up in its handshake may leave uvloop a number that is free: the next socket is refused."""
+    uvloop.run(_held_number(tmp_path))
+
+
+async def _held_number(home):
+    house = PeerHouse(home)
+    async with house.closing:
+        await house.server("relay-b")
+        client = house.client("relay-a")
+        with socket.create_server(("127.0.0.1", 0)) as far, ExitStack() as taken:
+            held = socket.create_connection(far.getsockname())
+            held.setblocking(False)
+            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=held)
+            number = held.detach()
+            while (below := os.open(os.devnull, os.O_RDONLY)) < number:
+                taken.callback(os.close, below)  # so that the next socket gets this number
+            taken.callback(os.close, below)
+            os.close(number)
+            try:
+                with pytest.raises(PeerUnreachable, match="is used by transport"):
+                    await ask(client)
+            finally:
+                os.dup2(below, number)
+                transport.abort()
+                await asyncio.sleep(0.05)
+        assert await ask(client) == b"relay-a:x", "it was nobody's fault for long"
