@@ -31,9 +31,7 @@ def test_it_installs_checks_a_configuration_goes_and_asks(scratch, tmp_path):
     assert [line.split(":")[1].strip() for line in alone("ip -o link").splitlines()] == ["lo"], "it has a network"
     assert "installed, not started" in alone(f"dpkg -i {scratch.put(deb)}")
     assert alone("dpkg --audit; dpkg --verify m365-relay") == ""
-    alone(
-        f"cp {EXAMPLE} {HOME}/relay.yaml; echo secret > {HOME}/app-secret; chmod 0640 {HOME}/app-secret {HOME}/relay.yaml"
-    )
+    alone(f"cp {EXAMPLE} {HOME}; (umask 027; echo secret > {HOME}/app-secret)")
     assert "fine; 1 tenant" in alone("relayctl config check")
     alone(f"install -d -o m365-relay -m 0700 {SPOOL}; echo mail > {SPOOL}/spool.db; dpkg -r m365-relay")
     assert not scratch.exists("/usr/lib/m365-relay")
