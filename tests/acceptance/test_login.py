@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import ssl
 import stat
 import subprocess
@@ -119,7 +118,7 @@ def test_who_has_no_role_is_told_in_the_browser_and_nothing_is_kept(world, tmp_p
         assert "no group or role of anna@contoso.com has a role here" in caught.value.read().decode()
     finally:
         provider.change = {}
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate(timeout=60)
     assert not (tmp_path / "state").exists()
     assert ctl(tmp_path, "status").returncode == 3
