@@ -16,7 +16,7 @@ ANSWER_S: Final = 0.5
 SILENT_ROUNDS: Final = 4
 """While the address moves nobody says yes for a moment, and whoever said it last still serves (``stop_notice``)."""
 MOVED_S: Final = 3.0
-"""After the address moved, connections to who held it before are ended: the new holder's kernel would reset them."""
+"""After the address moved: when connections to who held it before are ended, where they are."""
 CHUNK: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 200
 
@@ -33,9 +33,13 @@ class Back:
 class Balancer:
     """Listens at ``host:port``; ``holder`` is the node that clients are sent to now."""
 
-    def __init__(self, name: str, host: str, port: int, backs: Mapping[str, Back]) -> None:
-        """``name``: of the virtual address."""
+    def __init__(self, name: str, host: str, port: int, backs: Mapping[str, Back], *, resets: bool = False) -> None:
+        """``name``: of the virtual address. ``resets``: once it moved, connections to who held it before are ended.
+
+        As a kernel does it that gets an address others had connections with; a load balancer lets them go on.
+        """
         self._name, self._host, self._port, self._backs = name, host, port, backs
+        self._resets = resets
         self.holder = ""
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], str] = {}
@@ -79,6 +83,8 @@ class Balancer:
 
     def _moved(self, holder: str) -> None:
         self.holder = holder
+        if not self._resets:
+            return
         self._moves = {move for move in self._moves if move.when() > asyncio.get_running_loop().time()}
         self._moves.add(asyncio.get_running_loop().call_later(MOVED_S, self._end_others, holder))
 

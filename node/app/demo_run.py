@@ -112,7 +112,7 @@ async def running(
     every = services(home, etcd, layout)
     supervisor = Supervisor(every, say)
     backs = {node: Back(host=own, port=PORT, probe_port=PROBE_PORT) for node, own in NODES.items()}
-    balancer = Balancer(ADDRESS_NAME, ADDRESS, PORT, backs)
+    balancer = Balancer(ADDRESS_NAME, ADDRESS, PORT, backs, resets=True)
     try:
         try:
             await balancer.start()

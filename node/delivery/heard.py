@@ -1,11 +1,17 @@
 """What each way answered last: for operators, who ask what Microsoft says before they ask anything else."""
 
+import secrets
+from typing import Final
+
 import msgspec
 
 from node.delivery.errors import Refused
 from node.delivery.job import Job, Judgement
 from node.delivery.transaction import Course
+from node.policy.redact import Redactor
 from node.policy.reply import Reply, Stage, printable
+
+KEY_BYTES: Final = 32
 
 
 class LastReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +24,7 @@ class LastReply(msgspec.Struct, frozen=True, kw_only=True):
     """0: there was no answer, and ``text`` says what happened instead."""
     enhanced: str
     text: str
-    """At most 512 printable characters."""
+    """At most 512 printable characters; a recipient that is named there is a token, for status pages show no people."""
 
 
 class Heard:
@@ -27,6 +33,7 @@ class Heard:
     def __init__(self) -> None:
         """Nothing was heard since the start."""
         self.last: dict[str, LastReply] = {}
+        self._redactor = Redactor(secrets.token_bytes(KEY_BYTES))
 
     def attempt(self, job: Job, course: Course, judgement: Judgement, now_ms: int) -> None:
         """Note how an attempt ended; nothing of one that was decided here."""
@@ -39,6 +46,7 @@ class Heard:
         self._note(job, refused.stage, refused.reply, now_ms)
 
     def _note(self, job: Job, stage: Stage, reply: Reply, now_ms: int) -> None:
+        text = printable(self._redactor.text(reply.text))
         self.last[job.way.name] = LastReply(
-            at_ms=now_ms, stage=stage, code=reply.code, enhanced=reply.enhanced, text=printable(reply.text)
+            at_ms=now_ms, stage=stage, code=reply.code, enhanced=reply.enhanced, text=text
         )

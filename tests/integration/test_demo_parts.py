@@ -149,7 +149,7 @@ class Host:
 async def balanced():
     hosts = [Host("a"), Host("b")]
     backs = {host.name: await host.start() for host in hosts}
-    balancer = Balancer("smtp", "127.0.0.1", 0, backs)
+    balancer = Balancer("smtp", "127.0.0.1", 0, backs, resets=True)
     await balancer.start()
     yield balancer, hosts, balancer._server.sockets[0].getsockname()[1]
     await balancer.close()

@@ -33,6 +33,15 @@ def test_the_last_answer_counts():
     assert last.text.isprintable()
 
 
+def test_whom_an_answer_names_is_not_shown():
+    heard = Heard()
+    heard.attempt(
+        job(), course(), SimpleNamespace(fates=[fate(550, "5.1.1", "<jane.doe@example.com> no such user")]), 7
+    )
+    assert "jane" not in heard.last[WAY].text
+    assert heard.last[WAY].text.endswith("@example.com> no such user")
+
+
 def test_what_was_decided_here_is_nobodys_answer():
     heard = Heard()
     heard.attempt(job(), course(local=True), SimpleNamespace(fates=[fate(550)]), 5)
