@@ -142,8 +142,8 @@ def test_three_nodes_and_two_accounts_six_times_faster(tmp_path):
 def test_ten_minutes_use_ninety_seven_percent(tmp_path, accounts):
     run = undisturbed(tmp_path, accounts, 60, 600)
     assert sum(run.used) / accounts >= GOAL
-    # Nine rounds of thirty begin and end a second or two early or late by the replies they happened to get: of a hundred
-    # accounts that sent 298 to 300 messages each the yardstick says 96.8 to 99.1 % (docs/performance.md).
+    # Nine rounds of thirty begin and end a second or two early or late by the replies they happened to get: of a
+    # hundred accounts that sent 298 to 300 messages each the yardstick says 96.8 to 99.1 % (docs/performance.md).
     assert min(run.used) >= (GOAL if accounts <= 10 else GOAL - 0.02)
     assert max(map(run.longest_wait_s, NAMES)) <= TURN_S
 
