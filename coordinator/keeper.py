@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from msgspec import structs
-
 from coordinator import address as addresses
 from coordinator import promises
 from coordinator.address_facts import Address, Facts, Key, Next, Todo
@@ -91,7 +89,7 @@ class AddressKeeper:
         place, now_ms = self.place, self._now_ms()
         session = self._session.session
         if place.timing is not None:
-            session = structs.replace(session, timing=place.timing)
+            session = session.with_timing(place.timing)
         fit = not self._leaving and now_ms >= self._unfit_until_ms
         part = place.standing(self.address, self._resigned if now_ms - self._resigned_ms < RESIGNED_MS else "")
         return Facts(

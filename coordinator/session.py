@@ -99,6 +99,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the store has been out of reach for longer than a renewal and its timeout."""
         return self.heard_ms is None or now_ms - self.heard_ms > self.timing.silent_ms
 
+    def with_timing(self, timing: Timing) -> "Session":
+        """Give the same session as it is to be judged by another timing."""
+        return replace(self, timing=timing)
+
 
 def deadline_of(sent_ms: int, timing: Timing) -> int:
     """Count the deadline from the sending of a renewal, never from its answer (§1)."""

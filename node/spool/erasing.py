@@ -7,15 +7,15 @@ import re
 
 import msgspec
 
-from node.policy.envelope import NewMessage, Recipient
-from node.spool.contract import JourneyLine
+from node.policy.envelope import Recipient
+from node.spool.rewriting import Rewriter
 from node.spool.search import key_of
 
 MARK = "erased@erased.invalid"
 """Fixed, so that nothing about the address can be learnt from it (RFC 2606 name)."""
 
 
-class Eraser:
+class Eraser(Rewriter):
     """Replaces one address, whatever its case, in values and in running text."""
 
     def __init__(self, address: str) -> None:
@@ -40,21 +40,3 @@ class Eraser:
         if self._xtext.fullmatch(orcpt.partition(";")[2]):
             orcpt = f"rfc822;{MARK}"
         return msgspec.structs.replace(old, address=self.one(old.address), original=self.one(old.original), orcpt=orcpt)
-
-    def message(self, old: NewMessage) -> NewMessage:
-        """A message's facts without the address."""
-        return msgspec.structs.replace(
-            old,
-            mail_from=self.one(old.mail_from),
-            header_from=self.one(old.header_from),
-            original_mail_from=self.one(old.original_mail_from),
-            owner=self.one(old.owner),
-            recipients=tuple(self.recipient(recipient) for recipient in old.recipients),
-            message_id=self.text(old.message_id),
-            envid=self.text(old.envid),
-        )
-
-    def line(self, old: JourneyLine) -> JourneyLine:
-        """A journey line without the address."""
-        detail = {name: self.text(word) if isinstance(word, str) else word for name, word in old.detail.items()}
-        return msgspec.structs.replace(old, detail=detail)

@@ -6,45 +6,35 @@ and operators stays: they are no people's mail.
 
 import msgspec
 
-from node.policy.envelope import FINAL_STATES, NewMessage, Recipient, RecipientState
+from node.policy.envelope import FINAL_STATES, Recipient, RecipientState
 from node.policy.pseudonym import Pseudonyms
-from node.spool.contract import Filter, JourneyLine, MessageView
+from node.spool.contract import Filter, MessageView
+from node.spool.rewriting import Rewriter
 
 SAID = frozenset({"actor", "attempt", "way"})
 """Details of a line in which no address of mail stands."""
 
 
-class Hider:
+class Hider(Rewriter):
     """Hides with the keyed hashes of one cluster."""
+
+    left = SAID
 
     def __init__(self, names: Pseudonyms) -> None:
         """Keep them."""
-        self.one, self.text = names.address, names.text
+        self._names = names
+
+    def one(self, address: str) -> str:
+        """Give an address's hash."""
+        return self._names.address(address)
+
+    def text(self, text: str) -> str:
+        """Running text with hashes in place of addresses."""
+        return self._names.text(text)
 
     def recipient(self, old: Recipient) -> Recipient:
         """One envelope recipient without its addresses; ORCPT says the same in another writing, so it goes."""
         return msgspec.structs.replace(old, address=self.one(old.address), original=self.one(old.original), orcpt="")
-
-    def message(self, old: NewMessage) -> NewMessage:
-        """A message's facts without addresses."""
-        return msgspec.structs.replace(
-            old,
-            mail_from=self.one(old.mail_from),
-            header_from=self.one(old.header_from),
-            original_mail_from=self.one(old.original_mail_from),
-            owner=self.one(old.owner),
-            recipients=tuple(self.recipient(recipient) for recipient in old.recipients),
-            message_id=self.text(old.message_id),
-            envid=self.text(old.envid),
-        )
-
-    def line(self, old: JourneyLine) -> JourneyLine:
-        """A journey line without addresses."""
-        detail = {
-            name: self.text(word) if isinstance(word, str) and name not in SAID else word
-            for name, word in old.detail.items()
-        }
-        return msgspec.structs.replace(old, detail=detail)
 
     def view(self, old: MessageView) -> MessageView:
         """A message as shown: settled ones without addresses, others as they are, since operators must handle them."""

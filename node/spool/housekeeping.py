@@ -12,7 +12,7 @@ from node.spool.batch import Book, load, save
 from node.spool.contract import JourneyLine
 from node.spool.database import Database
 from node.spool.erasing import Eraser
-from node.spool.hiding import Hider
+from node.spool.rewriting import Rewriter
 from node.spool.rows import Cell, Unreadable, facts_of, journey_of, lines_of, message_of, text_json
 from node.spool.salvage import SetAside
 from node.spool.search import key_of, sender_keys
@@ -68,17 +68,17 @@ def erase(database: Database, book: Book, address: str, actor: str, now_ms: int,
     return len(seqs), max(seqs, default=after)
 
 
-def rewrite(database: Database, eraser: Eraser | Hider, seq: int, facts: Any) -> None:
+def rewrite(database: Database, rewriter: Rewriter, seq: int, facts: Any) -> None:
     """Take addresses out of one message wherever they stand."""
-    message = eraser.message(_readable(facts))
+    message = rewriter.message(_readable(facts))
     database.run("rewrite_message", (*sender_keys(message), facts_of(message), seq))
     for _, index, *rest in database.rows("all_recipients", {"seqs": text_json([seq])}):
         recipient = message.recipients[cast("int", index)]
         original = key_of(recipient.original) if recipient.original else None
-        reply = eraser.text(str(rest[5]))
+        reply = rewriter.text(str(rest[5]))
         database.run("rewrite_recipient", (key_of(recipient.address), original, reply, seq, index))
     for sequence, stored in database.rows("lines_with_sequence", (seq,)):
-        lines = [eraser.line(line) for line in journey_of([cast("bytes", stored)])]
+        lines = [rewriter.line(line) for line in journey_of([cast("bytes", stored)])]
         database.run("rewrite_lines", (lines_of(lines), seq, sequence))
 
 
