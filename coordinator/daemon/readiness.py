@@ -57,6 +57,8 @@ class NodeWatch:
     @property
     def answer(self) -> Answer:
         """What counts now."""
+        if self.ended:
+            return GONE
         return STALE if self._answer.ready and not self._is_fresh() else self._answer
 
     @property

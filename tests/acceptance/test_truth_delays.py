@@ -15,7 +15,7 @@ from tests.support.later import Hour
 from tests.support.ndrs import exchange_ndr
 from tests.support.ports import free_ports
 from tests.support.relay import RelayProcess
-from tests.support.simulated import DOMAIN, Simulated, directory
+from tests.support.simulated import DOMAIN, WIDE, Simulated, directory
 from tests.support.world import client, events, hand_in, relay, until, view, wide
 
 APP, BASE, HVE = f"app@{DOMAIN}", f"relay-bounces@{DOMAIN}", f"hve1@{DOMAIN}"
@@ -88,7 +88,7 @@ class Late:
         }  # fmt: skip
         mailboxes = ["relay1", "app", *([] if place.by_smtp else ["relay-bounces"])]
         connectors = [{"networks": ["127.0.0.0/24"]}] if place.path == "connector" else []
-        made = directory(mailboxes, hve={HVE: {"send_as": [APP]}}, connectors=connectors)
+        made = directory(mailboxes, limits=WIDE, hve={HVE: {"send_as": [APP]}}, connectors=connectors)
         self.cloud = Simulated(home / "sim", {**made, "reports": reports})
         where = self.cloud.command.index("-m")
         self.cloud.command[where : where + 2] = self.theirs.command("node.rehearsal")

@@ -174,7 +174,7 @@ async def test_a_process_that_stands_still_has_not_ended_and_one_that_was_killed
             child.kill()
             await until(lambda: watch.ended)
             assert watch.answer == GONE
-            assert told, "who publishes it is woken"
+            await until(lambda: told[-1][1] == GONE)  # who publishes it is woken
         async with process(node.path):
             await until(lambda: watch.ready)
             assert not watch.ended
