@@ -18,15 +18,16 @@ from node.shadow.rows import past_of
 from node.shadow.showing import NOT_TOLD, kept_view, past_view
 from node.spool.contract import Filter, MessageView
 from node.spool.database import Database, Row
-from node.spool.pages import Spot
+from node.spool.pages import PAGE_S, Patience, Spot
 from node.spool.rows import Cell, Unreadable
 from node.spool.search import key_of, matches, range_of, spot_of
 
 PAGE: Final = 200
 LOOKED_MAX: Final = 20_000
-"""Messages one question looks at: a third of a second. There may be more beyond them."""
+LOOKED_S: Final = 1.0
+"""Messages one question looks at, a third of a second on a disk at rest, and for how long. There may be more beyond."""
 PAGE_LOOKED_MAX: Final = 3_000
-"""Messages one page of history looks at, some 50 ms."""
+"""Messages one page of history looks at, some 50 ms, and no longer than ``PAGE_S``."""
 FEW: Final = 2_000
 """Messages that are looked at whole."""
 _LAST: Final = "\U0010ffff"
@@ -41,20 +42,21 @@ def may_be_past(which: Filter) -> bool:
 
 def past(database: Database, which: Filter) -> FoundPast:
     """See the contract."""
-    return _page(database, which, None, LOOKED_MAX)
+    return _page(database, which, None, Patience(LOOKED_MAX, LOOKED_S))
 
 
 def page(database: Database, which: Filter, before: Spot | None) -> FoundPast:
     """See the contract."""
-    return _page(database, which, before, PAGE_LOOKED_MAX)
+    return _page(database, which, before, Patience(PAGE_LOOKED_MAX, PAGE_S))
 
 
-def _page(database: Database, which: Filter, before: Spot | None, looked_max: int) -> FoundPast:
+def _page(database: Database, which: Filter, before: Spot | None, patience: Patience) -> FoundPast:
     found: list[Past] = []
     last: Spot | None = None
     for looked, (spot, item) in enumerate(_places(database, which, before)):
-        if last is not None and (len(found) >= which.limit or looked >= looked_max):
-            return FoundPast(items=tuple(found), more=looked >= looked_max, looked_to=last)
+        over = patience.is_over(looked)
+        if last is not None and (over or len(found) >= which.limit):
+            return FoundPast(items=tuple(found), more=over, looked_to=last)
         last = spot
         if fits(which, item, past_view):
             found.append(item)

@@ -15,14 +15,14 @@ from node.policy.envelope import RecipientState
 from node.policy.lifecycle import WAITING_STATES
 from node.spool.contract import Filter
 from node.spool.database import Database
-from node.spool.pages import Spot
+from node.spool.pages import PAGE_S, Patience, Spot
 from node.spool.rows import Cell, text_json
 from node.spool.search import params_of
 
 FEW: Final = 2_000
 """Messages that are looked at whole: a few milliseconds."""
 LOOKED_MAX: Final = 5_000
-"""Messages one page looks at, some 50 ms; there may be more beyond them."""
+"""Messages one page looks at, some 50 ms, and no longer than ``PAGE_S``; there may be more beyond them."""
 LATEST_MS: Final = 1 << 60
 PARKED: Final = frozenset({RecipientState.IN_FLIGHT, RecipientState.UNKNOWN, RecipientState.HELD, RecipientState.DEAD})
 _Place = tuple[int, str, int, int]
@@ -39,12 +39,13 @@ class Looked(msgspec.Struct, frozen=True):
 
 def look(database: Database, which: Filter, before: Spot | None) -> Looked:
     """Give the messages of one page."""
+    patience = Patience(LOOKED_MAX, PAGE_S)
     params = _params(which, before)
     limit = max(1, cast("int", params["limit"]))
     order: dict[int, None] = {}
     last: _Place | None = None
     for looked, place in enumerate(_places(database, which, params)):
-        if last is not None and (len(order) >= limit or looked >= LOOKED_MAX):
+        if last is not None and (len(order) >= limit or patience.is_over(looked)):
             return Looked(tuple(order), Spot(received_ms=last[0], id=last[1]))
         last = place
         if place[3]:

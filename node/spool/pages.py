@@ -1,12 +1,30 @@
-"""Places in history, and pages of it."""
+"""Places in history, pages of it, and how long one is looked for."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from node.spool.contract import MessageView
+
+PAGE_S: Final = 0.1
+"""A page is looked for no longer; it then ends where it came to, as one that looked at enough messages does."""
+
+
+class Patience:
+    """How many messages are looked at for one answer, and for how long: on a slow disk time is the bound."""
+
+    def __init__(self, looked_max: int, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """It begins now."""
+        self._looked_max, self._clock = looked_max, clock
+        self._due_s = clock() + seconds
+
+    def is_over(self, looked: int) -> bool:
+        """Whether to stop, having looked at so many."""
+        return looked >= self._looked_max or self._clock() >= self._due_s
 
 
 class Spot(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -131,6 +131,20 @@ async def test_what_is_not_rare_is_walked_and_a_page_that_looked_enough_says_whe
     await spool.close()
 
 
+async def test_a_page_ends_in_time_and_still_goes_on_by_one_message_at_least(tmp_path, monkeypatch):
+    monkeypatch.setattr(history, "FEW", 2)
+    monkeypatch.setattr(history, "PAGE_S", 0.0)
+    spool = SqliteSpool(tmp_path / "spool", now_ms=lambda: T0)
+    await spool.open(T0)
+    facts = [{"message_id": f"m{number}", "received_ms": T0 + number, "to": ("ann@x.example",)} for number in range(5)]
+    await put(spool, *facts)
+    page = await spool.page(Filter(recipient="ann@x.example"))
+    assert [found.message.id for found in page.messages] == ["m4"]
+    assert page.looked_to == Spot(received_ms=T0 + 4, id="m4")
+    assert await turned(spool, recipient="ann@x.example") == ([f"m{number}" for number in range(4, -1, -1)], 5)
+    await spool.close()
+
+
 async def test_history_of_a_spool_of_an_older_schema_is_found_after_the_migration(tmp_path):
     (tmp_path / "spool").mkdir()
     path = tmp_path / "spool" / "spool.sqlite3"
