@@ -73,7 +73,12 @@ class RelayProcess:
         return self.process.wait(bound_s)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except AssertionError:
+            if self.process is not None and self.process.poll() is None:
+                self.kill()  # nobody will leave what was never entered
+            raise
 
     def __exit__(self, *exc) -> None:
         if self.process is not None and self.process.poll() is None:
