@@ -49,7 +49,7 @@ class Lane:
     def start(self, said: IO[bytes] | None) -> subprocess.Popen[bytes]:
         """Start it; ``said`` gets its output, None shows it at once."""
         command = [sys.executable, "-m", "pytest", "--lane", self.name, *SPREAD, *self.arguments]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said, env=_environment())
         if self.beside:
             with suppress(PermissionError):  # a box that forbids it: then they share
                 os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))  # what it starts inherits it
@@ -64,6 +64,11 @@ LANES: Final = (
         beside=True,
     ),
 )
+
+
+def _environment() -> dict[str, str]:
+    """Every process may keep what it compiled: a relay that compiles all of itself takes a third longer to start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def lane_of(path: Path) -> str:
