@@ -117,7 +117,7 @@ class WorkerLane(asyncio.Protocol):
 
     def _flush(self) -> None:
         out, self._out = self._out, bytearray()  # what was handed over is the transport's
-        if out:
+        if out and not self._transport.is_closing():
             self._transport.write(out)
 
     def close(self) -> None:

@@ -133,10 +133,19 @@ class RemoteDoor(asyncio.Protocol):
         if self._by_lane and self.lane is not None and self._transport is not None:
             self._transport.abort()
 
+    def use(self, lane: WorkerLane) -> None:
+        """Mail goes by this lane, unless the core does not want it so; a slow worker may have heard that before."""
+        self.lane = lane
+        if self.ready.done():
+            self._settle_lane()
+
     def _welcomed(self, *, lane: bool) -> None:
         """The core wants mail by the lane or does not, and then closes its end, which may be noticed before this."""
         self._by_lane = lane
-        if not lane:
+        self._settle_lane()
+
+    def _settle_lane(self) -> None:
+        if not self._by_lane:
             self._drop_lane()
         elif self._lane_lost:
             self.lane_lost()

@@ -61,7 +61,8 @@ class Worker:
         _, door = await loop.create_connection(
             lambda: RemoteDoor(self._orders.put_nowait, lambda: self._orders.put_nowait(None)), sock=self._channel
         )
-        _, door.lane = await loop.create_connection(lambda: WorkerLane(door.appended, door.lane_lost), sock=self._lane)
+        _, lane = await loop.create_connection(lambda: WorkerLane(door.appended, door.lane_lost), sock=self._lane)
+        door.use(lane)
         welcome = await asyncio.wait_for(door.ready, WELCOME_S)
         settings = self._read(welcome)
         spans = build(settings, role="intake")

@@ -46,7 +46,8 @@ def test_a_host_that_cannot_carry_it_is_named(world):
         world.lab.ssh("b", "rm", "/usr/local/bin/date")
         taken = [{"address": "10.79.1.101/32", "site": "dc1", "driver": "netlink"}]
         world.play("preflight.yml", relay_addresses=taken).refused("10.79.1.101/32 is answered for by")
-        world.play("preflight.yml", preflight_fsync_ms=0.0001).refused("to make a write durable", "/var/lib/etcd")
+        no_disk_can = -1  # one in memory takes 0.0
+        world.play("preflight.yml", preflight_fsync_ms=no_disk_can).refused("to make a write durable", "/var/lib/etcd")
     finally:
         world.lab.ssh("b", "rm", "-f", "/usr/local/bin/date")
         world.lab.ssh("sim", "ip", "address", "del", "10.79.1.101/32", "dev", "eth0")

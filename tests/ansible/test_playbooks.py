@@ -65,6 +65,13 @@ def test_the_configuration_is_the_same_on_all(rendered):
     assert len({(rendered / host / "relay.yaml").read_text() for host in ("relay-a", "relay-b", "relay-c")}) == 1
 
 
+def test_each_directory_stands_on_a_line_of_its_own(rendered):
+    lines = (rendered / "relay-a/tmpfiles.conf").read_text().splitlines()
+    wanted = [line.split() for line in lines if not line.startswith("#")]
+    assert {"/etc/m365-relay/staged", "/run/m365-relay"} <= {words[1] for words in wanted}
+    assert [words for words in wanted if len(words) != 6] == []  # type, path, mode, user, group, age
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 @pytest.mark.parametrize("unit", EXPOSURE)
 def test_units_are_sound_and_sandboxed(rendered, unit):

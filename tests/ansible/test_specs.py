@@ -1,5 +1,7 @@
 """Argument specifications say what roles take, and say the same as their defaults."""
 
+import json
+
 import pytest
 import yaml
 
@@ -71,3 +73,13 @@ def test_units_are_read_whenever_one_is_started():
             how = task.get("ansible.builtin.systemd_service", {})
             if str(how.get("state")) in {"started", "restarted"} or "'started'" in str(how.get("state")):
                 assert how.get("daemon_reload") is True, f"{file}: {task['name']}"
+
+
+@pytest.mark.parametrize("name", ["site", "add_node", "replace_node", "restore"])
+def test_the_packet_filter_knows_new_hosts_before_they_ask_for_anything(name):
+    plays = read(COLLECTION / f"playbooks/{name}.yml")
+    at = [play.get("import_playbook") for play in plays].index("firewall.yml")
+    before = json.dumps(plays[:at])
+    assert "m365_relay.relay.etcd" not in before
+    assert "etcd.yml" not in before
+    assert "relays.yml" not in before

@@ -106,6 +106,7 @@ class World:
                     "vars": self.variables() | changes,
                 },
                 "simulator": {"hosts": {"sim": hosts.get("sim", {})}},
+                "monitoring": {"hosts": {"sim": {}}},
             },
         }
         file = self.work / "inventory.yml"

@@ -82,3 +82,14 @@ async def test_the_workers_end_gives_up_on_rubbish(lanes):
     )
     lane.core._socket.sendall(OTHER + pack(Appended(seqs=[1])))
     await until(lambda: lost)
+
+
+async def test_what_the_workers_end_may_still_say_after_the_end_is_no_error(lanes):
+    lane, faults = lanes(), []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    _, end = await loop.create_connection(lambda: WorkerLane(lambda _: None, lambda: None), sock=lane.worker)
+    end.send(Append(seq=1, message=message(), body=BODY))
+    end.close()
+    await asyncio.sleep(0.01)
+    assert faults == []

@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 
+from node.intake.door import DoorState
+from node.intake.frames import Welcome
 from node.intake.remote import RemoteDoor
 
 
@@ -20,22 +22,40 @@ class Line:
         self.ended = True
 
 
-@pytest.mark.parametrize(("wanted", "order"), list(itertools.product([True, False], ["welcome first", "end first"])))
+def welcome(*, lane):
+    return Welcome(settings=b"", hostname="a", body_directory="/", state=DoorState(), lane=lane)
+
+
+def opened():
+    door, channel, lane = RemoteDoor(lambda _: None, lambda: None), Line(), Line()
+    door.connection_made(channel)
+    return door, channel, lane
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("order", list(itertools.permutations(["use", "welcome", "end"])))
 async def test_the_end_of_a_lane(wanted, order):
-    door = RemoteDoor(lambda _: None, lambda: None)
-    channel, door.lane = Line(), Line()
-    door._transport = channel
-    steps = [lambda: door._welcomed(lane=wanted), door.lane_lost]
-    for step in steps if order == "welcome first" else reversed(steps):
-        step()
+    door, channel, lane = opened()
+    steps = {"use": lambda: door.use(lane), "welcome": lambda: door._take(welcome(lane=wanted)), "end": door.lane_lost}
+    for step in order:
+        steps[step]()
     assert channel.ended is wanted
     assert (door.lane is None) is not wanted
 
 
-async def test_a_lane_that_lives_ends_nothing():
-    door = RemoteDoor(lambda _: None, lambda: None)
-    channel, door.lane = Line(), Line()
-    door._transport = channel
-    door._welcomed(lane=True)
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_lane_that_lives_ends_nothing(early):
+    door, channel, lane = opened()
+    steps = [lambda: door.use(lane), lambda: door._take(welcome(lane=True))]
+    for step in reversed(steps) if early else steps:
+        step()
     assert not channel.ended
-    assert door.lane is not None
+    assert door.lane is lane
+
+
+async def test_a_lane_of_a_core_that_is_gone_is_let_go_of():
+    door, _, lane = opened()
+    door.connection_lost(None)
+    door.use(lane)
+    assert lane.ended
+    assert door.ready.exception() is not None
