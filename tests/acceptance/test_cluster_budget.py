@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_budget import LIMIT, used_share
+from tests.acceptance.test_budget import LIMIT, used_share, used_share_of_a_part
 from tests.acceptance.test_kill import all_receipts
 from tests.support.relay_cluster import NAMES, RelayCluster
 from tests.support.simulated import Simulated, directory
@@ -183,7 +183,7 @@ def test_ten_minutes_with_faults_break_no_limit_and_the_whole_limit_returns(tmp_
     # From 2.5 min after the last fault ended (0.45 of the run) on the whole limit is used again: by all accounts
     # together; one that has a single connection while a vanished host's may linger for 6 min loses a little to it.
     after_ms = run.began_ms + int(0.45 * 600_000) + 150_000
-    late = [used_share([at for at in times if at >= after_ms], 60) for times in run.times.values()]
+    late = [used_share_of_a_part([at for at in times if at >= after_ms], 60) for times in run.times.values()]
     print(f"  the last seven minutes: least {100 * min(late):.2f} %, mean {100 * sum(late) / len(late):.2f} %")
     assert sum(late) / len(late) >= GOAL
     # Of a hundred some meet several long replies on the one connection they have in these minutes.
