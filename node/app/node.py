@@ -161,8 +161,9 @@ class Node:
         self.first_run.begin(settings, self.admin.port)
         stack.callback(self.first_run.end)
         await self.levels.measure(wall_ms())
-        self.intake = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
-        await self.intake.start()
+        front = make_front(settings, self.door, self.telemetry, hostname=self.hostname)
+        await front.start()
+        self.intake = front  # not before it listens: that is what "ready" rests on
         stack.push_async_callback(self._close_intake)
 
     async def _serve(self) -> None:
