@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not USABLE, reason=REASON),
 ]
-STILL_S = 40
+STILL_S = 60
 """Longer than a lease, an adoption and the wait after a refused session."""
 
 
