@@ -93,7 +93,20 @@ class Etcd:
         return restore
 
     def pause(self) -> None:
+        """Stop it, and wait until it stands: on a busy machine its other threads go on until one of them has heard."""
         self.signal(signal.SIGSTOP)
+        end = time.monotonic() + 10
+        while not self.stands() and time.monotonic() < end:
+            time.sleep(0.002)
+
+    def stands(self) -> bool:
+        """Whether every thread of it is stopped, or will be before it is back from the disk."""
+        assert self.process is not None
+        try:
+            threads = [one.read_text() for one in Path(f"/proc/{self.process.pid}/task").glob("*/stat")]
+        except OSError:  # one ended meanwhile
+            return False
+        return all(text.rpartition(")")[2].split()[0] in "TtD" for text in threads)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
