@@ -52,14 +52,17 @@ def offer_urgent(port: int, every_s: float, stop: threading.Event, taken: dict[s
         taken[queue_id] = time.time()
 
 
+def whole_rounds(times_ms: list[int]) -> tuple[int, list[int]]:
+    """Messages of as many whole rounds as there are, and the ms these took from every message they may begin at."""
+    times_ms.sort()
+    many = (len(times_ms) - 1) // LIMIT * LIMIT
+    return many, [later - at for at, later in zip(times_ms, times_ms[many:], strict=False)]
+
+
 def used_share(times_ms: list[int], window_s: float) -> float:
     """What was sent of what is allowed, from the beginning of a run."""
-    times_ms.sort()
-    rounds = (len(times_ms) - 1) // LIMIT
-    if not rounds:
-        return 0.0
-    took_s = (times_ms[rounds * LIMIT] - times_ms[0]) / 1000
-    return (rounds * LIMIT / took_s) / (LIMIT / window_s)
+    many, took_ms = whole_rounds(times_ms)
+    return many * window_s * 1000 / (took_ms[0] * LIMIT) if many else 0.0
 
 
 def used_share_of_a_part(times_ms: list[int], window_s: float) -> float:
@@ -68,12 +71,8 @@ def used_share_of_a_part(times_ms: list[int], window_s: float) -> float:
     Rounds of thirty come in bursts: from one message to the thirtieth after it takes seconds more or less by where in a
     burst one begins, which over six rounds is several percent. So every beginning counts alike.
     """
-    times_ms.sort()
-    rounds = (len(times_ms) - 1) // LIMIT
-    if not rounds:
-        return 0.0
-    took_s = statistics.mean(later - at for at, later in zip(times_ms, times_ms[rounds * LIMIT :], strict=False)) / 1000
-    return (rounds * LIMIT / took_s) / (LIMIT / window_s)
+    many, took_ms = whole_rounds(times_ms)
+    return many * window_s * 1000 / (statistics.mean(took_ms) * LIMIT) if many else 0.0
 
 
 def test_the_yardstick_does_not_care_where_in_a_burst_it_begins():
