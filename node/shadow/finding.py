@@ -24,8 +24,9 @@ from node.spool.search import key_of, matches, range_of, spot_of
 
 PAGE: Final = 200
 LOOKED_MAX: Final = 20_000
+"""Messages one question looks at, a third of a second on a disk at rest. There may be more beyond them."""
 LOOKED_S: Final = 1.0
-"""Messages one question looks at, a third of a second on a disk at rest, and for how long. There may be more beyond."""
+"""How long one question about history looks at most."""
 PAGE_LOOKED_MAX: Final = 3_000
 """Messages one page of history looks at, some 50 ms, and no longer than ``PAGE_S``."""
 FEW: Final = 2_000

@@ -1,7 +1,6 @@
 """Places in history, pages of it, and how long one is looked for."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,14 +16,13 @@ PAGE_S: Final = 0.1
 class Patience:
     """How many messages are looked at for one answer, and for how long: on a slow disk time is the bound."""
 
-    def __init__(self, looked_max: int, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, looked_max: int, seconds: float) -> None:
         """It begins now."""
-        self._looked_max, self._clock = looked_max, clock
-        self._due_s = clock() + seconds
+        self._looked_max, self._due_s = looked_max, time.monotonic() + seconds
 
     def is_over(self, looked: int) -> bool:
         """Whether to stop, having looked at so many."""
-        return looked >= self._looked_max or self._clock() >= self._due_s
+        return looked >= self._looked_max or time.monotonic() >= self._due_s
 
 
 class Spot(msgspec.Struct, frozen=True, kw_only=True, order=True):
