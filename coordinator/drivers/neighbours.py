@@ -54,6 +54,7 @@ class Neighbours:
     def speak(self) -> None:
         """Announce: a burst now, another soon, then a slow repeat until ``hush``."""
         self.hush()
+        self._say()  # the first at once: the task waits for its turn, and clients for this
         self._speaking = asyncio.create_task(self._announce())
 
     def hush(self) -> None:
@@ -69,14 +70,17 @@ class Neighbours:
         self._socket.close()
 
     async def _announce(self) -> None:
-        for pause_s in (AGAIN_S, REPEAT_S):
-            for _ in range(BURST):
-                self._send(announcement(self._address, self._mac))
+        for said, pause_s in ((1, AGAIN_S), (0, REPEAT_S)):
+            for _ in range(said, BURST):
                 await asyncio.sleep(PAUSE_S)
+                self._say()
             await asyncio.sleep(pause_s)
         while True:
-            self._send(announcement(self._address, self._mac))
+            self._say()
             await asyncio.sleep(REPEAT_S)
+
+    def _say(self) -> None:
+        self._send(announcement(self._address, self._mac))
 
     def _send(self, frame: bytes) -> None:
         try:

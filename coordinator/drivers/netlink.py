@@ -5,8 +5,9 @@ end would take the host's own along (coordination-review §2). The only file tha
 """
 
 import errno
-from collections.abc import Callable
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class NetlinkDriver:
         self._address, self._named, self._on_claim = address, interface, on_claim
         self._prefix = address.max_prefixlen
         self._neighbours: Neighbours | None = None
+        self._route: Any = None
         self._bound = False
         self.interface = interface
         """Where it is bound, or would be; empty until known."""
@@ -45,7 +47,7 @@ class NetlinkDriver:
             await self._link()
 
     async def _remove(self) -> None:
-        async with AsyncIPRoute() as route:
+        async with self._kernel() as route:
             for index, _ in await self._found(route):
                 await self._delete(route, index)
             left = await self._found(route)
@@ -60,13 +62,22 @@ class NetlinkDriver:
         """See Driver; announces the address when it is new here."""
         if lifetime_s < 1:
             raise DriverError(f"{self._address}: a lifetime of {lifetime_s} s is none")
-        left_s = await self._replace(lifetime_s)
+        async with self._kernel() as route:
+            index = await self._index(route)
+            new = None if self._bound else await self._link()
+            await self._replace(route, index, lifetime_s)
+        if new is not None:
+            self._bound = True
+            new.speak()  # before it is read back: clients wait for this, and this kernel answers already
+        try:
+            left_s = await self.left_s()
+        except DriverError:
+            if new is not None:  # what is not known to be here must not be announced any longer
+                await self.remove()
+            raise
         if left_s is None or left_s > lifetime_s:  # never kept longer than asked, whatever the library made of it
             await self.remove()
             raise DriverError(f"{self._address}: the kernel keeps it for {left_s} s, not {lifetime_s} s")
-        if not self._bound:
-            self._bound = True
-            (await self._link()).speak()
 
     async def remove(self) -> None:
         """See Driver."""
@@ -80,16 +91,36 @@ class NetlinkDriver:
         if self._neighbours is not None:
             self._neighbours.close()
             self._neighbours = None
+        self._hang_up()
 
     async def left_s(self) -> int | None:
         """Give the seconds the kernel will keep the address; None when it is not there."""
-        async with AsyncIPRoute() as route:
+        async with self._kernel() as route:
             return _longest(await self._found(route))
+
+    @asynccontextmanager
+    async def _kernel(self) -> AsyncIterator[Any]:
+        """Give the socket, kept from call to call: to open one takes longer than anything asked of it.
+
+        After a fault it is another one, so that no late answer is taken for that to a later question.
+        """
+        if self._route is None:
+            self._route = AsyncIPRoute()
+        try:
+            yield self._route
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        route, self._route = self._route, None
+        if route is not None:
+            route.close()
 
     async def _link(self) -> Neighbours:
         if self._neighbours is None:
             if not self._named:
-                async with AsyncIPRoute() as route:
+                async with self._kernel() as route:
                     await self._index(route)
             self._neighbours = Neighbours(self.interface, self._address, self._heard)
         return self._neighbours
@@ -99,19 +130,16 @@ class NetlinkDriver:
         if self._bound and self._on_claim is not None:
             self._on_claim(mac)
 
-    async def _replace(self, lifetime_s: int) -> int | None:
+    async def _replace(self, route: Any, index: int, lifetime_s: int) -> None:
         options: dict[str, Any] = {"preferred": 0, "valid": lifetime_s}
         if isinstance(self._address, IPv6Address):
             options["flags"] = NO_DAD
-        async with AsyncIPRoute() as route:
-            index = await self._index(route)
-            try:
-                await route.addr("replace", index=index, address=str(self._address), prefixlen=self._prefix, **options)
-            except NetlinkError as error:
-                raise DriverError(f"adding {self._address} to {self.interface}: {error}") from None
-            except OSError as error:
-                raise DriverError(f"adding {self._address} to {self.interface}: {error.strerror}") from None
-            return _longest(await self._found(route))
+        try:
+            await route.addr("replace", index=index, address=str(self._address), prefixlen=self._prefix, **options)
+        except NetlinkError as error:
+            raise DriverError(f"adding {self._address} to {self.interface}: {error}") from None
+        except OSError as error:
+            raise DriverError(f"adding {self._address} to {self.interface}: {error.strerror}") from None
 
     async def _delete(self, route: Any, index: int) -> None:
         try:
@@ -133,10 +161,10 @@ class NetlinkDriver:
     async def _index(self, route: Any) -> int:
         """Find the interface, each time anew: it may come up late, or be another one after a change of network."""
         if self._named:
-            found = await route.link_lookup(ifname=self._named)
-            if not found:
-                raise DriverError(f"no interface named {self._named}")
-            return int(found[0])
+            try:
+                return socket.if_nametoindex(self._named)
+            except OSError:
+                raise DriverError(f"no interface named {self._named}") from None
         around = [
             (each["prefixlen"], each["index"], each.get("label") or "")
             for each in await _addresses(route)
@@ -146,7 +174,7 @@ class NetlinkDriver:
             raise DriverError(f"no interface of this host has a network that contains {self._address}")
         _, index, label = max(around)
         if not self.interface or label != self.interface:
-            self.interface = await _name(route, index)
+            self.interface = _name(index)
         return int(index)
 
 
@@ -161,10 +189,11 @@ async def _addresses(route: Any) -> list[Any]:
         raise DriverError(f"reading this host's addresses: {error}") from None
 
 
-async def _name(route: Any, index: int) -> str:
-    async for link in await route.get_links(index):
-        return str(link.get("ifname"))
-    raise DriverError(f"interface {index} is gone")
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        raise DriverError(f"interface {index} is gone") from None
 
 
 def _contains(found: Any, address: IPv4Address | IPv6Address) -> bool:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from coordinator.drivers import neighbours
+from coordinator.drivers import neighbours, netlink
 from coordinator.drivers.contract import DriverError
 from coordinator.drivers.frames import claim_of
 from coordinator.drivers.neighbours import Neighbours
@@ -64,7 +64,9 @@ def test_removed_means_read_back_as_gone(lan, vip):
 
 def test_a_successor_cleans_what_a_killed_process_left(lan):
     async def killed():
-        await NetlinkDriver(ip_address(VIPS[0]), "eth0")._replace(60)
+        driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
+        await driver.bind(60)
+        await driver.close()  # its sockets go with a process, what the kernel was told stays
 
     async def successor():
         driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
@@ -114,6 +116,64 @@ def test_gaining_is_announced_and_a_second_claimant_is_heard(lan, vip, monkeypat
 
     lan.run(0, listen)
     assert len(set(heard)) == 1
+
+
+def test_one_socket_serves_a_holder_for_as_long_as_nothing_fails(lan, monkeypatch):
+    """It is asked four times a second for months: nothing may be left in it, and a fault must not stay."""
+    opened = []
+
+    class Counted(netlink.AsyncIPRoute):
+        def __init__(self):
+            super().__init__()
+            opened.append(self)
+
+    monkeypatch.setattr(netlink, "AsyncIPRoute", Counted)
+
+    async def main():
+        driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
+        for _ in range(50):
+            await driver.bind(30)
+        await driver.remove()
+        queues = opened[0].msg_queue.queues
+        assert len(opened) == 1
+        assert {tag: queue.qsize() for tag, queue in queues.items()} == {0: 0}
+        lone = NetlinkDriver(ip_address(VIPS[0]))
+        sh("ip", "-n", lan.hosts[0], "addr", "del", "10.9.0.1/24", "dev", "eth0")
+        with pytest.raises(DriverError, match="no interface of this host"):
+            await lone.bind(30)
+        sh("ip", "-n", lan.hosts[0], "addr", "add", "10.9.0.1/24", "dev", "eth0")
+        await lone.bind(30)
+        assert await lone.left_s() is not None
+        for each in (driver, lone):
+            await each.close()
+        return len(opened)
+
+    assert lan.run(0, main) == 3
+
+
+def test_what_cannot_be_read_back_is_neither_kept_nor_announced(lan, monkeypatch):
+    """Whoever binds it next must not hear of a second claimant that believes it has nothing."""
+
+    async def unreadable(_route):
+        raise DriverError("reading this host's addresses: fault of this test")
+
+    async def main():
+        driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
+        await driver.clean()
+        reads = netlink._addresses
+
+        async def once(route):
+            monkeypatch.setattr(netlink, "_addresses", reads)
+            return await unreadable(route)
+
+        monkeypatch.setattr(netlink, "_addresses", once)
+        with pytest.raises(DriverError, match="fault of this test"):
+            await driver.bind(30)
+        assert await driver.left_s() is None
+        assert driver._neighbours._speaking is None
+        await driver.close()
+
+    lan.run(0, main)
 
 
 def test_clear_words_for_what_cannot_be(lan):
