@@ -24,9 +24,9 @@ from node.spool.search import key_of, matches, range_of, spot_of
 
 PAGE: Final = 200
 LOOKED_MAX: Final = 20_000
-"""Messages one question looks at, a third of a second on a disk at rest. There may be more beyond them."""
+"""Messages of an owner one question looks at, a third of a second on a disk at rest. There may be more beyond them."""
 LOOKED_S: Final = 1.0
-"""How long one question about history looks at most."""
+"""How long one question looks at most."""
 PAGE_LOOKED_MAX: Final = 3_000
 """Messages one page of history looks at, some 50 ms, and no longer than ``PAGE_S``."""
 FEW: Final = 2_000
@@ -123,14 +123,15 @@ def kept(database: Database, which: Filter, pairings: Sequence[Attached]) -> Fou
     found: list[KeptCopy] = []
     more = False
     for attached in pairings:
-        mine, cut = _kept(database, which, putting.number_of(database, attached))
+        patience = Patience(LOOKED_MAX, LOOKED_S / len(pairings))
+        mine, cut = _kept(database, which, putting.number_of(database, attached), patience)
         found += mine
         more |= cut
     found.sort(key=_name, reverse=True)
     return FoundKept(items=tuple(found[: which.limit]), more=more)
 
 
-def _kept(database: Database, which: Filter, number: int) -> tuple[list[KeptCopy], bool]:
+def _kept(database: Database, which: Filter, number: int, patience: Patience) -> tuple[list[KeptCopy], bool]:
     found: list[KeptCopy] = []
     before, looked = _LAST, 0
     params: dict[str, Cell] = {"pairing": number, "limit": PAGE}
@@ -138,7 +139,7 @@ def _kept(database: Database, which: Filter, number: int) -> tuple[list[KeptCopy
         fitting = (each for each in looking.kept_of(database, number, rows) if fits(which, each, kept_view))
         found += fitting
         before, looked = str(rows[-1][0]), looked + len(rows)
-        if len(found) >= which.limit or looked >= LOOKED_MAX:
+        if len(found) >= which.limit or patience.is_over(looked):
             return found[: which.limit], len(found) < which.limit
     return found, False
 

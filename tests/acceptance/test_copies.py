@@ -27,12 +27,25 @@ def three_nodes(home: Path, *, timing=SLOW, copies: str = "preferred", accounts=
     with Simulated(home / "sim", directory(accounts, limits=WIDE, timing=timing)) as cloud:
         options = {name: {"limits": limits} for name in accounts}
         with kind(home, cloud, options, copies=copies, **changes, **more) as cluster:
-            yield cluster, cloud
+            try:
+                yield cluster, cloud
+            finally:
+                end_sending()
+
+
+SENDING: list[subprocess.Popen] = []
+
+
+def end_sending() -> None:
+    """A test that fails leaves no client behind, which would knock at ports that are the next one's by then."""
+    while SENDING:
+        with SENDING.pop() as process:
+            process.kill()
 
 
 def send(cluster: RelayCluster, ledger: Path, name: str, count: int, *more: str) -> subprocess.Popen:
     node = cluster.nodes[name]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [
             sys.executable, "-m", "node.rehearsal", "load", "--server", f"{cluster.address(name)}:{node.port()}",
             "--ledger", str(ledger), "--count", str(count), "--sessions", "10", "--per-connection", "20",
@@ -40,6 +53,8 @@ def send(cluster: RelayCluster, ledger: Path, name: str, count: int, *more: str)
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    SENDING.append(process)
+    return process
 
 
 def sent(sending: subprocess.Popen, bound_s: float = 60) -> None:

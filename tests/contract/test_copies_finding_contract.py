@@ -188,6 +188,19 @@ async def test_a_question_looks_at_so_much_and_says_that_there_may_be_more(disk,
     assert names(found) == ["n1"]
 
 
+async def test_on_a_disk_however_slow_each_owners_copies_are_looked_at_in_part_at_least(disk, monkeypatch):
+    monkeypatch.setattr(finding, "LOOKED_S", 0.0)
+    monkeypatch.setattr(finding, "PAGE", 2)
+    feed, other = Feed(disk), Feed(disk, OTHER)
+    for turn in range(6):
+        await feed.keep(f"m{turn}", client="hr" if turn in (1, 4) else "apps")
+        await other.keep(f"n{turn}", client="hr" if turn in (1, 4) else "apps")
+    found = await disk.find_kept(Filter(client="hr"), [PAIR, OTHER])
+    assert (names(found), found.more) == (["n4", "m4"], True)
+    found = await disk.find_kept(Filter(client="hr"), [])
+    assert (names(found), found.more) == ([], False)
+
+
 async def test_what_cannot_be_read_is_not_found_and_hides_nothing(disk):
     feed = Feed(disk)
     await feed.settle("m1", to=("ann@x.example",))
