@@ -26,6 +26,8 @@ STEPS_S = (1, 3, 10, 60, 300, 900, 1_200, 1_800, 2_700, 3_602)
 AWAY = {10: "stop", 300: "kill", 900: "stale", 1_800: "stop", 3_602: "kill"}
 """What befalls the relay in the time before such a step: away meanwhile, or its places in mailboxes forgotten there."""
 MESSAGES = 16
+CLIENT = "127.0.0.9"
+"""Reports come from 127.0.0.1: who hands in which is told by the address."""
 DELAYS = ("1s", "1h")
 
 
@@ -105,9 +107,9 @@ class Late:
         if place.path == "connector":
             own["connector"] = {"host": f"localhost:{cloud.ready['mx']}"}
         node.config["listeners"]["smtp"]["port"] = self.port
-        node.config["clients"]["apps"] = client("127.0.0.0/8", plan="quick")
+        node.config["clients"]["apps"] = client(f"{CLIENT}/32", plan="quick")
         keyed = {"return_path": BASE} if place.keyed else {}
-        accept = {"accept_from": ["127.0.0.0/8"]} if place.by_smtp else {}
+        accept = {"accept_from": ["127.0.0.1/32"]} if place.by_smtp else {}
         node.config["bounces"] = {"digest": "0s", "from": BASE, **keyed, **accept}
         node.entry = [*self.ours.command("node"), "run"]
         return node
@@ -148,7 +150,7 @@ def late(found: dict) -> int | None:
 def scene(home: Path, place: Place, steps_s: tuple[int, ...] = STEPS_S, away: dict[int, str] = AWAY) -> None:
     world = Late(home, place)
     with world.cloud as cloud, world.node() as node:
-        sent = [hand_in(node.port(), APP, f"gone{number}@{place.domain}") for number in range(MESSAGES)]
+        sent = [hand_in(node.port(), APP, f"gone{number}@{place.domain}", source=CLIENT) for number in range(MESSAGES)]
         node.wait_empty()
         world.forge()
         passed_s = 0

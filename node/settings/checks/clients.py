@@ -80,6 +80,18 @@ def distinct(scene: Scene) -> None:
                 words = ", ".join(f"{kind} {value}" for kind, value in zip(_KINDS, mark, strict=True) if value)
                 at = scene.report.place_of(("clients", other))
                 scene.fault(("clients", name), f"matches exactly as client {other} ({at}) does: {words}")
+    _reporters(scene, seen)
+
+
+def _reporters(scene: Scene, seen: dict[tuple[str, str, str], str]) -> None:
+    """Who may hand in reports is no client: from one network alone it cannot be told which of the two it is."""
+    bounces = scene.settings.bounces
+    for index, network in enumerate(bounces.accept_from if bounces.return_path is not None else ()):
+        client = seen.get(("", "", str(network)))
+        if client is not None:
+            at = scene.report.place_of(("clients", client))
+            text = f"client {client} ({at}) is known by {network} alone: its mail and reports could not be told apart"
+            scene.fault(("bounces", "accept_from", index), text)
 
 
 _KINDS = ("certificate", "user", "network")

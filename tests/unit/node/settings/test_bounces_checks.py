@@ -50,6 +50,22 @@ def test_a_return_path_that_does_nothing(tmp_path, text, words):
     assert about(warned(tmp_path, text), words)
 
 
+def test_who_hands_in_reports_is_no_client(tmp_path):
+    """Found when a test named one network for both: the check passed, and the start spoke of a client (returned)."""
+    clients = """\
+clients:
+  apps: {networks: [10.1.0.0/16, 192.0.2.0/24], senders: ["*@contoso.com"], owner: it@contoso.com}
+"""
+    (found,) = about(faults(tmp_path, SMARTHOST + clients + PATH), "192.0.2.0/24")
+    assert "relay.yaml:8:65: " in found
+    assert "bounces.accept_from[0]: client apps (" in found
+    assert "is known by 192.0.2.0/24 alone" in found
+    for apart in ("192.0.2.0/25", "192.0.0.0/16"):  # the longer prefix says who it is
+        loaded(tmp_path, SMARTHOST + clients.replace("192.0.2.0/24", apart) + PATH)
+    certified = clients.replace("owner:", "certificate: apps.contoso.com, owner:")
+    loaded(tmp_path, SMARTHOST + certified + PATH)
+
+
 def test_history_outlives_what_is_reported_later(tmp_path):
     for keep, said in (("23h", True), ("24h", False)):
         found = warned(tmp_path, SMARTHOST + CLIENTS + PATH + f"history: {{keep: {keep}}}\n")
