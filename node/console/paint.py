@@ -49,7 +49,7 @@ class Painter:
             lstrip_blocks=True,
         )
         self._jinja.globals |= {"node": node, "version": __version__, "static": _addresses(static)}
-        for name in ("moment", "span", "tone", "size", "rate", "said"):
+        for name in ("moment", "span", "tone", "size", "rate", "said", "details"):
             self._jinja.filters[name] = getattr(words, name)
 
     def paint(self, template: str, values: Mapping[str, Any]) -> str:

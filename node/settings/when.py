@@ -1,8 +1,12 @@
 """Times as operators type and read them: ``2h`` ago, a day, an instant; shown in UTC. Pure but for the caller's now."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from node.errors import PermanentError
+
+INSTANT_MS: Final = 10**12
+"""Larger than any length of time in milliseconds that is told anywhere, and an instant of 2001."""
 
 
 class BadTimeError(PermanentError):
@@ -59,3 +63,10 @@ def show_span(seconds: float) -> str:
             parts.append(f"{rest // size}{unit}")
             rest %= size
     return " ".join(parts[:2])
+
+
+def show_detail(name: str, value: str | int) -> tuple[str, str | int]:
+    """Give a step's detail as people read it: an instant in UTC, and its name without the unit."""
+    if name.endswith("_ms") and isinstance(value, int) and value >= INSTANT_MS:
+        return name.removesuffix("_ms"), f"{show_ms(value)} UTC"
+    return name, value

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.settings.when import BadTimeError, show_ms, show_span, since_ms
+from node.settings.when import BadTimeError, show_detail, show_ms, show_span, since_ms
 
 NOW = 1_800_000_000_000
 
@@ -63,3 +63,18 @@ def test_an_instant_no_calendar_has_is_shown_as_its_number(at_ms):
 )
 def test_spans(seconds, expected):
     assert show_span(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("until_ms", 1_796_077_593_656, ("until", "2026-11-30 22:26:33.656 UTC")),
+        ("offset_ms", 53, ("offset_ms", 53)),
+        ("offset_ms", -398, ("offset_ms", -398)),
+        ("reason_ms", "late", ("reason_ms", "late")),
+        ("size_bytes", 10**13, ("size_bytes", 10**13)),
+        ("until_ms", 10**18, ("until", f"{10**18} ms UTC")),
+    ],
+)
+def test_details_of_a_step_are_read_by_people(name, value, shown):
+    assert show_detail(name, value) == shown
