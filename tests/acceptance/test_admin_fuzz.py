@@ -78,11 +78,16 @@ def asked(case, base: str, headers: dict[str, str]):
 
 
 def deeds(node) -> int:
-    return sum(file.read_bytes().count(b"\n") for file in files_in(node.home / "spool" / "audit"))
+    return len(asked_for(node))
+
+
+def asked_for(node) -> list[dict]:
+    """Give the audit's entries of what somebody asked for; the node tells of itself when an erasure came to its end."""
+    entries = [json.loads(line) for _, line in lines_of(files_in(node.home / "spool" / "audit"))]
+    return [one for one in entries if one["event"] != "an address is erased on every node"]
 
 
 def test_the_node_is_still_well(node):
     assert node.status()["readiness"]["ready"]
     assert "Traceback" not in node.log.read_text()
-    entries = [json.loads(line) for _, line in lines_of(files_in(node.home / "spool" / "audit"))]
-    assert {one["role"] for one in entries} <= {"operator", "admin"}
+    assert {one["role"] for one in asked_for(node)} <= {"operator", "admin"}
