@@ -147,12 +147,10 @@ class Ways:
         last_way = first.last_way if first.attempts else ""
         avoid = self.classifier.avoided.get(first.last_reason, ()) if first.attempts else ()
         doubtful = self._doubtful(message, self._usable(found, availability), now_ms)
-        urgent = message.priority is Priority.URGENT
         placeless = False
         choice = Choice(
-            found, availability, short, now_ms,
-            load=self._load, last_way=last_way, avoid=avoid, doubtful=doubtful, urgent=urgent,
-        )  # fmt: skip
+            found, availability, short, now_ms, load=self._load, last_way=last_way, avoid=avoid, doubtful=doubtful
+        )
         # Each round finds one way short, so there are at most as many rounds as ways.
         for _ in range(len(found) + 1):
             decision = choice.decide()

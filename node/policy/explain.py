@@ -4,8 +4,7 @@ Pure: asks the same functions as intake and delivery ask (``check_mail``, ``cand
 answer cannot differ from what would happen. Takes nothing, promises nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -83,15 +82,6 @@ class RouteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Planned(Protocol):
-    """What is asked of a plan."""
-
-    @property
-    def priority(self) -> Priority:
-        """Of its mail."""
-        ...
-
-
 def explain(
     question: Question,
     rules: IntakeRules,
@@ -100,13 +90,12 @@ def explain(
     short: Mapping[str, Shortage],
     now_ms: int,
     *,
-    plans: Mapping[str, Planned] | None = None,
+    plans: Collection[str] = (),
 ) -> RouteAnswer:
     """Answer a question. ``short``: what has no budget now, by account scope and by tenant name.
 
     ``plans``: those the configuration knows. Raises QuestionError naming what cannot be used.
     """
-    plans = plans or {}
     if question.plan and question.plan not in plans:
         raise QuestionError(f"plan: there is no plan {question.plan!r}; plans: {', '.join(sorted(plans)) or 'none'}")
     client, matching = _client(question, rules)
@@ -120,14 +109,12 @@ def explain(
     found = check_recipient(rules, client, mail, f"<{recipient}>", 0)
     if isinstance(found, Denial):
         return _refused(question, client.name, matching, found)
-    priority = plans[question.plan].priority if question.plan else client.priority
-    message = _message(question, client, mail, found, priority)
+    message = _message(question, client, mail, found)
     direction = found.direction
     ways = candidates(directory, message, direction)
     available = {item.way.name: _availability(health, item, message, direction, now_ms) for item in ways if item.ok}
     shortages = _shortages(ways, direction, short)
-    urgent = message.priority is Priority.URGENT
-    decision = choose(ways, available, shortages, now_ms, urgent=urgent)
+    decision = choose(ways, available, shortages, now_ms)
     word, why = _decided(decision, now_ms)
     return RouteAnswer(
         sender=mail.address,
@@ -192,9 +179,7 @@ def _refused(question: Question, client: str, matching: tuple[str, ...], denial:
     )
 
 
-def _message(
-    question: Question, client: ClientRule, mail: MailFrom, recipient: Recipient, priority: Priority
-) -> NewMessage:
+def _message(question: Question, client: ClientRule, mail: MailFrom, recipient: Recipient) -> NewMessage:
     return NewMessage(
         id="",
         client=client.name,
@@ -207,7 +192,7 @@ def _message(
         received_ms=0,
         expires_ms=0,
         message_id="",
-        priority=priority,
+        priority=Priority.NORMAL,
     )
 
 
