@@ -119,6 +119,7 @@ def test_a_spool_put_back_to_an_older_state_is_seen_as_such_everywhere_and_used_
         spool, older = node.home / "spool", node.home / "older"
         shutil.copytree(spool, older)
         node.start()
+        until(lambda: protected(cluster, name), 30)  # mail that is delivered before it is copied nobody else hears of
         queue_id = hand_in(cluster, name, "bob@example.com")
         until(lambda: steps(traced(node, queue_id))[-1:] == ["delivered"], 20)
         # Killed before the other end hears of it, the message would be sent again by whoever takes it over.
