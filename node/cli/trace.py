@@ -20,7 +20,7 @@ from node.cli.common import (
 from node.cli.everywhere import HereFlag, find, place_of, say_missing, whereabouts
 from node.cli.everywhere import trace as find_one
 from node.policy.kinds import OUTSIDE
-from node.settings.when import show_detail, show_ms, show_span, since_ms
+from node.settings.when import show_details, show_ms, show_span, since_ms
 
 COLOURS = {
     "delivered": "green",
@@ -99,15 +99,10 @@ def print_journey(view: dict[str, Any]) -> None:
     for step in view["lines"]:
         colour = COLOURS.get(step["event"], "cyan")
         after = show_span((step["at_ms"] - message["received_ms"]) / 1000)
-        detail = clean(" ".join(_details(step["detail"])))
+        detail = clean(" ".join(f"{name}={value}" for name, value in show_details(step["detail"])))
         if str(step["detail"].get("way", "")).partition(":")[0] in OUTSIDE:
             detail += " (outside the tenant)"
         console.print(f"  +{after:>8}  [{colour}]{step['event']:<10}[/{colour}] {escape(detail)}")
-
-
-def _details(found: dict[str, str | int]) -> list[str]:
-    pairs = (show_detail(name, value) for name, value in found.items() if value != "")
-    return [f"{name}={value}" for name, value in pairs]
 
 
 def _fact(name: str, value: str) -> None:

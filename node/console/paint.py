@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from node import __version__
 from node.console import words
+from node.settings.when import show_details
 
 KINDS: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -49,8 +50,9 @@ class Painter:
             lstrip_blocks=True,
         )
         self._jinja.globals |= {"node": node, "version": __version__, "static": _addresses(static)}
-        for name in ("moment", "span", "tone", "size", "rate", "said", "details"):
+        for name in ("moment", "span", "tone", "size", "rate", "said"):
             self._jinja.filters[name] = getattr(words, name)
+        self._jinja.filters["details"] = show_details
 
     def paint(self, template: str, values: Mapping[str, Any]) -> str:
         """Render one template."""

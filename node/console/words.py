@@ -1,13 +1,12 @@
 """How the console writes things down: all of it is text, and nothing in it can drive a browser or mislead. Pure."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from markupsafe import Markup, escape
 
 from node.admin.control import ReplyView
 from node.policy.reply import said as answered
-from node.settings.when import show_detail, show_ms, show_span
+from node.settings.when import show_ms, show_span
 
 REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 STATES: Final = {
@@ -46,11 +45,6 @@ def said(reply: ReplyView) -> str:
 def span(milliseconds: float) -> str:
     """Write a length of time."""
     return show_span(milliseconds / 1000)
-
-
-def details(found: Mapping[str, str | int]) -> list[tuple[str, str | int]]:
-    """Give what a step's details say, as people read it; what is empty is left out."""
-    return [show_detail(name, value) for name, value in found.items() if value != ""]
 
 
 def tone(state: str) -> str:

@@ -1,5 +1,6 @@
 """Times as operators type and read them: ``2h`` ago, a day, an instant; shown in UTC. Pure but for the caller's now."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -65,8 +66,13 @@ def show_span(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def show_detail(name: str, value: str | int) -> tuple[str, str | int]:
-    """Give a step's detail as people read it: an instant in UTC, and its name without the unit."""
+def show_details(found: Mapping[str, str | int]) -> list[tuple[str, str | int]]:
+    """Give a step's details as people read them; what is empty is left out."""
+    return [_shown(name, value) for name, value in found.items() if value != ""]
+
+
+def _shown(name: str, value: str | int) -> tuple[str, str | int]:
+    """Give an instant in UTC, and its name without the unit; anything else as it is."""
     if name.endswith("_ms") and isinstance(value, int) and value >= INSTANT_MS:
         return name.removesuffix("_ms"), f"{show_ms(value)} UTC"
     return name, value

@@ -154,18 +154,15 @@ def test_one_socket_serves_a_holder_for_as_long_as_nothing_fails(lan, monkeypatc
 def test_what_cannot_be_read_back_is_neither_kept_nor_announced(lan, monkeypatch):
     """Whoever binds it next must not hear of a second claimant that believes it has nothing."""
 
-    async def unreadable(_route):
+    reads = netlink._addresses
+
+    async def once(_route):
+        monkeypatch.setattr(netlink, "_addresses", reads)
         raise DriverError("reading this host's addresses: fault of this test")
 
     async def main():
         driver = NetlinkDriver(ip_address(VIPS[0]), "eth0")
         await driver.clean()
-        reads = netlink._addresses
-
-        async def once(route):
-            monkeypatch.setattr(netlink, "_addresses", reads)
-            return await unreadable(route)
-
         monkeypatch.setattr(netlink, "_addresses", once)
         with pytest.raises(DriverError, match="fault of this test"):
             await driver.bind(30)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.settings.when import BadTimeError, show_detail, show_ms, show_span, since_ms
+from node.settings.when import BadTimeError, show_details, show_ms, show_span, since_ms
 
 NOW = 1_800_000_000_000
 
@@ -77,4 +77,4 @@ def test_spans(seconds, expected):
     ],
 )
 def test_details_of_a_step_are_read_by_people(name, value, shown):
-    assert show_detail(name, value) == shown
+    assert show_details({"empty": "", name: value}) == [shown]
