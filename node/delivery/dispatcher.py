@@ -124,6 +124,7 @@ class Dispatcher:
 
     def _ended(self, task: "asyncio.Task[None]", lane: Lane) -> None:
         job = self.jobs.pop(task)
+        self._ways.ended(job)
         self._lanes.done(lane, job.message.id)
         if not task.cancelled() and task.exception() is not None:
             asyncio.get_running_loop().call_exception_handler(

@@ -9,6 +9,7 @@ from node.delivery.clock import wall_ms
 from node.delivery.doubts import Doubts
 from node.delivery.job import Job, Judgement
 from node.delivery.transaction import Course
+from node.delivery.trials import Trials
 from node.policy.health import Change, HealthBook
 from node.policy.pace import TARPIT_S
 from node.policy.reply import Stage
@@ -23,10 +24,11 @@ _NOTHING_SHOWN = Verdict(
 class Learner:
     """Takes in what attempts showed. One for the room."""
 
-    def __init__(self, health: HealthBook, doubts: Doubts, on_change: Callable[[Change], None]) -> None:
+    def __init__(self, health: HealthBook, doubts: Doubts, trials: Trials, on_change: Callable[[Change], None]) -> None:
         """``on_change`` hears of every standing that changed, for logs and alarms."""
         self._health = health
         self._doubts = doubts
+        self._trials = trials
         self._on_change = on_change
 
     def conversation(self, job: Job, course: Course, judgement: Judgement, now_ms: int) -> None:
@@ -51,6 +53,7 @@ class Learner:
     def verdict(self, job: Job, verdict: Verdict, now_ms: int) -> None:
         """Learn one verdict: once for each attempt and distinct verdict."""
         self._note(job, verdict, now_ms)
+        self._trials.showed(job.way, job.message.header_from, verdict)
         pool = job.place.pool
         if verdict.hint is Hint.FEWER_SLOTS:
             pool.fewer(FEWER_SLOTS_S)

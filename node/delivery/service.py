@@ -55,7 +55,7 @@ class Delivery:
         tracer = Tracer(wiring.telemetry, plans.node, wiring.digest, addresses=plans.span_addresses, epoch=second.epoch)
         self._judge = Judge(classifier, plans.plans, self._ways.rival, wiring.unit_random)
         self._reporter = Reporter(wiring.spool, second, plans.reporting, tracer, self._woken)
-        learner = Learner(health, self._ways.doubts, self._changed)
+        learner = Learner(health, self._ways.doubts, self._ways.trials, self._changed)
         self._proven = Proven(wiring.spool, self._reporter, wiring.telemetry)
         self._fenced = False
         looker = Looker(wiring.graph, wiring.tokens) if wiring.graph and wiring.tokens else None

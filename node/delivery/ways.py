@@ -13,6 +13,7 @@ from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.doubts import Doubts
 from node.delivery.job import Job
 from node.delivery.pool import Place, Pool
+from node.delivery.trials import Trials
 from node.policy.choose import Choice, NoWay, Shortage, Take, Wait
 from node.policy.classify import Classifier
 from node.policy.envelope import Direction, NewMessage, Priority
@@ -73,6 +74,7 @@ class Ways:
         self.unfit = Unfit()
         """Which messages cannot go without an envelope."""
         self.doubts = Doubts()
+        self.trials = Trials()
         self.classifier = classifier
         self._short: dict[tuple[str, bool, Direction], Shortage] = {}
         self._load: dict[str, int] = {}
@@ -124,10 +126,15 @@ class Ways:
     def begin(self, job: Job) -> None:
         """Note that an attempt starts: a scope that may be probed is closed to others until it reports."""
         message = job.message
+        self.trials.began(job.way, message.header_from)
         for change in self.health.begin(
             job.way, message.header_from, wall_ms(), direction=job.direction, client=message.client
         ):
             self.on_change(change)
+
+    def ended(self, job: Job) -> None:
+        """Note that the attempt is over."""
+        self.trials.ended(job.way, job.message.header_from)
 
     def hold(self, due: Due, direction: Direction) -> Held | Later | NoWay:
         """Choose a way for a message's recipients and hold what it needs."""
@@ -147,10 +154,12 @@ class Ways:
         last_way = first.last_way if first.attempts else ""
         avoid = self.classifier.avoided.get(first.last_reason, ()) if first.attempts else ()
         doubtful = self._doubtful(message, self._usable(found, availability), now_ms)
+        urgent = message.priority is Priority.URGENT
         placeless = False
         choice = Choice(
-            found, availability, short, now_ms, load=self._load, last_way=last_way, avoid=avoid, doubtful=doubtful
-        )
+            found, availability, short, now_ms,
+            load=self._load, last_way=last_way, avoid=avoid, doubtful=doubtful, urgent=urgent,
+        )  # fmt: skip
         # Each round finds one way short, so there are at most as many rounds as ways.
         for _ in range(len(found) + 1):
             decision = choice.decide()
@@ -201,7 +210,7 @@ class Ways:
         pool = self.pools.get(way.name)
         if pool is None:
             return Shortage(until_ms=now_ms + UNKNOWN_LOOK_MS, reason="path_not_set_up")
-        if pool.full:
+        if pool.full or self.trials.enough(way, due.message.header_from):
             return Shortage(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot")
         alone = due.recipients[0].last_reason in self.classifier.alone
         count = 1 if alone else min(len(due.recipients), way.recipients_per_message)

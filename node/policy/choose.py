@@ -8,7 +8,8 @@ The rule, in the order applied:
 3. The first path kind of the route with a way that is healthy and has budget now is taken; among its ways the one used
    least, the From's own mailbox before others, and never the way this message failed on last while another is ready.
 4. Unless a *preferred* path lacks only budget and will have some within ``patience_ms``: then waiting keeps the mail on
-   the path the operator wanted.
+   the path the operator wanted. Urgent mail waits so only for not leaving the tenant: a code that expires is worth more
+   than the order of two ways inside.
 5. Nothing ready: wait until the first way comes free.
 """
 
@@ -108,10 +109,12 @@ class Choice:
         last_way: str = "",
         avoid: Collection[str] = (),
         doubtful: Collection[str] = (),
+        urgent: bool = False,
         patience_ms: int = PATIENCE_MS,
     ) -> None:
         """See ``choose``; what is handed in is read once, here."""
         self._candidates, self._now_ms, self._patience_ms = candidates, now_ms, patience_ms
+        self._urgent = urgent
         options = [_option(item.way, availability, budget, now_ms) for item in candidates if item.ok]
         self.options = [option for option in options if option.way.path not in avoid] or options
         self._shunned = _Shunned(last_way=last_way, doubtful=doubtful)
@@ -136,6 +139,9 @@ class Choice:
             return Wait(until_ms=first.ready_ms, reason=first.reason)
         best = self._ready[-1]
         soon = _worth_waiting(self.options, best.way.rank, self._shunned, self._now_ms + self._patience_ms)
+        if soon is not None and self._urgent:
+            inside = next((option for option in reversed(self._ready) if option.way.inside_tenant), None)
+            return soon if inside is None else Take(way=inside.way)
         return soon or Take(way=best.way)
 
     def short(self, account: str, shortage: Shortage) -> None:
@@ -161,6 +167,7 @@ def choose(
     last_way: str = "",
     avoid: Collection[str] = (),
     doubtful: Collection[str] = (),
+    urgent: bool = False,
     patience_ms: int = PATIENCE_MS,
     explain: bool = False,
 ) -> Take | Wait | NoWay:
@@ -168,12 +175,12 @@ def choose(
 
     ``availability`` by way name (a missing one is available), ``budget`` by account scope (a missing one has some),
     ``load`` by account scope: messages used lately, to rotate. ``avoid``: path kinds that would refuse this mail as
-    the last way did. ``doubtful``: names of ways not to be relied on while another is ready. ``explain`` fills
-    ``lines`` (costs time; off in the dispatch loop).
+    the last way did. ``doubtful``: names of ways not to be relied on while another is ready. ``urgent``: the mail's
+    priority. ``explain`` fills ``lines`` (costs time; off in the dispatch loop).
     """
     choice = Choice(
         candidates, availability, budget, now_ms,
-        load=load, last_way=last_way, avoid=avoid, doubtful=doubtful, patience_ms=patience_ms,
+        load=load, last_way=last_way, avoid=avoid, doubtful=doubtful, urgent=urgent, patience_ms=patience_ms,
     )  # fmt: skip
     decision = choice.decide()
     if not explain:

@@ -4,7 +4,8 @@ Pure: asks the same functions as intake and delivery ask (``check_mail``, ``cand
 answer cannot differ from what would happen. Takes nothing, promises nothing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -82,6 +83,15 @@ class RouteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Planned(Protocol):
+    """What is asked of a plan."""
+
+    @property
+    def priority(self) -> Priority:
+        """Of its mail."""
+        ...
+
+
 def explain(
     question: Question,
     rules: IntakeRules,
@@ -90,12 +100,13 @@ def explain(
     short: Mapping[str, Shortage],
     now_ms: int,
     *,
-    plans: Collection[str] = (),
+    plans: Mapping[str, Planned] | None = None,
 ) -> RouteAnswer:
     """Answer a question. ``short``: what has no budget now, by account scope and by tenant name.
 
     ``plans``: those the configuration knows. Raises QuestionError naming what cannot be used.
     """
+    plans = plans or {}
     if question.plan and question.plan not in plans:
         raise QuestionError(f"plan: there is no plan {question.plan!r}; plans: {', '.join(sorted(plans)) or 'none'}")
     client, matching = _client(question, rules)
@@ -109,12 +120,14 @@ def explain(
     found = check_recipient(rules, client, mail, f"<{recipient}>", 0)
     if isinstance(found, Denial):
         return _refused(question, client.name, matching, found)
-    message = _message(question, client, mail, found)
+    priority = plans[question.plan].priority if question.plan else client.priority
+    message = _message(question, client, mail, found, priority)
     direction = found.direction
     ways = candidates(directory, message, direction)
     available = {item.way.name: _availability(health, item, message, direction, now_ms) for item in ways if item.ok}
     shortages = _shortages(ways, direction, short)
-    decision = choose(ways, available, shortages, now_ms)
+    urgent = message.priority is Priority.URGENT
+    decision = choose(ways, available, shortages, now_ms, urgent=urgent)
     word, why = _decided(decision, now_ms)
     return RouteAnswer(
         sender=mail.address,
@@ -179,7 +192,9 @@ def _refused(question: Question, client: str, matching: tuple[str, ...], denial:
     )
 
 
-def _message(question: Question, client: ClientRule, mail: MailFrom, recipient: Recipient) -> NewMessage:
+def _message(
+    question: Question, client: ClientRule, mail: MailFrom, recipient: Recipient, priority: Priority
+) -> NewMessage:
     return NewMessage(
         id="",
         client=client.name,
@@ -192,7 +207,7 @@ def _message(question: Question, client: ClientRule, mail: MailFrom, recipient: 
         received_ms=0,
         expires_ms=0,
         message_id="",
-        priority=Priority.NORMAL,
+        priority=priority,
     )
 
 

@@ -9,7 +9,8 @@ from node.delivery.attempt import HURRIED_S
 from node.delivery.endpoint import Timings
 from node.policy.envelope import Direction, Priority, RecipientState
 from tests.support.delivery_room import authority, mx_way, room, smarthost, submission
-from tests.support.smtp_upstream import CUT, HANG, Script, Upstream
+from tests.support.inlets import until
+from tests.support.smtp_upstream import CUT, GATE, HANG, Script, Upstream
 
 S = RecipientState
 CLOSED_PORT = 1
@@ -180,7 +181,7 @@ async def test_a_path_that_is_too_busy_gets_fewer_connections(tmp_path):
 
 async def test_a_tarpit_gets_fewer_connections(tmp_path, monkeypatch):
     monkeypatch.setattr("node.delivery.learning.TARPIT_S", 0.2)
-    gate = Script({"mail": [None, b"<gate>"]})
+    gate = Script({"mail": [None, GATE]})
     async with Upstream(script=gate, extensions=()) as up, room(tmp_path, mx_way("connector", up.port)) as back:
         await back.until(await back.submit(), S.DELIVERED)
         assert back.delivery.state().ways[0].limit == 4
@@ -214,3 +215,48 @@ async def test_a_block_of_the_content_stops_and_does_not_spread(tmp_path, reply)
         assert up.taken == 0
         assert back.health.entries["client/app"].reason == "content_blocked"
         assert not back.health.entries["account/contoso/connector"].until_ms
+
+
+DENIED = b"554 5.2.252 SendAsDenied; relay1@contoso.com not allowed to send as app@contoso.com\r\n"
+
+
+def mails_from(up, sender):
+    return sum(command.upper().startswith(f"MAIL FROM:<{sender.upper()}>") for command in up.commands)
+
+
+async def test_a_from_that_an_account_has_not_sent_for_is_tried_by_two_attempts_at_a_time(tmp_path):
+    """Found when more mail was under way at once: an account was asked three times for a From all refuse."""
+    server, client = authority()
+    script = Script({"mail": [GATE] * 3, "dot": [DENIED] * 10})
+    async with (
+        Upstream(script=script, tls=server, auth="XOAUTH2") as up,
+        room(tmp_path, submission(up.port, client, connections=3)) as back,
+    ):
+        for _ in range(6):
+            await back.submit()
+        await until(lambda: mails_from(up, "app@contoso.com") >= 2)
+        other = await back.submit(client="other", mail_from="b@contoso.com", header_from="b@contoso.com")
+        await until(lambda: mails_from(up, "b@contoso.com") >= 1)
+        script.gate.set()
+        for queue_id in (back.ids[0], back.ids[1], other):
+            await back.reason(queue_id, "send_as_denied", "sender_not_permitted")
+        for queue_id in back.ids[2:6]:
+            await back.until(queue_id, S.DEFERRED, S.QUEUED)
+        assert mails_from(up, "app@contoso.com") == 2
+
+
+async def test_a_from_that_has_worked_uses_every_session(tmp_path):
+    server, client = authority()
+    script = Script()
+    async with (
+        Upstream(script=script, tls=server, auth="XOAUTH2") as up,
+        room(tmp_path, submission(up.port, client, connections=3)) as back,
+    ):
+        await back.until(await back.submit(), S.DELIVERED)
+        script.steps["mail"] = [GATE] * 3
+        for _ in range(6):
+            await back.submit()
+        await until(lambda: mails_from(up, "app@contoso.com") >= 4)
+        script.gate.set()
+        for queue_id in back.ids:
+            await back.until(queue_id, S.DELIVERED)

@@ -1,5 +1,6 @@
 """Wait or switch, one situation a test, and what holds in all of them."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,20 @@ def test_a_short_wait_for_budget_keeps_mail_on_the_preferred_path():
     assert decision == Wait(until_ms=NOW + PATIENCE_MS, reason="no_permit")
     assert taken(choose([A, HOST], {}, {"a": soon(PATIENCE_MS + 1)}, NOW)) == "host"
     assert taken(choose([A, HOST], {}, {"a": soon(1)}, NOW, last_way="submission:a")) == "host"
+
+
+def test_urgent_mail_waits_for_no_budget_while_a_way_inside_the_tenant_is_ready():
+    """Found when a code that a dead path had turned away waited for Graph, with the connector ready all the time."""
+    later = msgspec.structs.replace(HOST, way=msgspec.structs.replace(HOST.way, inside_tenant=True))
+    outside = msgspec.structs.replace(HOST, way=msgspec.structs.replace(HOST.way, inside_tenant=False))
+    short = {"a": soon(1)}
+    assert taken(choose([A, later], {}, short, NOW, urgent=True)) == "host"
+    assert isinstance(choose([A, outside], {}, short, NOW, urgent=True), Wait), "not out of the tenant for a moment"
+    assert isinstance(choose([A, later], {}, short, NOW), Wait), "others stay on the path that is wanted"
+    assert taken(choose([A, outside], {}, {"a": soon(PATIENCE_MS + 1)}, NOW, urgent=True)) == "host"
+    assert taken(choose([A, later], {}, {}, NOW, urgent=True)) == "a", "the order is kept among what is ready"
+    last = msgspec.structs.replace(later, way=msgspec.structs.replace(later.way, account="last", rank=2))
+    assert taken(choose([A, outside, last], {}, short, NOW, urgent=True)) == "last", "the only one inside that is ready"
 
 
 def test_a_rest_is_not_waited_for_while_a_later_path_works():

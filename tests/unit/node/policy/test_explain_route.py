@@ -172,3 +172,32 @@ def test_what_is_too_large_for_one_request_to_graph(tmp_path, plan, size_bytes, 
     assert (way.path, way.state) == ("graph", state)
     assert why in way.why
     assert answer.decision == ("take" if state == "ready" else "bounce")
+
+
+@pytest.mark.parametrize(
+    ("plan", "client", "decision", "why"),
+    [
+        ("", "apps", "wait", "no_permit"),
+        ("otp", "apps", "take", "connector:"),
+        ("", "codes", "take", "connector:"),
+        ("calm", "codes", "wait", "no_permit"),
+    ],
+)
+def test_urgent_mail_goes_on_along_the_route_where_other_mail_waits(tmp_path, plan, client, decision, why):
+    """By the plan asked about, else by the client's own."""
+    text = (
+        TENANT
+        + "  connector: {host: mx.example.com}\n"
+        + "routes: {external: [submission, connector]}\n"
+        + "plans: {otp: {priority: urgent}, calm: {}}\n"
+        + "clients:\n"
+        + '  apps: {networks: [10.1.0.0/16], senders: ["*@contoso.com"]}\n'
+        + '  codes: {networks: [10.2.0.0/16], senders: ["*@contoso.com"], plan: otp}\n'
+    )
+    settings = loaded(tmp_path, text).settings
+    question = Question(sender="a@contoso.com", recipient="b@example.com", client=client, plan=plan)
+    short = {"contoso/relay1@contoso.com": Shortage(until_ms=NOW + 2_000)}
+    rules, directory = intake_rules(settings, "n1"), directory_of(settings)
+    answer = explain(question, rules, directory, HealthBook(), short, NOW, plans=settings.plans)
+    assert answer.decision == decision
+    assert why in answer.why
