@@ -186,7 +186,7 @@ def left_alone(world: World, told: list[tuple[str, dict]]) -> None:
 
 def switched(world: World, told: list[tuple[str, dict]], paths: Counter) -> None:
     """Tell how long urgent mail took, from its 250 over failures on the dead path to its last attempt on another."""
-    took_s: list[float] = []
+    took: list[tuple[float, dict]] = []
     turned_s: list[float] = []
     for _, found in told:
         message, (one,) = found["message"], found["recipients"]
@@ -195,14 +195,25 @@ def switched(world: World, told: list[tuple[str, dict]], paths: Counter) -> None
         if not world.down_ms[0] <= message["received_ms"] <= world.down_ms[1]:
             continue
         last = [line["at_ms"] for line in found["lines"] if line["event"] == "claimed"][-1]
-        took_s.append((last - message["received_ms"]) / 1000)
+        took.append(((last - message["received_ms"]) / 1000, found))
         turned_s += turned_away_s(found["lines"])
-    took_s.sort()
-    print(f"{len(told)} messages by {dict(paths)}; {len(took_s)} urgent ones took another path while submission was")
-    median_s = took_s[len(took_s) // 2]
-    print(f"down: begun there {median_s:.2f} s after acceptance (median), {took_s[-1]:.2f} s (longest);")
+    took.sort(key=lambda each: each[0])
+    (median_s, _), (longest_s, slowest) = took[len(took) // 2], took[-1]
+    print(f"{len(told)} messages by {dict(paths)}; {len(took)} urgent ones took another path while submission was")
+    print(f"down: begun there {median_s:.2f} s after acceptance (median), {longest_s:.2f} s (longest):")
+    print("\n".join(story(slowest)))
     print(f"{len(turned_s)} had failed on submission first: next attempt after {sorted(turned_s)} s")
     assert median_s <= SWITCH_BOUND_S
+
+
+def story(found: dict) -> list[str]:
+    """What happened to a message, with seconds since it was accepted."""
+    began_ms = found["message"]["received_ms"]
+    return [
+        f"  {(line['at_ms'] - began_ms) / 1000:6.2f} {line['event']} "
+        + " ".join(str(line["detail"][key]) for key in ("way", "reason", "reply") if line["detail"].get(key))
+        for line in found["lines"]
+    ]
 
 
 def turned_away_s(lines: list[dict]) -> list[float]:
