@@ -37,6 +37,8 @@ class Lane:
     window: deque[Due] = field(default_factory=deque)
     hand: Counter[str] = field(default_factory=Counter)
     """Ids in the window or under way: not to be peeked again."""
+    again: set[str] = field(default_factory=set)
+    """Ids in hand that are due again: looked for once they are not."""
     hungry: bool = True
     """There may be more due mail in the spool than the window shows."""
     refilling: bool = False
@@ -75,13 +77,16 @@ class Lanes:
         lane.hungry = True
         self.refill(lane)
 
-    def due_at(self, name: str, at_ms: int) -> None:
-        """Something in this lane is due at that time (wall clock)."""
+    def due_at(self, name: str, at_ms: int, message_id: str = "") -> None:
+        """Something in this lane is due at that time (wall clock); ``message_id``: this, whose attempt is ending."""
         wait_s = (at_ms - wall_ms()) / 1000
-        if wait_s <= 0:
-            self.woken(name)
-        else:
+        if wait_s > 0:
             self._set_timer(name, wait_s)
+            return
+        self.woken(name)
+        lane = self.known.get(name)
+        if lane is not None and message_id in lane.hand:
+            lane.again.add(message_id)
 
     def rest(self, name: str, seconds: float, reason: str) -> None:
         """Leave the lane alone for so long; its window stays."""
@@ -190,6 +195,10 @@ class Lanes:
         lane.hand[message_id] -= 1
         if lane.hand[message_id] <= 0:
             del lane.hand[message_id]
+            if message_id in lane.again:
+                lane.again.remove(message_id)
+                lane.hungry = True
+                self.refill(lane)
         if not lane.hand:
             self.forget(lane)
 

@@ -38,8 +38,8 @@ _UPSTREAM_ID = re.compile(r"<([^<>\s]{1,250})>|queued as ([\w.-]{1,100})", re.IG
 class Lanes(Protocol):
     """What the dispatcher wants to hear."""
 
-    def due_at(self, lane: str, at_ms: int) -> None:
-        """Something in this lane is due at that time."""
+    def due_at(self, lane: str, at_ms: int, message_id: str = "") -> None:
+        """Something in this lane is due at that time; ``message_id``: this, whose attempt is ending."""
         ...
 
     def rest(self, lane: str, seconds: float, reason: str) -> None:
@@ -167,7 +167,7 @@ class Settler:
             if steps[one.index].state is RecipientState.DEFERRED
         ]
         if results and await self._finished(due, results, now_ms, "resent") and self.lanes is not None:
-            self.lanes.due_at(due.lane, min(result.next_attempt_ms for result in results))
+            self.lanes.due_at(due.lane, min(result.next_attempt_ms for result in results), due.message.id)
 
     def _unknown_step(self, message: NewMessage, recipient: Queued, now_ms: int) -> UnknownStep:
         again_ms = self._judge.schedule_for(message, recipient.attempts + 1, now_ms)
@@ -244,7 +244,7 @@ class Settler:
             return
         self._telemetry.count("relay_recipients_postponed", len(indexes), reason=reason)
         if self.lanes is not None:
-            self.lanes.due_at(due.lane, until_ms)
+            self.lanes.due_at(due.lane, until_ms, due.message.id)
 
     def spool_failed(self, job: Job) -> None:
         """Claim, intent or body failed before the dot: nothing was sent; leave the lane alone for a moment."""
@@ -283,7 +283,7 @@ class Settler:
     def _tell_lane(self, job: Job, results: tuple[RecipientResult, ...]) -> None:
         waiting = [result.next_attempt_ms for result in results if result.state is RecipientState.DEFERRED]
         if waiting and self.lanes is not None:
-            self.lanes.due_at(job.due.lane, min(waiting))
+            self.lanes.due_at(job.due.lane, min(waiting), job.message.id)
 
 
 def _bounced(recipient: Queued, reason: str, client: str) -> RecipientResult:

@@ -2,19 +2,24 @@
 
 import asyncio
 import time
+from functools import partial
 
 import pytest
 
 from node.delivery.attempt import HURRIED_S
 from node.delivery.endpoint import Timings
 from node.policy.envelope import Direction, Priority, RecipientState
-from tests.support.delivery_room import authority, mx_way, room, smarthost, submission
+from tests.support import delivery_room
+from tests.support.delivery_room import authority, mx_way, smarthost, submission
 from tests.support.inlets import until
 from tests.support.smtp_upstream import CUT, GATE, HANG, Script, Upstream
 
 S = RecipientState
 CLOSED_PORT = 1
 SOON_S = 1.0
+
+room = partial(delivery_room.room, poll_s=60.0)
+"""Nothing is found by looking once in a while: who switches must be told."""
 
 
 class Lag:
@@ -224,7 +229,7 @@ def mails_from(up, sender):
     return sum(command.upper().startswith(f"MAIL FROM:<{sender.upper()}>") for command in up.commands)
 
 
-async def test_a_from_that_an_account_has_not_sent_for_is_tried_by_two_attempts_at_a_time(tmp_path):
+async def test_a_from_that_an_account_has_not_sent_for_is_tried_by_one_attempt_at_a_time(tmp_path):
     """Found when more mail was under way at once: an account was asked three times for a From all refuse."""
     server, client = authority()
     script = Script({"mail": [GATE] * 3, "dot": [DENIED] * 10})
@@ -234,15 +239,15 @@ async def test_a_from_that_an_account_has_not_sent_for_is_tried_by_two_attempts_
     ):
         for _ in range(6):
             await back.submit()
-        await until(lambda: mails_from(up, "app@contoso.com") >= 2)
+        await until(lambda: mails_from(up, "app@contoso.com") >= 1)
         other = await back.submit(client="other", mail_from="b@contoso.com", header_from="b@contoso.com")
         await until(lambda: mails_from(up, "b@contoso.com") >= 1)
         script.gate.set()
-        for queue_id in (back.ids[0], back.ids[1], other):
+        for queue_id in (back.ids[0], other):
             await back.reason(queue_id, "send_as_denied", "sender_not_permitted")
-        for queue_id in back.ids[2:6]:
+        for queue_id in back.ids[1:6]:
             await back.until(queue_id, S.DEFERRED, S.QUEUED)
-        assert mails_from(up, "app@contoso.com") == 2
+        assert mails_from(up, "app@contoso.com") == 1
 
 
 async def test_a_from_that_has_worked_uses_every_session(tmp_path):
