@@ -90,7 +90,7 @@ class Runner:
             return True
         self._give_up(job)
         if self._settler.lanes is not None:
-            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms)
+            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms, job.message.id)
         return False
 
     async def _addressed(self, job: Job) -> bool:
@@ -106,7 +106,7 @@ class Runner:
             return True
         self._give_up(job)
         if self._settler.lanes is not None:
-            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms)
+            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms, job.message.id)
         return False
 
     async def _connected(self, job: Job, *, claimed: bool = False) -> Session | None:

@@ -126,7 +126,9 @@ class Dispatcher:
         job = self.jobs.pop(task)
         self._ways.ended(job)
         self._lanes.done(lane, job.message.id)
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():  # its mail may be as it was, and nobody tells of it
+            self._lanes.woken(lane.name)
+        elif task.exception() is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "an attempt ended with an unforeseen error", "exception": task.exception(), "task": task}
             )

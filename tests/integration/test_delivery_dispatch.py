@@ -172,7 +172,7 @@ async def test_reload_moves_mail_to_the_new_host(tmp_path):
 
 
 async def test_mail_nobody_told_of_is_found_by_the_poll(tmp_path):
-    async with Upstream() as up, room(tmp_path, smarthost(up.port), memory=True) as back:
+    async with Upstream() as up, room(tmp_path, smarthost(up.port), memory=True, poll_s=0.2) as back:
         await back.until(await back.submit("a@example.com", wake=False), S.DELIVERED)
         back.delivery.wake()
         await back.until(await back.submit("b@example.com", wake=False), S.DELIVERED)
@@ -219,6 +219,7 @@ async def test_late_attempts_begin_a_new_trace_with_links(tmp_path):
             | {"received_ms": made.received_ms - 400_000}
         )
         await back.spool.append(Accepted(message=late, body=BODY))
+        back.delivery.wake()
         await back.until(late.id, S.DELIVERED)
         for _ in range(100):
             if any(span.name == "relay.attempt" for span in back.spans.spans):

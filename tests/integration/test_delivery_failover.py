@@ -2,24 +2,19 @@
 
 import asyncio
 import time
-from functools import partial
 
 import pytest
 
 from node.delivery.attempt import HURRIED_S
 from node.delivery.endpoint import Timings
 from node.policy.envelope import Direction, Priority, RecipientState
-from tests.support import delivery_room
-from tests.support.delivery_room import authority, mx_way, smarthost, submission
+from tests.support.delivery_room import authority, mx_way, room, smarthost, submission
 from tests.support.inlets import until
 from tests.support.smtp_upstream import CUT, GATE, HANG, Script, Upstream
 
 S = RecipientState
 CLOSED_PORT = 1
 SOON_S = 1.0
-
-room = partial(delivery_room.room, poll_s=60.0)
-"""Nothing is found by looking once in a while: who switches must be told."""
 
 
 class Lag:

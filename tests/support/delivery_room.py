@@ -236,7 +236,7 @@ async def _room(
     limits: dict[str, Limits] | None = None,
     retry: Retry | None = None,
     start: bool = True,
-    poll_s: float = 0.2,
+    poll_s: float = 60.0,  # nothing is found by looking once in a while: who has news must tell it
     dialer: Dialer | None = None,
     unit_random: Callable[[], float] = lambda: 0.5,
     may_send: Callable[[], bool] = lambda: True,
