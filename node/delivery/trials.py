@@ -6,14 +6,13 @@ SendAsDenied), and until it comes as many attempts as the account has sessions w
 memory only and of this node only.
 """
 
-from collections import Counter
 from typing import Final
 
 from node.policy.route import Way
 from node.policy.verdict import Outcome, Scope, Verdict
 
-AT_ONCE: Final = 1
-"""The one that finds out. A refusal may be false, so a second attempt comes after a minute (there)."""
+PATIENCE_MS: Final = 20_000
+"""Who has heard nothing for so long may wait ten minutes (RFC 5321 §4.5.3.2.6): another one tries meanwhile."""
 MAX_WORKED: Final = 10_000
 
 
@@ -22,25 +21,28 @@ class Trials:
 
     def __init__(self) -> None:
         """Know of nothing that works."""
-        self._under_way: Counter[tuple[str, str]] = Counter()
+        self._under_way: dict[tuple[str, str], tuple[int, int]] = {}
+        """How many, and when the last of them began."""
         self._worked: dict[tuple[str, str], None] = {}
 
-    def enough(self, way: Way, sender: str) -> bool:
-        """Tell whether as many attempts as may find out are under way."""
+    def under_way(self, way: Way, sender: str, now_ms: int) -> bool:
+        """Tell whether an attempt is finding out, and can be waited for."""
         pair = way.account, sender.lower()
-        return self._under_way.get(pair, 0) >= AT_ONCE and bool(way.account) and pair not in self._worked
+        found = self._under_way.get(pair)
+        return found is not None and now_ms - found[1] < PATIENCE_MS and pair not in self._worked
 
-    def began(self, way: Way, sender: str) -> None:
+    def began(self, way: Way, sender: str, now_ms: int) -> None:
         """An attempt starts."""
         if way.account:
-            self._under_way[way.account, sender.lower()] += 1
+            pair = way.account, sender.lower()
+            self._under_way[pair] = self._under_way.get(pair, (0, 0))[0] + 1, now_ms
 
     def ended(self, way: Way, sender: str) -> None:
         """It ended, whatever it showed."""
         pair = way.account, sender.lower()
-        self._under_way[pair] -= 1
-        if self._under_way[pair] <= 0:
-            del self._under_way[pair]
+        count, began_ms = self._under_way.pop(pair, (0, 0))
+        if count > 1:
+            self._under_way[pair] = count - 1, began_ms
 
     def showed(self, way: Way, sender: str, verdict: Verdict) -> None:
         """Remember who may send as whom; the pair that worked first is forgotten first."""

@@ -125,10 +125,10 @@ class Ways:
 
     def begin(self, job: Job) -> None:
         """Note that an attempt starts: a scope that may be probed is closed to others until it reports."""
-        message = job.message
-        self.trials.began(job.way, message.header_from)
+        message, now_ms = job.message, wall_ms()
+        self.trials.began(job.way, message.header_from, now_ms)
         for change in self.health.begin(
-            job.way, message.header_from, wall_ms(), direction=job.direction, client=message.client
+            job.way, message.header_from, now_ms, direction=job.direction, client=message.client
         ):
             self.on_change(change)
 
@@ -210,7 +210,7 @@ class Ways:
         pool = self.pools.get(way.name)
         if pool is None:
             return Shortage(until_ms=now_ms + UNKNOWN_LOOK_MS, reason="path_not_set_up")
-        if pool.full or self.trials.enough(way, due.message.header_from):
+        if pool.full or self.trials.under_way(way, due.message.header_from, now_ms):
             return Shortage(until_ms=now_ms + SLOT_LOOK_MS, reason="no_slot")
         alone = due.recipients[0].last_reason in self.classifier.alone
         count = 1 if alone else min(len(due.recipients), way.recipients_per_message)
