@@ -70,7 +70,8 @@ class Upstream(Simulated):
         self._star = star
         address = ADDRESSES[UPSTREAM]
         command = ("ip", "netns", "exec", star.space(UPSTREAM))
-        super().__init__(home, plain, "--host", address, "--name", address, command=command)
+        history = ("--history", str(home / "history.jsonl"))
+        super().__init__(home, plain, "--host", address, "--name", address, *history, command=command)
 
     def ask(self, path: str, method: str = "GET", body=None):
         with self._star.inside(UPSTREAM):
