@@ -1,5 +1,6 @@
 """Rounds on a living cluster: each does its faults, waits until all is whole again, and says what came of it."""
 
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,9 +239,16 @@ class Runner:
         end = time.monotonic() + empty_s
         while any(one is None or one.waiting for one in self.watch.states()) and time.monotonic() < end:
             self._pass(0.5)
-        self.kept = {name for machine in self.world.machines.values() for name in machine.queued()}
+        self.kept = self._kept()
         self._judge()
         return judge.lost(self.promises(), self.deliveries, self.kept, self.done, self.watch.seen)
+
+    def _kept(self) -> set[str]:
+        """Name what still waits, and leave its journeys where the logs are."""
+        waiting = {machine: machine.queued() for machine in self.world.machines.values()}
+        told = [machine.ask(f"/v1/messages/{name}") for machine, names in waiting.items() for name in names]
+        (self.world.home / "waiting.json").write_text(json.dumps(told, indent=1))
+        return {name for names in waiting.values() for name in names}
 
     def promises(self) -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
         return {
