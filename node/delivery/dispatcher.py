@@ -152,7 +152,8 @@ class Dispatcher:
         seconds = min(MAX_REST_S, max(0.001, (found.until_ms - now_ms) / 1000))
         self._lanes.rest(lane.name, seconds, found.reason)
         if found.until_ms - now_ms >= POSTPONE_FROM_MS and due.recipients[0].last_reason != found.reason:
-            self._aside(lane, self._settler.postpone(due, due.recipients, found.until_ms, found.reason), due)
+            # Due all the time: the lane rests, and a rest may end early. Later, it would outsleep that.
+            self._aside(lane, self._settler.postpone(due, due.recipients, now_ms, found.reason), due)
         return False
 
     def _no_way(self, lane: Lane, due: Due, found: NoWay, now_ms: int) -> bool:

@@ -25,7 +25,9 @@ CORRELATE_MS: Final = 300_000
 WIDENED_REST_S: Final = (300.0,)
 """All accounts of an app fail: one probe per 5 min (facts m365 §4.3 row 1)."""
 PROBE_LOOK_MS: Final = 2_000
-"""When to look again at a scope somebody else may be probing."""
+"""When to look again at a scope that is probed: here, or by somebody else perhaps."""
+PAIR_LOOK_MS: Final = 30_000
+"""The same for a From, whose mail waits message by message, written down."""
 
 
 class Availability(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,10 +91,13 @@ class HealthBook:
             if standing is None:
                 continue
             probes = not standing.blocks(now_ms) and step(standing, Event.PROBED, now_ms).state is State.PROBING
-            if standing.blocks(now_ms):
+            if standing.state is State.PROBING and standing.blocks(now_ms):
+                # When the probe lapses is no time to wait for: it says within moments how the scope stands.
+                worst = _worse(worst, scope, _looked_at(scope, standing, now_ms))
+            elif standing.blocks(now_ms):
                 worst = _worse(worst, scope, standing)
             elif probes and not self.may_probe(scope):
-                worst = _worse(worst, scope, msgspec.structs.replace(standing, until_ms=now_ms + PROBE_LOOK_MS))
+                worst = _worse(worst, scope, _looked_at(scope, standing, now_ms))
             else:
                 probe = probe or probes
         return Availability(probe=True) if probe and worst.ok else worst
@@ -245,6 +250,11 @@ class HealthBook:
         if first is not None:
             del self.entries[first[1]]
         return first is not None
+
+
+def _looked_at(scope: str, standing: Standing, now_ms: int) -> Standing:
+    look_ms = PAIR_LOOK_MS if scope.startswith("pair/") else PROBE_LOOK_MS
+    return msgspec.structs.replace(standing, until_ms=now_ms + look_ms)
 
 
 def _worse(worst: Availability, scope: str, standing: Standing) -> Availability:

@@ -165,6 +165,10 @@ class Copying:
         self._idle.wake()
         self._protecting.wanted()
 
+    def took(self, node: str) -> None:
+        """See ``current.Events``."""
+        self._sending.shunned.took(node)
+
     def late(self, number: int, message_id: str) -> None:
         """See ``current.Events``."""
         self._notes.copied(message_id, number)

@@ -61,6 +61,10 @@ class Events(Protocol):
         """Another node had better keep the copies."""
         ...
 
+    def took(self, node: str) -> None:
+        """Copies are durable on a node."""
+        ...
+
     def late(self, number: int, message_id: str) -> None:
         """A message that counted as unprotected is copied after all."""
         ...
@@ -125,10 +129,15 @@ class Beginning:
             self._events.heard(message_ids)
             news()
 
+        def sent(copies: int, size_bytes: int) -> None:
+            self._measures.sent(view.key.shadow, copies, size_bytes)
+            if copies:
+                self._events.took(view.key.shadow)
+
         told = Told(
             ended=lambda _why: news(),
             late=partial(self._events.late, number),
-            sent=partial(self._measures.sent, view.key.shadow),
+            sent=sent,
             heard=heard,
         )
         sender = Sender(self._peers, link, now_ms=self._now_ms, pace=self._pace, told=told)

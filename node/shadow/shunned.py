@@ -23,8 +23,13 @@ class Shunned:
         return self._until_s.get(node, 0.0) > self._clock()
 
     def worked(self, node: str) -> None:
-        """Copies go there."""
+        """It answers: failing counts anew."""
         self._since_s.pop(node, None)
+
+    def took(self, node: str) -> None:
+        """Copies are durable there: whatever was wrong with it is over, and what it has counts."""
+        self._since_s.pop(node, None)
+        self._until_s.pop(node, None)
 
     def until_s(self, node: str) -> float:
         """Say when that is over for a node; 0 when it is not shunned."""

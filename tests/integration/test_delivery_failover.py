@@ -6,6 +6,7 @@ import time
 import pytest
 
 from node.delivery.attempt import HURRIED_S
+from node.delivery.clock import wall_ms
 from node.delivery.endpoint import Timings
 from node.policy.envelope import Direction, Priority, RecipientState
 from tests.support.delivery_room import authority, mx_way, room, smarthost, submission
@@ -259,4 +260,16 @@ async def test_a_from_that_has_worked_uses_every_session(tmp_path):
         await until(lambda: mails_from(up, "app@contoso.com") >= 4)
         script.gate.set()
         for queue_id in back.ids:
+            await back.until(queue_id, S.DELIVERED)
+
+
+async def test_mail_told_why_it_waits_goes_as_soon_as_it_need_not(tmp_path):
+    """Found by rounds of faults: it slept for the quarter of an hour after which somebody would have looked anyway."""
+    async with Upstream() as up, room(tmp_path, smarthost(up.port)) as back:
+        back.health.park("path/contoso/smarthost", wall_ms(), reason="maintenance", by="alice")
+        queue_ids = [await back.submit() for _ in range(3)]
+        await back.reason(queue_ids[0], "maintenance")
+        back.health.resume("path/contoso/smarthost", wall_ms())
+        back.delivery.stir()
+        for queue_id in queue_ids:
             await back.until(queue_id, S.DELIVERED)

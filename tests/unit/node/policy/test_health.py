@@ -51,6 +51,19 @@ def test_an_account_rests_for_every_sender_and_no_other_account():
     assert book.available(B, FROM, NOW).ok
 
 
+def test_the_end_of_a_probe_is_soon_not_when_it_would_lapse():
+    """Found by rounds of faults: mail slept for 15 min behind a path that was probed and well a second later."""
+    book = HealthBook()
+    book.note(A, FROM, LOGIN, NOW)
+    book.note(B, FROM, DENIED, NOW)
+    again = NOW + 900_000
+    book.begin(A, FROM, again)
+    book.begin(B, FROM, again)
+    of_all, of_one = book.available(A, FROM, again), book.available(B, FROM, again)
+    assert (of_all.ok, of_all.until_ms) == (False, again + health.PROBE_LOOK_MS)
+    assert (of_one.ok, of_one.until_ms) == (False, again + health.PAIR_LOOK_MS)
+
+
 def test_a_pair_rests_for_this_sender_only():
     book = HealthBook()
     book.note(A, "App@contoso.com", DENIED, NOW)

@@ -271,6 +271,26 @@ def test_another_node_comes_first_when_a_shadow_is_there_and_takes_nothing():
     played(play)
 
 
+def test_copies_of_a_shadow_that_takes_them_again_are_not_given_up():
+    """Found by rounds of faults: its pairing became void with all its mail, and half a second later a disk was lost."""
+
+    async def play(scene, loop):
+        first = await scene.paired()
+        scene.peer.dead = True
+        await scene.take()[1]
+        await until(lambda: scene.shunnings, 10)
+        assert scene.copying.shunned_until_s(SHADOW)
+        scene.peer.dead = False
+        await until(lambda: scene.copying.shadow == SHADOW, 10)
+        await until(lambda: all(row.confirmed for row in scene.spool.rows.values()), 10)
+        assert not scene.copying.shunned_until_s(SHADOW), "it takes copies: it is no worse than others"
+        await scene.paired(shadow="relay-c", epoch=9)
+        await asyncio.sleep(1)
+        assert (first.key, first.epoch) not in scene.pairs.lost
+
+    played(play)
+
+
 def test_a_shadow_that_was_gone_between_two_looks_gets_copies_again():
     async def play(scene, loop):
         view = await scene.paired()

@@ -40,6 +40,19 @@ def test_failing_again_prolongs_it_but_not_at_once():
     assert shunned.until_s("b") == before_s + AFTER_S
 
 
+def test_one_that_takes_copies_again_is_no_worse_than_others():
+    clock = Clock()
+    shunned = Shunned(clock)
+    shunned.failed("b")
+    clock.now_s += AFTER_S
+    assert shunned.failed("b")
+    shunned.worked("b")
+    assert "b" in shunned, "an answer is no copy"
+    shunned.took("b")
+    assert "b" not in shunned
+    assert not shunned.until_s("b")
+
+
 def test_one_that_works_again_is_given_time_again():
     clock = Clock()
     shunned = Shunned(clock)
