@@ -239,6 +239,8 @@ class NodeControl:
             self._node.protection.release()
         except NotQuarantined as error:
             raise NothingToRelease(str(error)) from None
+        if self._node.member is not None:  # what it has forgotten since it was copied may have been sent just now
+            self._node.member.budgets.doubt()
 
     async def finalise(self, why: str, actor: str) -> LevelView:
         """Put the newest level this version knows in force."""

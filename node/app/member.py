@@ -155,6 +155,9 @@ class Member:
             copies=self._product.copies_at(self.joined.versions.level),
         )
         self._protection = Protection(around, spool)
+        keeper = self._protection.keeper
+        # An older copy of the spool knows too little of what was sent: nothing is given away on its word.
+        self.budgets.mover.may_begin = lambda: keeper.judged
         self.side.keeps(spool, self._protection, self._hooks)
         return self._protection
 

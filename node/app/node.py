@@ -278,6 +278,8 @@ class Node:
     def owned(self) -> None:
         """Hear that what may be taken in, or what there is to say of copies, may have changed."""
         self._shut(self.shut_by)
+        if self.member is not None:
+            self.member.budgets.mover.due()
 
     def _standing_changed(self, change: Change) -> None:
         self.standing_logged(change)

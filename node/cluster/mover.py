@@ -55,6 +55,11 @@ def _nothing(_seen: Seen) -> None:
     """Nobody else looks."""
 
 
+def _always() -> bool:
+    """Nothing stands against it."""
+    return True
+
+
 class Mover:
     """Moves what the parts want moved, until cancelled."""
 
@@ -65,6 +70,8 @@ class Mover:
         self.before_news: Callable[[Seen], None] = _nothing
         self.after_news: Callable[[Seen], None] = _nothing
         """Called with all that was seen, before and after the parts have heard of it."""
+        self.may_begin: Callable[[], bool] = _always
+        """Whether what is known here of earlier lives may be believed: nothing is begun, nor given away, before."""
         self._session, self._feed, self._moment, self._parts = session, feed, moment, parts
         self._due = asyncio.Event()
         self._begun: dict[Part, int] = {}
@@ -151,7 +158,7 @@ class Mover:
 
     def _batches(self) -> list[_Batch]:
         at = self._moment()
-        if not at.session.live(at.boot_ms) or self._feed.revision < at.session.inc:
+        if not at.session.live(at.boot_ms) or self._feed.revision < at.session.inc or not self.may_begin():
             return []
         batches: list[_Batch] = []
         for part in self._parts():

@@ -205,8 +205,8 @@ class SharedBudgets:
     ) -> None:
         """Once before ``run``: which permits earlier lives of this node have out, and until when.
 
-        Not called, as for a spool that may be behind, each share counts as just used whole. Day units and lingering
-        connections stand in the shared records already.
+        Without it each share counts as just used whole. Day units and lingering connections stand in the shared records
+        already. What a spool says that is an older copy of itself must not be used: see ``mover.may_begin``, ``doubt``.
         """
         for end in ended(attempts, now_ms):
             account = self.scopes.accounts.get(end.attempt.start.account)
@@ -214,6 +214,11 @@ class SharedBudgets:
                 account.permits.permits.restore(now_ms, end.at_ms, vanished=end.vanished)
         for account in self.scopes.accounts.values():
             account.permits.known_life = True
+
+    def doubt(self) -> None:
+        """What was known of earlier lives is too old: from the next session on each share counts as just used whole."""
+        for account in self.scopes.accounts.values():
+            account.permits.known_life = False
 
     def snapshot(self, now_ms: int) -> Kept:
         """Nothing to keep over a restart: what was used stands in the store."""

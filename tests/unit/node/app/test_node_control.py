@@ -102,9 +102,11 @@ def test_only_a_quarantined_spool_is_released():
         control().release_spool()
     with pytest.raises(NothingToRelease, match="is not quarantined"):
         control(protection=Guard()).release_spool()
-    guard = Guard(quarantined=True)
-    control(protection=guard).release_spool()
+    guard, doubted = Guard(quarantined=True), []
+    budgets = SimpleNamespace(doubt=lambda: doubted.append("what it has forgotten was used"))
+    control(protection=guard, member=SimpleNamespace(budgets=budgets)).release_spool()
     assert not guard.quarantined
+    assert doubted
 
 
 RELAY1 = "contoso/relay1@contoso.com"
