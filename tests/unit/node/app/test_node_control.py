@@ -40,11 +40,11 @@ class Truth:
         return 0
 
 
-def control(spool=None, protection=None, hider=None) -> NodeControl:
+def control(spool=None, protection=None, hider=None, member=None) -> NodeControl:
     loaded = SimpleNamespace(node="relay-a")
     settings = SimpleNamespace(spool=Path("nowhere"))  # no order to erase is written in these tests
     parts = {"spool": spool, "loaded": loaded, "protection": protection, "delivery": None, "truth": Truth()}
-    parts |= {"settings": settings, "hiding": Hiding(hider), "trust": None}
+    parts |= {"settings": settings, "hiding": Hiding(hider), "trust": None, "member": member}
     return NodeControl(SimpleNamespace(**parts))
 
 
