@@ -245,10 +245,10 @@ class Runner:
 
     def _kept(self) -> set[str]:
         """Name what still waits, and leave its journeys where the logs are."""
-        waiting = {machine: machine.queued() for machine in self.world.machines.values()}
-        told = [machine.ask(f"/v1/messages/{name}") for machine, names in waiting.items() for name in names]
+        waiting = [(machine, name) for machine in self.world.machines.values() for name in machine.queued()]
+        told = [machine.ask(f"/v1/messages/{name}") for machine, name in waiting]
         (self.world.home / "waiting.json").write_text(json.dumps(told, indent=1))
-        return {name for names in waiting.values() for name in names}
+        return {name for _, name in waiting}
 
     def promises(self) -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
         return {
