@@ -55,11 +55,6 @@ def _nothing(_seen: Seen) -> None:
     """Nobody else looks."""
 
 
-def _always() -> bool:
-    """Nothing stands against it."""
-    return True
-
-
 class Mover:
     """Moves what the parts want moved, until cancelled."""
 
@@ -70,7 +65,7 @@ class Mover:
         self.before_news: Callable[[Seen], None] = _nothing
         self.after_news: Callable[[Seen], None] = _nothing
         """Called with all that was seen, before and after the parts have heard of it."""
-        self.may_begin: Callable[[], bool] = _always
+        self.may_begin: Callable[[], bool] = lambda: True
         """Whether what is known here of earlier lives may be believed: nothing is begun, nor given away, before."""
         self._session, self._feed, self._moment, self._parts = session, feed, moment, parts
         self._due = asyncio.Event()

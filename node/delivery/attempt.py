@@ -88,9 +88,7 @@ class Runner:
             wait_ms = AGREEING_LOOK_MS
         else:
             return True
-        self._give_up(job)
-        if self._settler.lanes is not None:
-            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms, job.message.id)
+        self._put_off(job, wait_ms)
         return False
 
     async def _addressed(self, job: Job) -> bool:
@@ -104,9 +102,7 @@ class Runner:
             raise
         if wait_ms is None:
             return True
-        self._give_up(job)
-        if self._settler.lanes is not None:
-            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms, job.message.id)
+        self._put_off(job, wait_ms)
         return False
 
     async def _connected(self, job: Job, *, claimed: bool = False) -> Session | None:
@@ -228,6 +224,12 @@ class Runner:
         self._budgets.cancelled(job.grant, steady_ms())
         job.place.pool.release(job.place)
         self._settler.abandoned(job)
+
+    def _put_off(self, job: Job, wait_ms: int) -> None:
+        """Give everything back; the mail is looked at again after so long."""
+        self._give_up(job)
+        if self._settler.lanes is not None:
+            self._settler.lanes.due_at(job.due.lane, wall_ms() + wait_ms, job.message.id)
 
     def _sender(self, job: Job) -> str:
         """Our own reports have the null sender where the next server takes it (RFC 5321 §4.5.5, operations A11)."""

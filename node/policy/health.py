@@ -90,14 +90,13 @@ class HealthBook:
             standing = self.entries.get(scope)
             if standing is None:
                 continue
-            probes = not standing.blocks(now_ms) and step(standing, Event.PROBED, now_ms).state is State.PROBING
-            if standing.state is State.PROBING and standing.blocks(now_ms):
+            blocks = standing.blocks(now_ms)
+            probes = not blocks and step(standing, Event.PROBED, now_ms).state is State.PROBING
+            if (blocks and standing.state is State.PROBING) or (probes and not self.may_probe(scope)):
                 # When the probe lapses is no time to wait for: it says within moments how the scope stands.
                 worst = _worse(worst, scope, _looked_at(scope, standing, now_ms))
-            elif standing.blocks(now_ms):
+            elif blocks:
                 worst = _worse(worst, scope, standing)
-            elif probes and not self.may_probe(scope):
-                worst = _worse(worst, scope, _looked_at(scope, standing, now_ms))
             else:
                 probe = probe or probes
         return Availability(probe=True) if probe and worst.ok else worst

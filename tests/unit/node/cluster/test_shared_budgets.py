@@ -95,6 +95,17 @@ def part(node, account="t/0"):
     return node.budgets.scopes.accounts[account].permits
 
 
+async def remembering(house, may_begin=lambda: True):
+    """Start node a again; its spool says that nothing is out."""
+    node = Node("a", Faulty(house.counted), house.home, house.loop.now_ms, house.wanted, wire=house.wire)
+    house.nodes["a"] = node.start(run=False)
+    node.budgets.rebuild([], node.clock())
+    node.budgets.mover.may_begin = may_begin
+    works = (node.session.run(), node.feed.run(), node.budgets.run())
+    node.tasks = [asyncio.create_task(work) for work in works]
+    return await node.live()
+
+
 @pytest.mark.parametrize("accounts", [1, pytest.param(5, marks=pytest.mark.long)])
 def test_full_queues_use_all_and_break_nothing(tmp_path, accounts):
     async def story(house):
@@ -203,12 +214,7 @@ def test_a_life_whose_spool_remembers_goes_on_with_the_rest(tmp_path):
             await house.a.grant()
         share = part(house.a).holding.share
         await house.stop("a")
-        node = Node("a", Faulty(house.counted), house.home, house.loop.now_ms, house.wanted, wire=house.wire)
-        house.nodes["a"] = node.start(run=False)
-        node.budgets.rebuild([], node.clock())
-        works = (node.session.run(), node.feed.run(), node.budgets.run())
-        node.tasks = [asyncio.create_task(work) for work in works]
-        await node.live()
+        node = await remembering(house)
         await node.until(lambda: part(node).adopted)
         assert part(node).free(node.clock()) == share
 
@@ -225,13 +231,7 @@ def test_a_spool_that_may_be_an_older_copy_gives_nothing_away(tmp_path, judged):
         house.send("b", count=2)
         await house.stop("a")
         share = house.record()["share/a"]
-        node = Node("a", Faulty(house.counted), house.home, house.loop.now_ms, house.wanted, wire=house.wire)
-        house.nodes["a"] = node.start(run=False)
-        node.budgets.rebuild([], node.clock())
-        node.budgets.mover.may_begin = lambda: False
-        works = (node.session.run(), node.feed.run(), node.budgets.run())
-        node.tasks = [asyncio.create_task(work) for work in works]
-        await node.live()
+        node = await remembering(house, may_begin=lambda: False)
         await asyncio.sleep(5)
         assert house.record()["share/a"] == share
         if judged:  # used all the same, by an operator's word
