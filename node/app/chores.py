@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from node.app import alarming, erasing, hiding
+from node.app.again import Again
 from node.app.arrivals import Arrivals
 from node.app.gauges import CopiesGauges, refresh
 from node.app.probing import LOOK_EVERY_S, Probing
@@ -32,6 +33,7 @@ class Chores:
         self._copies = CopiesGauges(node.telemetry)
         self._probing = Probing(node)
         self.arrivals = Arrivals(node)
+        self.again = Again(node)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Begin all of them."""
@@ -50,6 +52,7 @@ class Chores:
         if self._node.alarming is not None:
             chores["alarms"] = (alarming.LOOK_EVERY_S, self._node.alarming.look)
         tasks = [asyncio.create_task(_every(seconds, work), name=name) for name, (seconds, work) in chores.items()]
+        tasks.append(asyncio.create_task(self.again.run(), name="mail put off"))
         if self._node.syslog is not None:
             tasks.append(asyncio.create_task(self._node.syslog.run(), name="syslog"))
         return tasks

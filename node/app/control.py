@@ -21,7 +21,6 @@ from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.heard import LastReply
 from node.errors import PermanentError
 from node.intake.door import Sight
-from node.policy.envelope import RecipientState
 from node.policy.explain import Question, RouteAnswer
 from node.policy.scopes import account_scope_name
 from node.policy.standing import HEALTHY, Standing, State
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from node.app.clustered import ClusterSide
     from node.app.node import Node
 
-RELEASE_BATCH = 1_000
 WEAK = (Sight.OLD_TLS, Sight.CLEAR_AUTH, Sight.BARE_LF, Sight.LENIENT)
 
 
@@ -207,9 +205,7 @@ class NodeControl:
         """Make due what was put off because a scope rested; it was resumed here, or by a wish for all nodes."""
         self._node.tokens.ask_again()
         if rested_for:
-            waiting = Filter(states=(RecipientState.DEFERRED,), reason=rested_for, limit=RELEASE_BATCH)
-            while await self.spool.release(waiting, actor, why or f"{scope} resumed", wall_ms()):
-                pass
+            await self._node.chores.again.release(rested_for, actor, why or f"{scope} resumed")
         if self._node.delivery is not None:
             self._node.delivery.stir()  # lanes may rest for a minute because of it
         self.wake()

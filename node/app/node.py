@@ -197,8 +197,7 @@ class Node:
         Raises ConfigurationError when it cannot be used; then nothing has changed.
         """
         settings = loaded.settings
-        assert self.intake is not None  # noqa: S101 - reload is only called while running
-        assert self.delivery is not None  # noqa: S101 - as above
+        assert self.intake is not None and self.delivery is not None  # noqa: S101, PT018 - only called while running
         waiting = compare(self.settings, settings).needs_restart
         plans, apps = plans_of(settings, self.hostname, loaded.node), apps_of(settings)
         intake_rules(settings, self.hostname)  # a fault in them must be told before anything has changed
@@ -217,6 +216,7 @@ class Node:
         self.settings, self.loaded, self.hiding.hider = settings, loaded, hider
         self.first_run.changed(settings)
         self.truth.reload()
+        self.chores.again.configured()
         return waiting
 
     async def _close_intake(self) -> None:

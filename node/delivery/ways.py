@@ -25,6 +25,8 @@ from node.spool.contract import Due
 SLOT_LOOK_MS = 1_000
 """When to look again for a place; in truth a place that comes free wakes the dispatcher."""
 UNKNOWN_LOOK_MS = 60_000
+BY_SIZE = frozenset({"day_budget", "tenant_budget"})
+"""Refusals that another message of the lane, with fewer recipients, may not meet."""
 LASTING = frozenset({"no_permit", "paused", "unknown_account"})
 """Refusals that hold for every message of the class; the day budgets depend on the number of recipients."""
 MAX_SHORTAGES = 10_000
@@ -239,7 +241,7 @@ class Ways:
 
     def _later(self, wait: Wait, availability: Mapping[str, Availability], due: Due, *, placeless: bool) -> Later:
         by_pair = any(state.scope.startswith("pair/") for state in availability.values() if not state.ok)
-        by_size = wait.reason in ("day_budget", "tenant_budget") and len(due.recipients) > 1
+        by_size = wait.reason in BY_SIZE and len(due.recipients) > 1
         return Later(
             until_ms=wait.until_ms,
             reason=wait.reason,

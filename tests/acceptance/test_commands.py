@@ -314,6 +314,19 @@ def test_a_reload_takes_a_new_client_and_says_what_waits(own):
     assert journey(own, message_id)["message"]["client"] == "hr"
 
 
+def test_a_reload_finds_a_way_for_mail_that_had_none(own):
+    def outside(allowed):
+        own.config["plans"]["out"]["outside_tenant"] = allowed
+        own.file.write_text(yaml.safe_dump(own.config))
+        reload(own, "reloaded")
+
+    outside(False)
+    message_id = send(own)
+    until(lambda: "outside_tenant" in str(journey(own, message_id)["recipients"]))
+    outside(True)
+    wait_state(own, message_id, "delivered")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
