@@ -3,12 +3,15 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from node.delivery.clock import wall_ms
 from node.delivery.ways import BY_SIZE
 from node.errors import RelayError
 from node.policy.envelope import RecipientState
 from node.policy.offers import Cause
 from node.spool.contract import Filter
+from node.spool.pages import Spot
 
 if TYPE_CHECKING:
     from node.app.node import Node
@@ -27,31 +30,50 @@ class Again:
     def __init__(self, node: "Node") -> None:
         """Keep the node; asked only while it runs."""
         self._node = node
-        self._configured = asyncio.Event()
+        self._wanted: dict[str, tuple[str, str]] = {}
+        """Reason mail waits for → who makes it due and why."""
+        self._asked = asyncio.Event()
 
     def configured(self) -> None:
         """Say that a new configuration is in force."""
-        self._configured.set()
+        for reason in sorted(CONFIGURED | self._refused()):
+            self.soon(reason, ACTOR, NEW_CONFIGURATION)
+
+    def soon(self, reason: str, actor: str, why: str) -> None:
+        """Make due what waits for a reason, in the background: a million messages take minutes."""
+        self._wanted[reason] = (actor, why)
+        self._asked.set()
 
     async def run(self) -> None:
-        """Wait for new configurations for ever; a spool that does not answer is asked again."""
+        """Do what is wanted, for ever."""
         while True:
-            await self._configured.wait()
-            self._configured.clear()
-            try:
-                for reason in sorted(CONFIGURED | self._refused()):
-                    await self.release(reason, ACTOR, NEW_CONFIGURATION)
-            except RelayError:
-                self._configured.set()
-                await asyncio.sleep(REPEAT_S)
-            self._node.control.wake()
+            await self._asked.wait()
+            self._asked.clear()
+            await self.catch_up()
 
-    async def release(self, reason: str, actor: str, why: str) -> None:
-        """Make due what waits for a reason: as much as waits now, since some may come to wait for it again."""
+    async def catch_up(self) -> None:
+        """Do all that is wanted now; a spool that does not answer is asked again."""
+        while self._wanted:
+            reason, (actor, why) = next(iter(self._wanted.items()))
+            del self._wanted[reason]
+            try:
+                await self._release(reason, actor, why)
+            except RelayError:
+                self._wanted.setdefault(reason, (actor, why))
+                await asyncio.sleep(REPEAT_S)
+
+    async def _release(self, reason: str, actor: str, why: str) -> None:
+        """Go once through all that waits, page by page: to look for the first of a million each time takes hours."""
+        spool = self._node.spool
         waiting = Filter(states=(RecipientState.DEFERRED,), reason=reason, limit=RELEASE_BATCH)
-        counts = await self._node.spool.count()
-        for _ in range(1 + counts.by_state.get(RecipientState.DEFERRED, 0) // RELEASE_BATCH):
-            if not await self._node.spool.release(waiting, actor, why, wall_ms()):
+        spot: Spot | None = None
+        while True:
+            page = await spool.page(waiting, spot)
+            ids = tuple(view.message.id for view in page.messages)
+            if ids and await spool.release(replace(waiting, ids=ids), actor, why, wall_ms()):
+                self._node.control.wake()
+            spot = page.looked_to
+            if spot is None:
                 return
 
     def _refused(self) -> set[str]:

@@ -198,14 +198,14 @@ class NodeControl:
         rested_for = {self._node.health.entries[part].reason for part in self._node.health.parts(scope)}
         delivery.resume(scope)
         for reason in sorted(rested_for) or [""]:
-            await self.resumed(scope, reason, actor, why)
+            self.resumed(scope, reason, actor, why)
         return True
 
-    async def resumed(self, scope: str, rested_for: str, actor: str, why: str) -> None:
+    def resumed(self, scope: str, rested_for: str, actor: str, why: str) -> None:
         """Make due what was put off because a scope rested; it was resumed here, or by a wish for all nodes."""
         self._node.tokens.ask_again()
         if rested_for:
-            await self._node.chores.again.release(rested_for, actor, why or f"{scope} resumed")
+            self._node.chores.again.soon(rested_for, actor, why or f"{scope} resumed")
         if self._node.delivery is not None:
             self._node.delivery.stir()  # lanes may rest for a minute because of it
         self.wake()

@@ -1,6 +1,5 @@
 """What the cluster's parts may do with a node: each hook maps one word of theirs to one of delivery or the door."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,16 +16,10 @@ if TYPE_CHECKING:
 
 def hooks_of(node: "Node") -> Hooks:
     """Give the hooks of a node; those for delivery do nothing before it is there."""
-    soon: set[asyncio.Task[None]] = set()
 
     def delivery(act: Callable[[Delivery], None]) -> None:
         if node.delivery is not None:
             act(node.delivery)
-
-    def resumed(scope: str, rested_for: str, actor: str, why: str) -> None:
-        work = asyncio.get_running_loop().create_task(node.control.resumed(scope, rested_for, actor, why))
-        soon.add(work)
-        work.add_done_callback(soon.discard)
 
     def unfence() -> None:
         if not node.stopping:
@@ -37,7 +30,7 @@ def hooks_of(node: "Node") -> Hooks:
         on_slot_wanted=lambda account, wanted: delivery(lambda it: it.slot_wanted(account, wanted=wanted)),
         report=node.standing_logged,
         wake=lambda: delivery(Delivery.stir),
-        resumed=resumed,
+        resumed=lambda *told: node.control.resumed(*told),  # noqa: PLW0108 - the control comes after the hooks
         fence=lambda: delivery(Delivery.fence),
         part=lambda: delivery(Delivery.part),
         unfence=unfence,

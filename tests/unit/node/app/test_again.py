@@ -1,6 +1,5 @@
 """Mail put off until something changes: what a new configuration may end is due again, everything else waits on."""
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +22,8 @@ class Node:
 
     def __init__(self, tmp_path):
         self.spool, self.health = MemorySpool(tmp_path, now_ms=wall_ms), HealthBook("dc1")
-        self._rounds = asyncio.Semaphore(0)
-        self.control = SimpleNamespace(wake=self._rounds.release)
+        self.woken = []
+        self.control = SimpleNamespace(wake=lambda: self.woken.append(True))
         self.again = Again(self)
 
     async def put_off(self, reason, *, count=1):
@@ -34,13 +33,9 @@ class Node:
             await self.spool.postpone(one.id, (0,), wall_ms() + HOUR_MS, reason)
         return made[0].id
 
-    async def configured(self, *, rounds=1):
-        running = asyncio.create_task(self.again.run())
+    async def configured(self):
         self.again.configured()
-        async with asyncio.timeout(20):
-            for _ in range(rounds):
-                await self._rounds.acquire()
-        running.cancel()
+        await self.again.catch_up()
 
     async def due(self, message_id):
         view = await self.spool.journey(message_id)
@@ -74,6 +69,7 @@ async def test_what_every_account_refuses_to_carry_may_find_a_new_account(node):
 async def test_all_of_more_than_a_batch(node):
     await node.put_off("outside_tenant", count=RELEASE_BATCH + 1)
     await node.configured()
+    assert len(node.woken) == 2
     assert (await node.spool.count()).by_state == {"queued": RELEASE_BATCH + 1}
 
 
@@ -106,5 +102,5 @@ async def test_a_spool_that_does_not_answer_is_asked_again(node, monkeypatch):
         return await count()
 
     node.spool.count = fail_once
-    await node.configured(rounds=2)
+    await node.configured()
     assert await node.due(message_id)
