@@ -28,6 +28,8 @@ STRANGE_BEFORE_REST = 16
 """Messages in a row without any way: the lane itself rests then, or a wrong configuration writes a million rows."""
 STRANGE_REST_S = 60.0
 MAX_REST_S = 60.0
+READ_TURNS = 8
+"""Turns of the loop an answer takes from the socket to the attempt: two for a line of SMTP, more for HTTP."""
 MAX_SIDE_TASKS = 256
 """Postponements under way; beyond them the pass ends and goes on when some are written."""
 
@@ -200,9 +202,19 @@ class Dispatcher:
             if not job.past_the_dot:
                 task.cancel()
 
-    def abandon(self) -> None:
-        """Cut every attempt: before the final dot nothing happened, after it the outcome is unknown."""
-        for task in [*self.jobs, *self._side]:
+    async def abandon(self) -> None:
+        """Cut every attempt there is: before the final dot nothing happened, after it the outcome is unknown.
+
+        Unless the answer has come already: a loop that was held up finds its deadline passed before it looks at its
+        sockets, and what it could have read must not be sent again.
+        """
+        tasks = [*self.jobs, *self._side]
+        for task, job in self.jobs.items():
+            if not job.past_the_dot:
+                task.cancel()
+        for _ in range(READ_TURNS):
+            await asyncio.sleep(0)
+        for task in tasks:
             task.cancel()
 
 

@@ -77,6 +77,7 @@ class Delivery:
         if wiring.graph is not None and wiring.tokens is not None:
             self._leftovers = Leftovers(wiring.graph, wiring.tokens, self._drafting)
         self._working: list[asyncio.Task[None]] = []
+        self._parting: set[asyncio.Task[None]] = set()
 
     # -- life
 
@@ -123,7 +124,9 @@ class Delivery:
 
     def part(self) -> None:
         """Give up waiting for answers: what was past the final dot is unknown, and no connection stays open."""
-        self._dispatcher.abandon()
+        parting = asyncio.get_running_loop().create_task(self._dispatcher.abandon())
+        self._parting.add(parting)
+        parting.add_done_callback(self._parting.discard)
 
     def unfence(self) -> None:
         """Go on."""
@@ -145,7 +148,7 @@ class Delivery:
             async with asyncio.timeout(timeout_s):
                 await self._dispatcher.idle()
         except TimeoutError:
-            self._dispatcher.abandon()
+            await self._dispatcher.abandon()
             await self._dispatcher.idle()
         await self._runner.settled()
         for pool in (*self._pools.values(), *self._retired):

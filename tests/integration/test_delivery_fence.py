@@ -109,6 +109,33 @@ async def test_parting_leaves_what_was_past_the_dot_unknown(tmp_path):
         assert "unknown" in [line.event for line in view.lines]
 
 
+class Stall(Script):
+    """As the answer to the dot leaves, something happens at the other end before it looks at its sockets again."""
+
+    def __init__(self, happens) -> None:
+        super().__init__()
+        self.happens = happens
+
+    def next(self, step):
+        if step == "dot":
+            asyncio.get_running_loop().call_soon(self.happens)
+        return super().next(step)
+
+
+async def test_an_answer_that_is_there_is_read_before_parting(tmp_path):
+    """A loop that was held up finds its deadline passed before it finds what came meanwhile."""
+
+    def awake() -> None:
+        back.delivery.fence()
+        back.delivery.part()
+
+    async with Upstream(Stall(awake)) as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
+        message = await back.submit("bob@example.com")
+        view = await back.until(message, S.DELIVERED, S.DEFERRED, S.UNKNOWN)
+        assert [line.event for line in view.lines][-1] == "delivered"
+        await until(lambda: all_closed(back))
+
+
 async def test_no_connection_outlives_a_session_that_another_follows_at_once(tmp_path, monkeypatch):
     """Between two looks one session ended and another began: what is in hand then closes, for its slot is gone."""
     async with Upstream() as up, room(tmp_path, smarthost(up.port), retry=QUICK) as back:
