@@ -219,7 +219,7 @@ def silent(
     allowed = accounts * LIMIT * (back_ms - gone_ms - 15_000) / 1000 / window_s
     assert meanwhile >= goals[0] * allowed, (meanwhile, allowed)
     back = [[at for at in times if at >= back_ms + 10_000] for times in run.times.values()]
-    shares = [used_share(times, window_s) for times in back]
+    shares = [used_share_of_a_part(times, window_s) for times in back]
     share = sum(shares) / len(shares)
     print(
         f"  from 10 s after the return: least {100 * min(shares):.1f} %, mean {100 * share:.1f} %;"
