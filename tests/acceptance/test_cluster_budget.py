@@ -212,18 +212,20 @@ def silent(
         cluster.etcd.wait_healthy()
         back_ms = time.time_ns() // 1_000_000
         time.sleep(after_s)
-    meanwhile = sum(gone_ms + 15_000 <= one["at_ms"] < back_ms for one in run.receipts)
-    run.notes.append(f"{meanwhile} messages while etcd was silent for {(back_ms - gone_ms) / 1000:.0f} s")
+    silent_for = [sum(gone_ms + 15_000 <= at < back_ms for at in times) for times in run.times.values()]
+    run.notes.append(f"{sum(silent_for)} messages while etcd was silent for {(back_ms - gone_ms) / 1000:.0f} s")
     print(run)
     keeps_the_limits(run)
-    allowed = accounts * LIMIT * (back_ms - gone_ms - 15_000) / 1000 / window_s
-    assert meanwhile >= goals[0] * allowed, (meanwhile, allowed)
+    allowed = LIMIT * (back_ms - gone_ms - 15_000) / 1000 / window_s
+    assert sum(silent_for) >= goals[0] * allowed * accounts, (silent_for, allowed)
+    # Where a node holds half of an account's permits and no session, which moves every minute, they are of no use now.
+    assert min(silent_for) >= goals[0] / 2 * allowed, (silent_for, allowed)
     back = [[at for at in times if at >= back_ms + 10_000] for times in run.times.values()]
     shares = [used_share_of_a_part(times, window_s) for times in back]
     share = sum(shares) / len(shares)
     print(
         f"  from 10 s after the return: least {100 * min(shares):.1f} %, mean {100 * share:.1f} %;"
-        f" {allowed:.0f} allowed during the silence"
+        f" {allowed * accounts:.0f} allowed during the silence"
     )
     assert share >= goals[1]
     return run
@@ -236,7 +238,6 @@ def test_mail_flows_while_etcd_is_silent(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1800)
 def test_ten_minutes_without_etcd_break_no_limit(tmp_path):
-    run = silent(tmp_path, 10, 60, 60, 600, 250, (0.8, GOAL))
-    assert run.receipts
+    silent(tmp_path, 10, 60, 60, 600, 610, (0.67, GOAL))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.budget import lots
-from coordinator.budget.day_part import DayPart
+from coordinator.budget.day_part import PLENTY, STOCK_LOTS, DayPart
 
 NAMES = ("a", "b")
 QUARTER = lots.QUARTER_MS
@@ -41,6 +41,31 @@ def carry(part, store, now_ms, *, idle=False):
         revision = store.write(write.value, base)
         part.done(revision) if revision else part.undone(store.value, store.revision)
     return write
+
+
+def test_what_is_at_hand_lasts_one_node_for_ten_silent_minutes():
+    a, store = made("a", 10_000), Store()
+    a.want(1, urgent=False)
+    carry(a, store, 0)
+    at_hand = [a.free]
+    while len(at_hand) < 1_000:  # a message every two seconds
+        a.take(1)
+        a.settle(1, 1, 0)
+        carry(a, store, 0)
+        at_hand.append(a.free)
+    assert min(at_hand) >= 30 * 10 - 1
+    assert max(at_hand) == lots.LOT_MAX * STOCK_LOTS
+
+
+@given(st.integers(1, 20_000), st.integers(0, 20_000))
+def test_a_dead_holder_takes_along_a_small_part_of_what_is_left(limit, used):
+    a, store = made("a", limit), Store()
+    a.adopted(1, msgspec.json.encode({"0": min(used, limit)}), 1)
+    store.revision, left = 1, limit - min(used, limit)
+    a.want(1, urgent=False)
+    carry(a, store, 0)
+    lot = min(lots.lot_size(limit, left, len(NAMES)), left)
+    assert lot <= a.free <= max(lot, left // (PLENTY * len(NAMES)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -95,7 +120,7 @@ def test_a_lost_answer_is_recognised_by_our_mark_in_a_later_record():
     b.want(1, urgent=False)
     carry(b, store, 0)
     a.learned(store.value, store.revision)
-    assert a.free == 150
+    assert a.free == lots.LOT_MAX * STOCK_LOTS
     assert not a.doubt
     assert a.used(0) == a.free + b.free
 

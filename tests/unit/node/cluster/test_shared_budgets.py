@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 
 from coordinator.budget import shares
+from coordinator.budget.day_part import STOCK_LOTS
+from coordinator.budget.lots import LOT_MAX
 from coordinator.keys import Role, encode
 from coordinator.members import MemberRecord, Readiness
 from coordinator.store.contract import Put
@@ -715,7 +717,7 @@ def test_the_turn_of_a_quarter_stops_nobody(tmp_path):
         assert sender.sent > 500
         assert max(after - before for before, after in pairwise(times)) < 30
         counts = {name: units for name, units in house.record(DAY_KEY).items() if name.isdecimal()}
-        assert sum(counts.values()) - sender.sent <= 150
+        assert sum(counts.values()) - sender.sent <= LOT_MAX * STOCK_LOTS
         assert len(counts) >= 3
 
     virtual(tmp_path, story, limits(1, Limits(messages=0, window_s=60, recipients_24h=10_000, sessions=0)))
