@@ -218,8 +218,7 @@ def silent(
     keeps_the_limits(run)
     allowed = LIMIT * (back_ms - gone_ms - 15_000) / 1000 / window_s
     assert sum(silent_for) >= goals[0] * allowed * accounts, (silent_for, allowed)
-    # Where a node holds half of an account's permits and no session, which moves every minute, they are of no use now.
-    assert min(silent_for) >= goals[0] / 2 * allowed, (silent_for, allowed)
+    assert min(silent_for) >= 0.75 * goals[0] * allowed, f"an account stood still: {silent_for}"
     back = [[at for at in times if at >= back_ms + 10_000] for times in run.times.values()]
     shares = [used_share_of_a_part(times, window_s) for times in back]
     share = sum(shares) / len(shares)
@@ -240,4 +239,4 @@ def test_mail_flows_while_etcd_is_silent(tmp_path):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_ten_minutes_without_etcd_break_no_limit(tmp_path):
-    silent(tmp_path, 10, 60, 60, 600, 610, (0.67, GOAL))
+    silent(tmp_path, 10, 60, 60, 600, 610, (0.8, GOAL))
