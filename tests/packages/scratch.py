@@ -19,8 +19,8 @@ if not Path(f"/usr/bin/python{PYTHON}").exists():
     MISSING.append(f"/usr/bin/python{PYTHON}")
 USABLE = os.geteuid() == 0 and not MISSING
 REASON = f"needs root and {', '.join(MISSING) or 'dpkg'}"
-_SEEN = sorted({ROOT, Path(sys.prefix), Path(sys.base_prefix)})
-"""What packages of the tests point to, which may be mounted of itself."""
+_SEEN = sorted({ROOT, Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")})
+"""What packages of the tests point to, which may be mounted of itself; a system's own Python is where they install."""
 _ENTER = """
 set -e
 mount -t tmpfs tmpfs "$0"
