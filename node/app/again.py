@@ -54,8 +54,7 @@ class Again:
     async def catch_up(self) -> None:
         """Do all that is wanted now; a spool that does not answer is asked again."""
         while self._wanted:
-            reason, (actor, why) = next(iter(self._wanted.items()))
-            del self._wanted[reason]
+            reason, (actor, why) = self._wanted.popitem()
             try:
                 await self._release(reason, actor, why)
             except RelayError:

@@ -198,6 +198,9 @@ class Dispatcher:
     def fence(self) -> None:
         """Start nothing; cut what has not sent its final dot. What has may still hear its answer (I3)."""
         self.stopped = True
+        self._cut_before_the_dot()
+
+    def _cut_before_the_dot(self) -> None:
         for task, job in self.jobs.items():
             if not job.past_the_dot:
                 task.cancel()
@@ -209,9 +212,7 @@ class Dispatcher:
         sockets, and what it could have read must not be sent again.
         """
         tasks = [*self.jobs, *self._side]
-        for task, job in self.jobs.items():
-            if not job.past_the_dot:
-                task.cancel()
+        self._cut_before_the_dot()
         for _ in range(READ_TURNS):
             await asyncio.sleep(0)
         for task in tasks:

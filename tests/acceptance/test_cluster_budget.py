@@ -198,7 +198,7 @@ def silent(
     silence_s: float,
     after_s: float,
     goals: tuple[float, float],
-) -> Run:
+) -> None:
     """The whole store is gone for a while, with all nodes up: mail keeps flowing on what each node held."""
     lasts_s = before_s + silence_s + after_s
     with full_queues(home, accounts=accounts, window_s=window_s, lasts_s=lasts_s) as (cluster, _, run):
@@ -212,6 +212,7 @@ def silent(
         cluster.etcd.wait_healthy()
         back_ms = time.time_ns() // 1_000_000
         time.sleep(after_s)
+    assert len(run.times) == accounts
     silent_for = [sum(gone_ms + 15_000 <= at < back_ms for at in times) for times in run.times.values()]
     run.notes.append(f"{sum(silent_for)} messages while etcd was silent for {(back_ms - gone_ms) / 1000:.0f} s")
     print(run)
@@ -227,7 +228,6 @@ def silent(
         f" {allowed * accounts:.0f} allowed during the silence"
     )
     assert share >= goals[1]
-    return run
 
 
 @pytest.mark.long

@@ -93,14 +93,15 @@ async def test_mail_put_off_anew_meanwhile_keeps_nobody_busy(node):
 async def test_a_spool_that_does_not_answer_is_asked_again(node, monkeypatch):
     monkeypatch.setattr("node.app.again.REPEAT_S", 0.01)
     message_id = await node.put_off("outside_tenant")
-    count, failed = node.spool.count, []
+    page, failed = node.spool.page, []
 
-    async def fail_once():
-        if not failed:
+    async def fail_once(which, before=None):
+        if which.reason == "outside_tenant" and not failed:
             failed.append(True)
             raise SpoolBroken("busy")
-        return await count()
+        return await page(which, before)
 
-    node.spool.count = fail_once
+    node.spool.page = fail_once
     await node.configured()
+    assert failed
     assert await node.due(message_id)
