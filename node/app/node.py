@@ -29,6 +29,7 @@ from node.app.truth import Truth
 from node.app.upgrades import upgrades_of
 from node.audit import Audit
 from node.cluster.budgets import EmbeddedBudgets
+from node.cluster.contract import SETTLE_HORIZON_MS
 from node.delivery.clock import steady_ms, wall_ms
 from node.delivery.service import Delivery
 from node.delivery.transaction import always
@@ -105,8 +106,7 @@ class Node:
         self.chores = Chores(self)
         self.alarming = Alarming(self, settings.alarms) if settings.alarms is not None else None
         self.truth = Truth(self)
-        self.stopping = False
-        self.shut_by = Shut.NO
+        self.stopping, self.shut_by = False, Shut.NO
         self._stop_by_s = 0.0
         self._stop = asyncio.Event()
 
@@ -137,7 +137,7 @@ class Node:
             stack.push_async_callback(self.oidc.provider.close)
         host_since_ms = self.keeping.prepare()
         self.hiding.hider = hider_of(settings, settings.spool / "kept")
-        attempts = await self.spool.recover(wall_ms())
+        attempts = await self.spool.recover(wall_ms(), wall_ms() + SETTLE_HORIZON_MS)
         kept = self.keeping.counters()
         self.budgets.rebuild(attempts, steady_ms(), kept=kept, host_since_ms=host_since_ms)
         stack.push_async_callback(self.chores.keep)

@@ -201,15 +201,15 @@ class EmbeddedBudgets:
         for end in ended(attempts, now_ms):
             start = end.attempt.start
             # What ended before the snapshot was taken stands in it.
-            counted = end.at_ms >= kept.saved_ms
+            counted = end.left_ms >= kept.saved_ms
             account = self._accounts.get(start.account)
             if account is not None:
-                account.day.add(end.attempt.recipients * counted, end.at_ms)
+                account.day.add(end.attempt.recipients * counted, end.left_ms)
                 if account.limited:
                     account.permits.restore(now_ms, end.at_ms, vanished=end.vanished)
             tenant = self._tenants.get(start.tenant)
             if tenant is not None:
-                tenant.add(start.external * counted, end.at_ms)
+                tenant.add(start.external * counted, end.left_ms)
         self._restore_lingering(attempts, kept, now_ms, now_ms if host_since_ms is None else host_since_ms)
 
     def snapshot(self, now_ms: int) -> Kept:

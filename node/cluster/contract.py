@@ -15,6 +15,7 @@ from node.policy.envelope import Priority
 
 SETTLE_HORIZON_S = 60.0
 """H: how long the upstream may still count a conversation whose client vanished (coordination-review §4)."""
+SETTLE_HORIZON_MS = int(SETTLE_HORIZON_S * 1000)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,9 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: PastAttempt
     at_ms: int
+    """From then on its permit is on the way back: the final reply; without a record of one, see ``vanished``."""
+    left_ms: int
+    """When this node was done with it: no later than ``at_ms``, nor than the next life of the node."""
     vanished: bool
 
 
@@ -96,7 +99,7 @@ def ended(attempts: Sequence[PastAttempt], now_ms: int) -> Iterable[Ended]:
         later = bisect_right(lives, max(life_start_ms(start.grant_id), start.started_ms))
         latest_ms = min(now_ms, lives[later]) if later < len(lives) else now_ms
         at_ms = attempt.finished_ms or latest_ms
-        yield Ended(attempt=attempt, at_ms=at_ms, vanished=not attempt.finished_ms)
+        yield Ended(attempt=attempt, at_ms=at_ms, left_ms=min(at_ms, latest_ms), vanished=not attempt.finished_ms)
 
 
 def vanished_sessions(
@@ -112,7 +115,7 @@ def vanished_sessions(
         start = end.attempt.start
         if start.started_ms < host_since_ms:
             life = (start.account, life_start_ms(start.grant_id))
-            newest[life] = max(newest.get(life, 0), min(host_since_ms, end.at_ms + idle_ms))
+            newest[life] = max(newest.get(life, 0), min(host_since_ms, end.left_ms + idle_ms))
     found: dict[str, list[int]] = {}
     for (account, _), gone_ms in sorted(newest.items(), key=lambda item: -item[1]):
         found.setdefault(account, []).append(gone_ms)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from node.cluster.contract import SETTLE_HORIZON_S
+from node.cluster.contract import SETTLE_HORIZON_MS
 from node.delivery.clock import wall_ms
 from node.delivery.errors import Refused
 from node.delivery.heard import Heard
@@ -104,7 +104,7 @@ class Settler:
             message_id=job.message.id,
             finished_ms=now_ms,
             # Without a final reply the upstream may count the message until H later (coordination-review §4).
-            counted_ms=now_ms + int(SETTLE_HORIZON_S * 1000) if course.broken else now_ms,
+            counted_ms=now_ms + SETTLE_HORIZON_MS if course.broken else now_ms,
             results=judgement.results,
             upstream_id=upstream_id(course.final),
             mail_sent=course.mail_said and not course.undone,

@@ -230,8 +230,8 @@ class Spool(Protocol):
         """Durable. Not tried: make the recipients due at ``until_ms`` with the reason they wait."""
         ...
 
-    async def recover(self, now_ms: int) -> list[OpenAttempt]:
-        """Durable, once after ``open`` and before any claim.
+    async def recover(self, now_ms: int, counted_ms: int = 0) -> list[OpenAttempt]:
+        """Durable, once after ``open`` and before any claim; ``counted_ms`` of what was cut off: see ``Settlement``.
 
         Recipients in flight become unknown (journey says ``unknown``, reason ``interrupted``) by their class:
         ``resend`` is queued again, ``bounce``/``verify`` with an intent stay UNKNOWN, without an intent are queued.

@@ -166,7 +166,7 @@ class MemorySpool(MemoryPairs):
         """See the contract."""
         self._do(partial(steps.postpone, message_id, indexes, until_ms, reason, self._now_ms()), (message_id,))
 
-    async def recover(self, now_ms: int) -> list[OpenAttempt]:
+    async def recover(self, now_ms: int, counted_ms: int = 0) -> list[OpenAttempt]:
         """See the contract."""
         since_ms = now_ms - LEDGER_MS
         found = [
@@ -174,7 +174,7 @@ class MemorySpool(MemoryPairs):
             for attempt in sorted(self._attempts.values(), key=lambda a: (a.start.started_ms, a.start.attempt_id))
             if attempt.mail_sent and attempt.start.started_ms >= since_ms
         ]
-        apply = partial(steps.recover, now_ms, lambda name: self._messages[name].on_unknown)
+        apply = partial(steps.recover, now_ms, counted_ms, lambda name: self._messages[name].on_unknown)
         self._do(apply, list(self._records), list(self._attempts))
         return found
 

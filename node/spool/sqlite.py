@@ -201,14 +201,14 @@ class SqliteSpool(AppendingVerbs, PairedVerbs, HidingVerbs):
         apply = partial(steps.postpone, message_id, indexes, until_ms, reason, self._now_ms())
         await self._engine.do(Step(apply=apply, messages=(message_id,)))
 
-    async def recover(self, now_ms: int) -> list[OpenAttempt]:
+    async def recover(self, now_ms: int, counted_ms: int = 0) -> list[OpenAttempt]:
         """See the contract. Attempts whose MAIL was never said are left out: they hold no budget."""
         found = await self._engine.ask(reading.recent, now_ms - LEDGER_MS)
         classes, attempts = await self._engine.ask(reading.interrupted)
         ids = list(classes)
         for start in range(0, max(len(ids), 1), RECOVER_CHUNK):
             # The first chunk names every open attempt; those of later messages are only read by the next ones.
-            apply = partial(steps.recover, now_ms, classes.__getitem__)
+            apply = partial(steps.recover, now_ms, counted_ms, classes.__getitem__)
             await self._engine.do(
                 Step(apply=apply, messages=tuple(ids[start : start + RECOVER_CHUNK]), attempts=attempts)
             )

@@ -233,7 +233,7 @@ def _operate_on(work: Work, record: Record, event: Event, chosen: list[Entry], l
     work.close(record, line.at_ms)
 
 
-def recover(now_ms: int, on_unknown: Callable[[str], OnUnknown], work: Work) -> list[OpenAttempt]:
+def recover(now_ms: int, counted_ms: int, on_unknown: Callable[[str], OnUnknown], work: Work) -> list[OpenAttempt]:
     """Judge what a crash cut off; gives the loaded attempts that were open, as they were found.
 
     A crash before the intent of a careful class means the dot was never sent; ``resend`` writes no intents.
@@ -243,8 +243,9 @@ def recover(now_ms: int, on_unknown: Callable[[str], OnUnknown], work: Work) -> 
     for attempt in found:
         for index in attempt.start.indexes:
             intents[attempt.start.message_id, index] = attempt.dot_ms
-        # The process was dead by now: the next start must not take the conversation for one still going on.
-        work.keep(msgspec.structs.replace(attempt, finished_ms=max(1, now_ms)))
+        # The process was dead by now: the next start must not take the conversation for one still going on, nor for
+        # one that had its answer: a second crash would free the permit while the upstream may still count.
+        work.keep(msgspec.structs.replace(attempt, finished_ms=max(1, now_ms, counted_ms)))
     for record in list(work.records.values()):
         flying = [e.index for e in record.entries.values() if e.state is RecipientState.IN_FLIGHT]
         if flying:

@@ -231,6 +231,24 @@ def test_an_attempt_cut_by_an_earlier_crash_ended_before_the_life_after_it():
     assert refused_after(budgets, 1) == ("no_permit", NOW - 100_000 + H + W + 1)
 
 
+def test_a_second_crash_soon_after_the_first_frees_no_sooner_and_counts_nothing_twice():
+    first, second = NOW, NOW + 20_000
+    before = make()
+    before.rebuild([Past(Start(NOW - 5_000, grant_id=f"{NOW - 9_000:011x}-aaaa-1"), recipients=40)], first)
+    kept = before.snapshot(first + 10_000)
+    budgets = make(started_ms=second)
+    past = [
+        Past(Start(NOW - 5_000, grant_id=f"{NOW - 9_000:011x}-aaaa-1"), finished_ms=first + H, recipients=40),
+        Past(Start(NOW + 2_000, grant_id=f"{first:011x}-bbbb-1"), finished_ms=first + 3_000),
+    ]
+    budgets.rebuild(past, second, kept=kept)
+    assert {line.kind: line.used for line in budgets.use(second)}["day"] == 40
+    granted(budgets.try_grant(need(), second))
+    assert refused(budgets.try_grant(need(), second)) == ("no_permit", first + 3_000 + W + 1)
+    granted(budgets.try_grant(need(), first + 3_000 + W + 1))
+    assert refused(budgets.try_grant(need(), first + H)) == ("no_permit", first + H + W + 1)
+
+
 def refused_after(budgets, grants):
     for _ in range(grants):
         granted(budgets.try_grant(need(), NOW))
