@@ -181,7 +181,7 @@ class SessionRunner:
         except Indefinite:
             item = await self._store.get(self._me.key, timeout_s=self._timeout_s())
             inc = item.create_revision if item is not None and item.lease == lease else 0
-        if inc and not self._went_back:
+        if inc and not self._went_back and self.session.phase is Phase.JOINING:  # nobody had us stay out meanwhile
             self._published = record
             self._due_ms = sent_ms + self.session.timing.renew_ms
             self._take(Event.JOINED, sent_ms=sent_ms, lease=lease, inc=inc)

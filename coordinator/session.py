@@ -50,6 +50,7 @@ TABLE: Final = {
     (Phase.OUT, Event.DEADLINE): Phase.OUT,
     (Phase.OUT, Event.RESIGN): Phase.OUT,
     (Phase.JOINING, Event.JOINED): Phase.LIVE,
+    (Phase.JOINING, Event.LOST): Phase.JOINING,  # a late answer about the session before
     (Phase.JOINING, Event.FAILED): Phase.OUT,
     (Phase.JOINING, Event.RESIGN): Phase.OUT,
     (Phase.LIVE, Event.RENEWED): Phase.LIVE,

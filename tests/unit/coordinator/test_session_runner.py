@@ -152,6 +152,68 @@ def test_a_lost_lease_ends_it_at_once_and_nothing_is_written_after(tmp_path):
     run_virtual(main)
 
 
+def test_an_answer_about_the_session_before_does_not_disturb_the_next_one_s_beginning(tmp_path):
+    class Slow(Flaky):
+        """Answers one transaction when it is told to, and grants only then."""
+
+        late = None
+
+        async def txn(self, compares, writes, *, timeout_s):
+            answer = await super().txn(compares, writes, timeout_s=timeout_s)
+            if any(write.key == "late" for write in writes):
+                self.late = asyncio.Event()
+                await self.late.wait()
+            return answer
+
+        async def grant(self, ttl_s, *, timeout_s):
+            lease = await super().grant(ttl_s, timeout_s=timeout_s)
+            if self.late is not None:
+                await asyncio.sleep(0.1)
+            return lease
+
+    async def main(loop):
+        store = Slow(loop)
+        runner, task = start(store, me(tmp_path, loop=loop), loop)
+        await phase(runner, Phase.LIVE)
+        first = runner.session
+        await store.revoke(first.lease, timeout_s=T)
+        asked = asyncio.ensure_future(runner.guarded([], [Put(key="late", value=b"")], timeout_s=9.0))
+        await phase(runner, Phase.JOINING)
+        store.late.set()
+        with pytest.raises(NotAMember):
+            await asked
+        assert runner.session.phase is Phase.JOINING
+        await phase(runner, Phase.LIVE)
+        assert runner.session.inc > first.inc
+        task.cancel()
+
+    run_virtual(main)
+
+
+def test_who_has_to_stay_out_while_it_joins_does(tmp_path):
+    class Slow(Flaky):
+        async def txn(self, compares, writes, *, timeout_s):
+            answer = await super().txn(compares, writes, timeout_s=timeout_s)
+            await asyncio.sleep(0.1)
+            return answer
+
+    async def main(loop):
+        store = Slow(loop)
+        runner, task = start(store, me(tmp_path, loop=loop), loop)
+        await phase(runner, Phase.JOINING)
+        await asyncio.sleep(0.05)
+        assert await store.get(KEY, timeout_s=T) is not None
+        await runner.stay_out("quarantined")
+        await asyncio.sleep(FAST.ttl_s + 1)
+        assert (runner.session.phase, task.done()) == (Phase.OUT, False)
+        assert await store.get(KEY, timeout_s=T) is None, "its lease is renewed by nobody"
+        runner.come_back()
+        await phase(runner, Phase.LIVE)
+        task.cancel()
+
+    run_virtual(main)
+
+
 def test_a_join_whose_answer_was_lost_is_read_back_not_repeated(tmp_path):
     async def main(loop):
         store = Flaky(loop)
