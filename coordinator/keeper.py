@@ -21,6 +21,7 @@ from coordinator.errors import NotAMember
 from coordinator.feed import Feed
 from coordinator.keys import Keys, Role, encode
 from coordinator.members import Membership
+from coordinator.parting import Parting
 from coordinator.place import Place
 from coordinator.runner import SessionRunner, boottime_ms
 from coordinator.store.contract import Compare, Item, Listing, Outcome, Seen, Store, StoreError, Write
@@ -45,6 +46,7 @@ class AddressKeeper:
         """Do nothing yet. ``driver.clean`` must have run before ``session`` begins."""
         self.address = Address(promised_to=place.promised[0], promised_until_ms=place.promised[1])
         self.place, self.doing, self.moves = place, Todo.NOTHING.value, 0
+        self._parting = Parting(place, self._start)
         self.progress_ms = now_ms()
         """When the loop last moved; a loop that hangs must not go on being renewed."""
         self._driver, self._store, self._session, self._feed, self._keys = driver, store, session, feed, keys
@@ -87,9 +89,8 @@ class AddressKeeper:
     def facts(self) -> Facts:
         """Gather what a decision looks at, now."""
         place, now_ms = self.place, self._now_ms()
-        session = self._session.session
-        if place.timing is not None:
-            session = session.with_timing(place.timing)
+        known, timing = self._session.session, place.timing
+        session = known if timing is None else known.with_timing(timing)
         fit = not self._leaving and now_ms >= self._unfit_until_ms
         part = place.standing(self.address, self._resigned if now_ms - self._resigned_ms < RESIGNED_MS else "")
         return Facts(
@@ -155,7 +156,7 @@ class AddressKeeper:
         if self.address.taking:  # the answer was lost, and the reading after it too
             await self._settle()
         facts = self.facts()
-        step = self._decide(facts)
+        step = self._parting.delayed(self._decide(facts), facts, self._decide)
         self.doing = step.todo.todo.value if step.act is Act.ADDRESS else step.act.value
         if self._leaving and not self.address.bound and not addresses.mine(self.address, facts):
             self._left.set()

@@ -1,7 +1,8 @@
 """What an address's keeper is told from outside: who we are, whether the node is ready, what our part is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from coordinator.address_facts import Address
 from coordinator.asking import Ask
@@ -29,6 +30,8 @@ class Place:
     """When this process may have forgotten promises given before; None: at its start."""
     timing: Timing | None = None
     """The session's durations with this address's own hold time; None: the session's."""
+    part: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Has the node see sessions out of the address before it moves; bounded, never raises. None: there are none."""
     allowance_ms: int = KERNEL_ALLOWANCE_MS
     alarm: Callable[[str], None] = field(default=lambda _: None)
     event: Callable[[str], None] = field(default=lambda _: None)

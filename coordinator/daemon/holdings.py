@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -12,6 +13,7 @@ from coordinator.asking import Ask
 from coordinator.candidates import Field, Standing
 from coordinator.daemon.alarms import Alarms
 from coordinator.daemon.everybody import Everybody
+from coordinator.daemon.farewell import see_out
 from coordinator.daemon.readiness import NodeWatch
 from coordinator.daemon.shape import Shape, nodes_now
 from coordinator.drivers.contract import Driver, DriverError
@@ -106,6 +108,7 @@ def holding(name: str, around: Surroundings) -> Holding:
         remember=remember,
         started_ms=0 if around.memory.whole else None,
         timing=durations(shape, name),
+        part=None if about.driver == "probe" else partial(see_out, around.watch.socket, about.address),
         allowance_ms=KERNEL_ALLOWANCE_V6_MS if isinstance(about.address, IPv6Address) else KERNEL_ALLOWANCE_MS,
         alarm=alarm,
         event=event,

@@ -48,7 +48,7 @@ class NodeWatch:
 
     def __init__(self, socket: Path, changed: Callable[[], None], *, now_ms: Callable[[], int] = boottime_ms) -> None:
         """``changed`` is called when readiness, its reasons or the process changed, first of all when it is gone."""
-        self._socket, self._changed, self._now_ms = socket, changed, now_ms
+        self.socket, self._changed, self._now_ms = socket, changed, now_ms
         self._answer = NOBODY
         self._asked_ms: int | None = None
         self._process: PeerProcess | None = None
@@ -81,7 +81,7 @@ class NodeWatch:
         tries = 0
         while True:
             try:
-                reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=HEAD_MAX)
+                reader, writer = await asyncio.open_unix_connection(str(self.socket), limit=HEAD_MAX)
             except OSError:
                 tries = 0
                 self._set(GONE if self._asked_ms is not None else NOBODY)

@@ -193,6 +193,10 @@ class Control(Protocol):
         """Take an address out of this node's history, that of copies it kept for others too; messages changed."""
         ...
 
+    async def part(self, address: str) -> None:
+        """See sessions out of an address of this node that moves to another; returns when it may go."""
+        ...
+
     def release_spool(self) -> None:
         """Use a quarantined spool after all. Raises PermanentError when it is not quarantined."""
         ...

@@ -284,6 +284,11 @@ class Handlers:
         made = self.once.make(time.time_ns() // 1_000_000)
         return Answer(value=made, deed=Deed(text="token for one sign-in made", facts={"until_ms": made.until_ms}))
 
+    async def part(self, ask: Ask) -> Answer:
+        """See sessions out of an address that moves to another node."""
+        await self._control.part(text_of(ask.object(), "address", required=True))
+        return Answer(value={"parted": True})
+
     @second(of_disaster, Role.ADMIN)
     async def release_spool(self, ask: Ask) -> Answer:
         """Use a quarantined spool."""

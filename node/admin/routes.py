@@ -72,6 +72,7 @@ ROUTES: Final = (
     Route("GET", "/v1/reports/{number}/body", Handlers.report, Role.ADMIN, remote=False),
     Route("POST", "/v1/suppressed/remove", Handlers.unsuppress, Role.OPERATOR, keys=ERASE_KEYS),
     Route("POST", "/v1/sign-in/once", Handlers.sign_in_once, Role.ADMIN, remote=False),
+    Route("POST", "/v1/part", Handlers.part, Role.ADMIN, keys=ERASE_KEYS, remote=False),
     Route("GET", "/v1/audit", Handlers.audit, keys=AUDIT_KEYS),
     Route("POST", "/v1/disaster/release-spool", Handlers.release_spool, Role.ADMIN, keys=WHY_KEYS),
 )

@@ -227,6 +227,10 @@ class NodeControl:
         copies = protection.copies if protection is not None else None
         return Said(changed=changed, waiting=await left(self.spool, copies, command))
 
+    async def part(self, address: str) -> None:
+        """See sessions out of an address that moves."""
+        await self._node.retreat.part(address)
+
     def release_spool(self) -> None:
         """Use a quarantined spool after all; raises NothingToRelease."""
         if self._node.protection is None:

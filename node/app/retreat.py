@@ -22,6 +22,14 @@ HOLD_S: Final = 2.5
 NOTICE_S: Final = 10.0
 """What clouds' balancers take by default: two probes, five seconds apart."""
 AGAIN_S: Final = 1.0
+PART_S: Final = 5.0
+"""Longest time sessions may take to leave an address that moves while nobody waits for it."""
+LAST_S: Final = 0.1
+"""And those that have come meanwhile, while newcomers wait."""
+HANDSHAKE_S: Final = 0.01
+"""So long a handshake under way may take where the address stays nowhere for it: the way to a client near by."""
+MOVED_S: Final = 0.2
+"""When the coordinator has surely removed it."""
 IN_KERNEL: Final = ("netlink", "hook")
 """Drivers of addresses whose sessions end with them; a balancer leaves its sessions where they are."""
 _log = logging.getLogger(__name__)
@@ -37,6 +45,8 @@ class Retreat:
         self._hurried = asyncio.Event()
         self._wished = False
         self._news = asyncio.Event()
+        self._parting = asyncio.Lock()
+        self._welcome: asyncio.TimerHandle | None = None
         self.gone = False
         """Not ready any more."""
         self.closed = False
@@ -87,6 +97,27 @@ class Retreat:
         if notice_s is None:
             return min(NOTICE_S, self._node.settings.stop_timeout / 3) if balanced else 0.0
         return notice_s
+
+    async def part(self, address: str) -> None:
+        """See sessions out of an address in the kernel that moves away while this node goes on; bounded.
+
+        Newcomers are let in meanwhile. At the end they wait for a moment, in which the address goes.
+        """
+        front, member = self._node.intake, self._node.member
+        if front is None or member is None or address not in member.addresses(*IN_KERNEL):
+            return
+        async with self._parting:
+            if self._left is not None:  # they are seen out already
+                return
+            if self._welcome is not None:
+                self._welcome.cancel()
+            await front.see_out(frozenset({address}), PART_S)
+            await front.hold(frozenset({address}), LAST_S, HANDSHAKE_S)
+            self._welcome = asyncio.get_running_loop().call_later(MOVED_S, self._let_come, front)
+
+    def _let_come(self, front: Front) -> None:
+        if self._left is None:
+            front.welcome()
 
     # An operator's wish -----------------------------------------------------------------------------------------------
 

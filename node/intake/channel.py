@@ -31,6 +31,7 @@ from node.intake.frames import (
     Held,
     Hold,
     Reload,
+    SeeOut,
     Serving,
     Sighted,
     State,
@@ -236,10 +237,10 @@ class CoreChannel(asyncio.Protocol):
         """Tell the worker to read the settings again."""
         self._send(Reload(settings=settings))
 
-    def hold(self, addresses: frozenset[str], bound_s: float) -> None:
-        """Tell the worker to see sessions of these addresses out; ``held`` is set when it has."""
+    def see_out(self, order: Hold | SeeOut) -> None:
+        """Tell the worker to see sessions of some addresses out; ``held`` is set when it has."""
         self.held.clear()
-        self._send(Hold(addresses=tuple(sorted(addresses)), bound_s=bound_s))
+        self._send(order)
         if self._transport is None:
             self.held.set()
 

@@ -45,15 +45,15 @@ class Farewell:
         for opened in self._listening:
             let_come(opened)
 
-    async def emptied(self) -> None:
+    async def emptied(self, settle_s: float = SETTLE_S) -> None:
         """Wait until nobody is queued, and nobody can be any more; newcomers are held back."""
         loop = asyncio.get_running_loop()
         last_s = loop.time()
         until_s = last_s + EMPTY_S
-        while (now_s := loop.time()) < until_s and now_s < last_s + SETTLE_S:
+        while (now_s := loop.time()) < until_s and now_s < last_s + settle_s:
             if any(queued(opened) for opened in self._listening):
                 last_s = now_s
-            await asyncio.sleep(STEP_S / 5)
+            await asyncio.sleep(min(STEP_S, settle_s) / 5)
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -78,7 +78,7 @@ class Farewell:
             stage = grace.stage(now_s - began_s)
             for link in left:
                 link.leave(stage)
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(min(STEP_S, grace.bound_s / 10))
         return sum(not link.ended for link in left)
 
     def stay(self) -> None:

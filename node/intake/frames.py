@@ -164,6 +164,14 @@ class Hold(_Frame, tag=24, frozen=True):
 
     addresses: tuple[str, ...]
     bound_s: float
+    settle_s: float
+
+
+class SeeOut(_Frame, tag=26, frozen=True):
+    """Core: let sessions end that are here by these addresses; newcomers are let in."""
+
+    addresses: tuple[str, ...]
+    bound_s: float
 
 
 class Unhold(_Frame, tag=25, frozen=True):
@@ -171,7 +179,7 @@ class Unhold(_Frame, tag=25, frozen=True):
 
 
 class Held(_Frame, tag=9, frozen=True):
-    """Worker: no session of a Hold is left, or the time was up."""
+    """Worker: no session of a Hold or SeeOut is left, or the time was up."""
 
 
 class Drained(_Frame, tag=6, frozen=True):
@@ -181,7 +189,7 @@ class Drained(_Frame, tag=6, frozen=True):
 
 
 FromWorker = Append | Admit | Done | Verify | Sighted | Counted | Serving | Held | Drained
-Order = Reload | Hold | Unhold | Drain
+Order = Reload | Hold | SeeOut | Unhold | Drain
 """What the core wants of a worker besides answering it."""
 FromCore = Welcome | Appended | Failed | Admitted | Verified | State | Order
 _encoder = msgspec.msgpack.Encoder()

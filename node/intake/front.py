@@ -8,6 +8,7 @@ costs a tenth more for each message.
 import os
 from typing import Final, Protocol
 
+from node.intake.farewell import SETTLE_S
 from node.intake.local import LocalDoor
 from node.intake.server import IntakeServer
 from node.intake.supervisor import Supervisor
@@ -33,8 +34,12 @@ class Front(Protocol):
         """Put new settings in force; what needs a restart is returned. Raises ConfigurationError, changing nothing."""
         ...
 
-    async def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+    async def hold(self, addresses: frozenset[str], bound_s: float, settle_s: float = SETTLE_S) -> None:
         """Keep newcomers waiting; see sessions out that came by these addresses of ours."""
+        ...
+
+    async def see_out(self, addresses: frozenset[str], bound_s: float) -> None:
+        """See sessions out that are here by these addresses now; newcomers are let in."""
         ...
 
     def welcome(self) -> None:

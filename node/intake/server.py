@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from node.errors import ConfigurationError
 from node.intake.connection import Connection
 from node.intake.door import Door
-from node.intake.farewell import Farewell
+from node.intake.farewell import SETTLE_S, Farewell
 from node.intake.house import DATA_SHARE_BYTES, Gate, House
 from node.intake.leaving import Grace, grace, short_grace
 from node.intake.sockets import bind_listener
@@ -168,14 +168,20 @@ class IntakeServer:
         self._settings = merged
         return sorted(stuck)
 
-    async def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+    async def hold(self, addresses: frozenset[str], bound_s: float, settle_s: float = SETTLE_S) -> None:
         """Keep newcomers waiting and see sessions out that came by these addresses: what they hold would be cut.
 
-        A session that is left when the time is up is ended with 421. ``welcome`` ends it, or ``drain``.
+        A session that is left when the time is up is ended with 421. ``welcome`` ends it, or ``drain``. A handshake
+        under way may take ``settle_s``.
         """
         self._farewell.hold_back()
-        await self._farewell.emptied()
+        await self._farewell.emptied(settle_s)
         await self._farewell.see_out(short_grace(bound_s), lambda link: link.is_at(addresses))
+
+    async def see_out(self, addresses: frozenset[str], bound_s: float) -> None:
+        """See sessions out that are here by these addresses now, as ``hold`` does; newcomers are let in."""
+        here = frozenset(link for link in self._links if link.is_at(addresses))
+        await self._farewell.see_out(short_grace(bound_s), here.__contains__)
 
     def welcome(self) -> None:
         """Let newcomers in again."""

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Final
 
 from node.intake.channel import CoreChannel
+from node.intake.farewell import SETTLE_S
+from node.intake.frames import Hold, SeeOut
 from node.intake.local import LocalDoor
 from node.intake.sockets import bind_listener, hold_back, let_come
 from node.settings.model import Settings
@@ -167,14 +169,21 @@ class Supervisor:
             channel.reload(content)
         return sorted(stuck)
 
-    async def hold(self, addresses: frozenset[str], bound_s: float) -> None:
+    async def hold(self, addresses: frozenset[str], bound_s: float, settle_s: float = SETTLE_S) -> None:
         """Keep newcomers waiting, see sessions out that came by these addresses; see ``IntakeServer.hold``."""
         self._for_all(hold_back)
+        await self._seen_out(Hold(addresses=tuple(sorted(addresses)), bound_s=bound_s, settle_s=settle_s))
+
+    async def see_out(self, addresses: frozenset[str], bound_s: float) -> None:
+        """See sessions out that are here by these addresses now; see ``IntakeServer.see_out``."""
+        await self._seen_out(SeeOut(addresses=tuple(sorted(addresses)), bound_s=bound_s))
+
+    async def _seen_out(self, order: Hold | SeeOut) -> None:
         channels = list(self._channels.values())
         for channel in channels:
-            channel.hold(addresses, bound_s)
+            channel.see_out(order)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(bound_s + STOP_S):
+            async with asyncio.timeout(order.bound_s + STOP_S):
                 await asyncio.gather(*(channel.held.wait() for channel in channels))
 
     def welcome(self) -> None:

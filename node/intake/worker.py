@@ -18,7 +18,7 @@ from typing import Any, Final
 import uvloop
 
 from node.errors import RelayError
-from node.intake.frames import Drain, Hold, Order, Reload, Unhold, Welcome
+from node.intake.frames import Drain, Hold, Order, Reload, SeeOut, Unhold, Welcome
 from node.intake.lane import WorkerLane
 from node.intake.leaving import shut
 from node.intake.meters import WorkerTelemetry
@@ -95,7 +95,7 @@ class Worker:
             match order:
                 case Reload(settings=settings):
                     self._reload(server, settings)
-                case Hold():
+                case Hold() | SeeOut():
                     task = asyncio.create_task(_hold(server, door, order))
                     self._beside.add(task)
                     task.add_done_callback(self._beside.discard)
@@ -124,8 +124,12 @@ class Worker:
             log.error("worker keeps its settings: %s", error)  # noqa: TRY400 - the text says all
 
 
-async def _hold(server: IntakeServer, door: RemoteDoor, order: Hold) -> None:
-    await server.hold(frozenset(order.addresses), order.bound_s)
+async def _hold(server: IntakeServer, door: RemoteDoor, order: Hold | SeeOut) -> None:
+    addresses = frozenset(order.addresses)
+    if isinstance(order, Hold):
+        await server.hold(addresses, order.bound_s, order.settle_s)
+    else:
+        await server.see_out(addresses, order.bound_s)
     door.held()
 
 

@@ -5,14 +5,18 @@ all decide, within bounds no busy machine reaches by chance.
 """
 
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
 from tests.failover.cases import CASES
 from tests.failover.figures import Binding, Service
+from tests.failover.lan import VIP
+from tests.failover.processes import Child, wait_for
 from tests.failover.relay import TTL_S, Relay
-from tests.failover.rig import Rig, run
+from tests.failover.rig import ROOT, Rig, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -57,6 +61,29 @@ def test_a_planned_move_refuses_nobody(tmp_path):
     client, address = measure(tmp_path, "moved", watch_s=3)
     is_safe_and_back("moved", client, address)
     assert client.failed == {}
+
+
+@pytest.mark.timeout(300)
+def test_a_message_under_way_is_taken_before_a_planned_move(tmp_path):
+    file, said = tmp_path / "sender", []
+
+    def act(rig: Rig) -> None:
+        command = [sys.executable, "-m", "tests.failover.sender", VIP, str(file)]
+        with Child(rig.lan.client, command, tmp_path / "sender.log", PYTHONPATH=str(ROOT)) as sender:
+            wait_for("half a message", lambda: file.exists() and file.read_text() == "half", GENEROUS_S)
+            with ThreadPoolExecutor() as beside:
+                moving = beside.submit(BY_NAME["moved"].act, rig)  # says so when it has moved
+                wait_for("sessions to be seen out", lambda: "parting" in rig.subject.said(), GENEROUS_S)
+                file.write_text("go")
+                moving.result()
+            assert sender.process.wait(GENEROUS_S) == 0, sender.said()
+            said.append(file.read_text())
+
+    outcome = run(tmp_path / "moved", partial(Relay, timing=TIMING), act, 3)
+    assert said == ["250 421"]
+    assert outcome.service.failed == {}
+    assert outcome.binding.moved_s is not None
+    assert outcome.binding.overlap_s == 0
 
 
 @pytest.mark.long

@@ -307,6 +307,33 @@ def test_newcomers_wait_while_an_address_moves_and_its_sessions_end_first(tmp_pa
         submit(other)
 
 
+@BOTH
+def test_sessions_of_an_address_are_seen_out_while_newcomers_are_served(tmp_path, processes):
+    listeners = {"smtp": {"port": 0, "address": "0.0.0.0"}}
+    with house_of(tmp_path, processes, listeners=listeners) as house, contextlib.ExitStack() as stack:
+        moving = stack.enter_context(RawSmtp(house.port(), host="127.0.0.9"))
+        idle = stack.enter_context(RawSmtp(house.port(), host="127.0.0.9"))
+        other = stack.enter_context(RawSmtp(house.port(), host="127.0.0.8"))
+        for smtp in (moving, idle, other):
+            smtp.hello()
+            submit(smtp)
+        moving.envelope()
+        over = asyncio.run_coroutine_threadsafe(house.server.see_out(frozenset({"127.0.0.9"}), 60.0), house.loop)
+        idle.expect("421")
+        idle.close()
+        newcomer = stack.enter_context(RawSmtp(house.port(), host="127.0.0.9"))
+        newcomer.hello()
+        submit(newcomer)
+        assert not over.done()
+        moving.send(MESSAGE)
+        moving.expect("250")
+        moving.expect("421")
+        moving.close()
+        over.result(BOUND_S)
+        for smtp in (newcomer, other):
+            submit(smtp)
+
+
 def connects(host, port) -> bool:
     try:
         socket.create_connection((host, port), timeout=0.3).close()

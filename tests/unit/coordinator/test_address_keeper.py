@@ -68,11 +68,17 @@ class House:
         self.held, self.alarms = me.held, []
         self.session = SessionRunner(store, FAST, me, now_ms=loop.now_ms)
         self.feed = Feed(store, KEYS)
-        place = Place(name="smtp", node=name, ready=lambda: self.ready, standing=self.standing,
+        place = Place(name="smtp", node=name, ready=lambda: self.ready, standing=self.standing, part=self.part,
                       alarm=self.alarms.append, ask=ask)  # fmt: skip
+        self.parted, self.empty = 0, asyncio.Event()
+        self.empty.set()
         self.keeper = AddressKeeper(place, self.driver, store, self.session, self.feed, KEYS, now_ms=loop.now_ms)
         running = (self.session.run(), self.feed.run(), self.keeper.run())
         self.tasks = [asyncio.ensure_future(each) for each in running]
+
+    async def part(self):
+        self.parted += 1
+        await self.empty.wait()
 
     def standing(self, address, resigned):
         ready = [name for name, house in self.everybody.items() if house.ready]
@@ -213,6 +219,61 @@ def test_it_goes_home_after_the_hold_time_and_at_once_by_an_operators_wish_but_n
         for house in everybody:
             house.wish = ""
         await until(loop, houses, ["a"], 5)
+
+    world(scenario)
+
+
+def wish(houses, name):
+    for house in houses.values():
+        house.wish = name
+
+
+def test_who_moves_away_by_will_stays_until_its_sessions_are_seen_out_however_long_that_takes(world):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        houses["a"].empty.clear()
+        wish(houses, "c")
+        for _ in range(3 * FAST.ttl_ms // 100):
+            await asyncio.sleep(0.1)
+            assert holders(houses) == ["a"], "the kernel's lifetime is renewed meanwhile"
+        houses["a"].empty.set()
+        begun = loop.time()
+        assert await until(loop, houses, ["c"], 5) - begun < 0.3
+        assert [house.parted for house in houses.values()] == [1, 0, 0]
+        houses["c"].empty.clear()
+        wish(houses, "b")
+        await asyncio.sleep(1)
+        wish(houses, "c")
+        await asyncio.sleep(1)
+        assert holders(houses) == ["c"], "whoever changes their mind"
+        wish(houses, "b")
+        await asyncio.sleep(1)
+        assert (holders(houses), houses["c"].parted) == (["c"], 2), "is asked anew the next time"
+
+    world(scenario)
+
+
+@pytest.mark.parametrize("end", ["not ready", "store silent", "session lost"])
+def test_sessions_are_waited_for_no_longer_than_the_address_would_stay(world, end):
+    async def scenario(loop, store, houses):
+        await until(loop, houses, ["a"], 10)
+        houses["a"].empty.clear()
+        wish(houses, "c")
+        await asyncio.sleep(1)
+        begun = loop.time()
+        store.deaf = frozenset(NODES)
+        if end == "not ready":
+            houses["a"].ready = False
+            houses["a"].keeper.wake()
+        elif end == "store silent":
+            store.silent = True
+        else:
+            await store.revoke(houses["a"].session.session.lease, timeout_s=1)
+        bound_s = 0.3 if end == "not ready" else FAST.ttl_ms / 1_000 - 1
+        while "a" in holders(houses):
+            assert loop.time() - begun < bound_s
+            assert len(holders(houses)) < 2
+            await asyncio.sleep(0.01)
 
     world(scenario)
 

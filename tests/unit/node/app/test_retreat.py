@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from node.app.retreat import Retreat
+from node.app.retreat import MOVED_S, Retreat
 from node.intake.front import make_front
 from node.intake.local import LocalDoor
 from node.spool.sqlite import SqliteSpool
@@ -36,8 +36,11 @@ class Scene:
 
     # the door
 
-    async def hold(self, addresses, bound_s) -> None:
+    async def hold(self, addresses, bound_s, settle_s=0.0) -> None:
         self.note("hold", *sorted(addresses))
+
+    async def see_out(self, addresses, bound_s) -> None:
+        self.note("see out", *sorted(addresses))
 
     def welcome(self) -> None:
         self.note("welcome")
@@ -80,6 +83,32 @@ async def test_sessions_of_an_address_end_before_it_goes_and_the_door_closes_las
     assert scene.retreat.closed
     await scene.retreat.leave(0.3)
     assert scene.said == said, "once is enough"
+
+
+MOVES = {
+    "in the kernel": (Scene(KERNEL, PROBE), ["see out 10.0.0.1 ready", "hold 10.0.0.1 ready", "welcome ready"]),
+    "another's": (Scene(HOOK), []),
+    "alone": (Scene(KERNEL, alone=True), []),
+}
+
+
+@pytest.mark.parametrize(("scene", "said"), MOVES.values(), ids=MOVES)
+async def test_sessions_are_seen_out_of_an_address_that_moves_while_the_node_goes_on(scene, said):
+    await scene.retreat.part("10.0.0.1")
+    assert scene.said == said[:2]
+    async with asyncio.timeout(10):
+        while scene.said != said:  # noqa: ASYNC110 - said by a timer
+            await asyncio.sleep(0.01)
+    assert not scene.retreat.gone
+
+
+async def test_newcomers_are_not_let_in_again_where_the_node_leaves_meanwhile():
+    scene = Scene(KERNEL)
+    await scene.retreat.part("10.0.0.1")
+    await scene.retreat.leave(0.3)
+    await asyncio.sleep(2 * MOVED_S)
+    await scene.retreat.part("10.0.0.1")
+    assert scene.said == ["see out 10.0.0.1 ready", "hold 10.0.0.1 ready", "hold 10.0.0.1 ready", RELEASED, DRAIN]
 
 
 async def test_notice_is_given_in_full_and_a_hurry_ends_it():
