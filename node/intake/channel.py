@@ -80,8 +80,9 @@ class CoreChannel(asyncio.Protocol):
         self._unwatch: Callable[[], None] = lambda: None
         self.serving: asyncio.Future[bool] = self._loop.create_future()
         """Done when the worker listens (True) or went away before (False)."""
+        self._seeing_out = 0
         self.held = asyncio.Event()
-        """Set when the worker has done what the last ``hold`` asked, or went away."""
+        """Set when the worker has done all that ``see_out`` asked, or went away."""
         self.drained: asyncio.Future[int] = self._loop.create_future()
         """Done when the worker has drained, with the sessions cut off; -1 when it went away instead."""
 
@@ -157,7 +158,7 @@ class CoreChannel(asyncio.Protocol):
                 if not self.serving.done():
                     self.serving.set_result(True)
             case Held():
-                self.held.set()
+                self._has_seen_out()
             case Drained(cut_off=cut_off):
                 if not self.drained.done():
                     self.drained.set_result(cut_off)
@@ -239,9 +240,16 @@ class CoreChannel(asyncio.Protocol):
 
     def see_out(self, order: Hold | SeeOut) -> None:
         """Tell the worker to see sessions of some addresses out; ``held`` is set when it has."""
-        self.held.clear()
-        self._send(order)
         if self._transport is None:
+            self.held.set()
+            return
+        self.held.clear()
+        self._seeing_out += 1
+        self._send(order)
+
+    def _has_seen_out(self) -> None:
+        self._seeing_out -= 1
+        if not self._seeing_out:
             self.held.set()
 
     def unhold(self) -> None:

@@ -332,6 +332,16 @@ def test_sessions_of_an_address_are_seen_out_while_newcomers_are_served(tmp_path
         over.result(BOUND_S)
         for smtp in (newcomer, other):
             submit(smtp)
+        newcomer.envelope()
+        slow = asyncio.run_coroutine_threadsafe(house.server.see_out(frozenset({"127.0.0.9"}), 60.0), house.loop)
+        quick = asyncio.run_coroutine_threadsafe(house.server.hold(frozenset({"127.0.0.7"}), 8.0), house.loop)
+        house.until(lambda: not connects("127.0.0.9", house.port()))
+        newcomer.send(MESSAGE)
+        newcomer.expect("250")
+        newcomer.expect("421")
+        newcomer.close()
+        for each in (slow, quick):
+            each.result(BOUND_S)
 
 
 def connects(host, port) -> bool:
