@@ -207,7 +207,9 @@ def readiness(node) -> list[str]:
         return []
 
 
-def restarted_in_turn(cluster, cloud, home: Path, *, rate: float, between: int) -> tuple[dict, list, int]:
+def restarted_in_turn(
+    cluster, cloud, home: Path, *, rate: float, between: int, before: int = 0
+) -> tuple[dict, list, int]:
     """Stop and start each node while both kinds of clients send to all; what they heard, and what became of it all."""
     for name in NAMES:
         until(lambda name=name: protected(cluster, name), 30)
@@ -228,7 +230,7 @@ def restarted_in_turn(cluster, cloud, home: Path, *, rate: float, between: int) 
             until(lambda name=name: protected(cluster, name), 60)
         heard = {"once": once.end(), "kept": kept.end()}
         total = sum(one.accepted() for one in both)
-    until(lambda: cloud.stats()["messages"]["accepted"] >= total, 120)
+    until(lambda: cloud.stats()["messages"]["accepted"] >= before + total, 120)
     until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 60)
     return heard, [reconciled(cloud, home / name)[1] for name in heard], total
 
@@ -240,6 +242,36 @@ def test_all_nodes_are_restarted_in_turn_at_two_hundred_messages_a_second(tmp_pa
         heard, results, total = restarted_in_turn(cluster, cloud, tmp_path, rate=100, between=2_000)
     print(f"\n{total} accepted, {heard}")
     assert total >= 12_000
+    assert [refusals(one) for one in heard.values()] == [{}, {}]
+    assert all(result["lost"] == [] and result["duplicated"] == [] for result in results)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_node_with_fifty_thousand_queued_is_drained_and_then_all_are_restarted_in_turn(tmp_path):
+    """An operator's whole day of maintenance, and not one message refused, lost or sent twice by it."""
+    queued = 50_000
+    with three_nodes(tmp_path, timing={"latency": "10ms", "latency_longest": "100ms"}) as (cluster, cloud):
+        full = cluster.nodes[NAMES[0]]
+        until(lambda: protected(cluster, NAMES[0]), 30)
+        for account in ACCOUNTS:
+            full.post("/v1/accounts/park", account=f"{account}@{DOMAIN}", reason="the test", here=True)
+        sent(send(cluster, tmp_path / "queued", NAMES[0], queued), 300)
+        assert full.waiting() == queued
+        full.ctl("drain", NAMES[0], "--reason", "maintenance")
+        began = time.monotonic()
+        until(lambda: full.waiting() == 0, 120, 0.1)
+        print(f"\nempty {time.monotonic() - began:.1f} s after the wish")
+        until(lambda: cloud.stats()["messages"]["accepted"] >= queued, 900, 0.5)
+        until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 60, 0.2)
+        print(f"all delivered {time.monotonic() - began:.1f} s after the wish")
+        full.ctl("drain", NAMES[0], "--end", "--reason", "done")
+        for account in ACCOUNTS:
+            full.post("/v1/accounts/resume", account=f"{account}@{DOMAIN}", reason="done", here=True)
+        until(lambda: full.status()["readiness"]["ready"], 20)
+        heard, results, total = restarted_in_turn(cluster, cloud, tmp_path, rate=100, between=2_000, before=queued)
+        results.append(reconciled(cloud, tmp_path / "queued")[1])
+    print(f"{queued} and {total} accepted, {heard}")
     assert [refusals(one) for one in heard.values()] == [{}, {}]
     assert all(result["lost"] == [] and result["duplicated"] == [] for result in results)
 
