@@ -44,6 +44,7 @@ EXCEPT = {
     "GET /live": "for a load balancer; a command that gets an answer knows it",
     "GET /ready": "for a load balancer; `status` shows it with the reasons",
     "POST /v1/erase": "`erase` asks all nodes: /v1/everywhere/erase",
+    "POST /v1/part": "for the host's own coordinator; `vip move` and `drain` begin what it is a part of",
     "GET /v1/audit": "`audit list` reads the files, which can be checked where no node runs",
     "GET /v1/messages/{id}": "`queue show` and `trace` ask all nodes, or with --here this one, of /v1/everywhere",
 }
