@@ -72,6 +72,7 @@ async def test_bodies_and_first_sign_ins_are_on_the_hosts_own_socket_alone():
     assert not [route for route in remote if "body" in route.path]
     assert {route.path for route in ROUTES} - {route.path for route in remote} == {
         "/v1/messages/{id}/body",
+        "/v1/part",
         "/v1/reports/{number}/body",
         "/v1/sign-in/once",
     }
