@@ -30,6 +30,8 @@ class Arriving(Link):
         """Take a connection: bound the number, expect PROXY where it is due, else greet."""
         self.transport = transport
         self._open.add(self)
+        if self.house.hears:
+            self.hear()
         self.ends_s = self.house.clock_s + self.house.limits.session
         peer = transport.get_extra_info("peername") or ("", 0)
         ip, port = plain_ip(str(peer[0])), int(peer[1]) if len(peer) > 1 else 0

@@ -37,8 +37,11 @@ class Farewell:
 
     def hold_back(self) -> None:
         """Let newcomers wait."""
-        for opened in self._listening:
-            hold_back(opened)
+        held = [hold_back(opened) for opened in self._listening]
+        if any(held):
+            self._house.hears = True
+            for link in self._links:
+                link.hear()
 
     def let_come(self) -> None:
         """Let them in again."""

@@ -51,6 +51,8 @@ class House:
     clock_s: float = 0.0
     """Coarse monotonic time, set by the sweep; good enough for idle times and free to read."""
     transfers: int = 0
+    hears: bool = False
+    """Connections may come about deaf: newcomers were held back by their hops (``sockets.py``)."""
     by_address: dict[str, int] = field(default_factory=dict)
 
     def begin_transfer(self) -> bool:

@@ -16,6 +16,7 @@ from aiosmtpd.smtp import SMTP
 
 from node.intake.house import Gate, plain_ip, reason_of
 from node.intake.leaving import Stage
+from node.intake.sockets import hear
 from node.tls.server import WEAK_VERSIONS, certificate_names
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ class Link(SMTP):
     @abstractmethod
     def leave(self, stage: Stage) -> None:
         """Go along with a stop."""
+
+    def hear(self) -> None:
+        """Take every segment, also where the connection came about while newcomers were held back."""
+        opened = self.transport.get_extra_info("socket")
+        if opened is not None:
+            hear(opened)
 
     def is_at(self, addresses: frozenset[str]) -> bool:
         """Whether the client came by one of these addresses of ours."""

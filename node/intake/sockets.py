@@ -20,6 +20,10 @@ BACKLOG: Final = 1024
 """Connections the kernel queues per socket; more are refused by it."""
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27
 """SO_ATTACH_FILTER and SO_DETACH_FILTER of asm-generic/socket.h; the standard library does not name them."""
+_ALL_HOPS: Final = 255
+_MINTTL, _MINHOPCOUNT = (socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73)
+"""IP_MINTTL (ip(7)) and IPV6_MINHOPCOUNT of linux/in6.h."""
+_HOPS: Final = {int(socket.AF_INET): (_MINTTL,), int(socket.AF_INET6): (_MINHOPCOUNT, _MINTTL)}
 _INFO_BYTES: Final = 104
 _QUEUED_AT: Final = 24
 """Where struct tcp_info has ``tcpi_unacked``, which counts the queue of a listening socket (tcp(7), linux/tcp.h)."""
@@ -77,23 +81,43 @@ def _listen(family: socket.AddressFamily, address: str, port: int, *, shared: bo
     return opened
 
 
-def hold_back(listening: socket.socket) -> None:
+def hold_back(listening: socket.socket) -> bool:
     """Leave first segments of new connections unanswered: their kernels repeat them after 1 s, then 3 s (RFC 6298).
 
-    Handshakes under way are completed. Where the kernel takes no filter, newcomers are not held back.
+    Handshakes under way are completed. True: what is connected from now on has to be ``heard``. Some kernels give
+    filters to CAP_NET_ADMIN alone: there segments that have passed a router or left with fewer than 255 hops are
+    dropped instead (RFC 5082), which are all but those of a few devices on the same network.
     """
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
     program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
     try:
         listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
     except OSError as error:
-        log.warning("newcomers cannot be held back: %s", error.strerror)
+        if not _want_hops(listening, _ALL_HOPS):
+            log.warning("newcomers cannot be held back: %s", error.strerror)
+        return True
+    return False
 
 
 def let_come(listening: socket.socket) -> None:
     """Answer new connections again."""
     with contextlib.suppress(OSError):  # none was attached
         listening.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+    hear(listening)
+
+
+def hear(connected: socket.socket) -> None:
+    """Take every segment of a connection: one made while newcomers were held back does as its listener did."""
+    _want_hops(connected, 0)
+
+
+def _want_hops(opened: socket.socket, hops: int) -> bool:
+    done = False
+    for level, option in _HOPS[opened.family]:
+        with contextlib.suppress(OSError):
+            opened.setsockopt(level, option, hops)
+            done = True
+    return done
 
 
 def queued(listening: socket.socket) -> int:

@@ -222,7 +222,7 @@ class Supervisor:
         for channel in self._channels.values():
             channel.drain(0.0)
 
-    def _for_all(self, act: Callable[[socket.socket], None]) -> None:
+    def _for_all(self, act: Callable[[socket.socket], object]) -> None:
         for several in self._sockets.values():
             for opened in several:
                 if opened.fileno() >= 0:

@@ -12,12 +12,14 @@ from concurrent.futures import Future
 
 import pytest
 
+from node.intake import sockets
 from tests.support.intake_house import IntakeHouse
 from tests.support.smtp_client import RawSmtp
 
 MESSAGE = b"From: app@contoso.com\r\nSubject: x\r\n\r\nhello\r\n.\r\n"
 BOUND_S = 30
 SLACK_S = 2
+NOBODY = 65534
 START_S = 60
 """A worker's start on a busy machine."""
 BOTH = pytest.mark.parametrize("processes", [1, 2], ids=["one process", "workers"])
@@ -277,8 +279,73 @@ def test_who_is_in_a_hurry_waits_for_nobody(tmp_path, processes):
         assert over.result(10) == 0
 
 
+def drop_to_nobody() -> None:
+    """Be a user without capabilities for the rest of a forked process's life: some kernels give him no filter."""
+    for name in (os.setgroups, os.setgid, os.setuid):
+        name([] if name is os.setgroups else NOBODY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who is nobody has to become it first")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "dual"])
+@pytest.mark.parametrize("filters", [True, False], ids=["as the kernel likes", "no filter"])
+def test_newcomers_are_held_back_without_capabilities_and_who_had_come_is_heard(family, filters, monkeypatch):
+    if not filters:
+        monkeypatch.setattr(sockets, "_ATTACH_FILTER", -1)
+    child = os.fork()
+    if not child:  # pragma: no cover
+        code = 1
+        try:
+            drop_to_nobody()
+            knocks(family)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def knocks(family) -> None:
+    """Before, while and after newcomers are held back."""
+    with sockets._listen(family, "127.0.0.1" if family == socket.AF_INET else "::", 0, shared=True) as listening:
+        listening.setblocking(True)
+        port = listening.getsockname()[1]
+        early = socket.create_connection(("127.0.0.1", port), timeout=5)
+        deaf = sockets.hold_back(listening)
+        assert not connects("127.0.0.1", port)
+        clients = [early]
+        if deaf:
+            clients.append(near("127.0.0.1", port))
+        knocking = socket.create_connection
+        waiting: list[socket.socket] = []
+        thread = threading.Thread(target=lambda: waiting.append(knocking(("127.0.0.1", port), timeout=BOUND_S)))
+        thread.start()
+        sockets.let_come(listening)
+        thread.join(BOUND_S)
+        for client in (*clients, waiting[0]):
+            served_by = listening.accept()[0]
+            if deaf:
+                sockets.hear(served_by)
+            client.sendall(b"x")
+            served_by.settimeout(BOUND_S)
+            assert served_by.recv(1) == b"x"
+
+
+def near(host, port) -> socket.socket:
+    """A device whose segments begin with all hops, and so are not held back; it goes on with fewer."""
+    client = socket.socket()
+    client.settimeout(5)
+    client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+    client.connect((host, port))
+    client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 64)
+    return client
+
+
 @BOTH
-def test_newcomers_wait_while_an_address_moves_and_its_sessions_end_first(tmp_path, processes):
+@pytest.mark.parametrize("filters", [True, False], ids=["filtered", "by hops"])
+def test_newcomers_wait_while_an_address_moves_and_its_sessions_end_first(tmp_path, processes, filters, monkeypatch):
+    if not filters and processes > 1:
+        pytest.skip("other processes cannot be told to have no filter")
+    if not filters:
+        monkeypatch.setattr(sockets, "_ATTACH_FILTER", -1)
     listeners = {"smtp": {"port": 0, "address": "0.0.0.0"}}
     with house_of(tmp_path, processes, listeners=listeners) as house, contextlib.ExitStack() as stack:
         moving = stack.enter_context(RawSmtp(house.port(), host="127.0.0.9"))
