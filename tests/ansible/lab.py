@@ -228,7 +228,7 @@ class Lab:
                 (group / "cgroup.procs").write_text("0")
 
         with (folder / "console.log").open("ab") as log:
-            host.pid = subprocess.Popen(
+            booted = subprocess.Popen(
                 [
                     "sh", "-c", _AGAIN, str(folder / "pid"),
                     "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", f"--machine={host.name}",
@@ -239,7 +239,9 @@ class Lab:
                 ],
                 env=os.environ | {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=enter,  # noqa: PLW1509 - no threads here
-            ).pid  # fmt: skip
+            )  # fmt: skip
+        booted.returncode = 0  # it outlives this process, which waits for none of them
+        host.pid = booted.pid
 
     def _await(self, host: Host) -> None:
         end = time.monotonic() + BOOT_S
