@@ -17,6 +17,7 @@ from coordinator.daemon.alarms import Alarms
 from coordinator.daemon.answering import Answering
 from coordinator.daemon.chores import ConfigChore
 from coordinator.daemon.everybody import Everybody
+from coordinator.daemon.farewell import leave_s
 from coordinator.daemon.former import release_former
 from coordinator.daemon.health import StoreHealth
 from coordinator.daemon.holdings import Holding, Surroundings, clean, durations, holding, serve_probes
@@ -232,7 +233,7 @@ class Daemon:
 
     async def _leave(self) -> None:
         """Give every address up cleanly; whatever does not go in time is removed without its key."""
-        wait_s = timing_of(self.shape.cluster).timeout_ms / 1_000
+        wait_s = leave_s(timing_of(self.shape.cluster))
         await asyncio.gather(*(each.keeper.leave(wait_s) for each in self.holdings if each.running))
 
     async def _end(self) -> None:

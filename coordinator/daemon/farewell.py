@@ -8,12 +8,19 @@ from typing import Final
 
 import msgspec
 
+from coordinator.timing import Timing
+
 PART_S: Final = 5.5
 """Longer than a node takes; what it has not done by then is not waited for."""
 _HEAD: Final = (
     "POST /v1/part HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n"
 )
+
+
+def leave_s(timing: Timing) -> float:
+    """Give how long an address may take to go cleanly: its sessions, then its key."""
+    return PART_S + timing.timeout_ms / 1_000
 
 
 async def see_out(socket: Path, address: IPv4Address | IPv6Address) -> None:

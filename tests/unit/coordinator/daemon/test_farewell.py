@@ -1,12 +1,17 @@
 """Asking the node to see sessions out: it is waited for, but never for long, and its absence is no fault."""
 
 import asyncio
+import re
 from ipaddress import ip_address
+from pathlib import Path
 
 from aiohttp import web
 
 from coordinator.daemon import farewell
+from coordinator.timing import STEADY
+from node.app import retreat
 
+UNIT = Path(__file__).parents[4] / "ansible/roles/relay/templates/relay-coordinator.service.j2"
 ADDRESS = ip_address("10.0.0.1")
 
 
@@ -17,6 +22,12 @@ async def node(path, handler):
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()
     return runner
+
+
+def test_everybody_waits_longer_than_whoever_is_waited_for():
+    (stop_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
+    assert retreat.PART_S + retreat.LAST_S + retreat.HANDSHAKE_S < farewell.PART_S
+    assert farewell.PART_S < farewell.leave_s(STEADY) < int(stop_s)
 
 
 async def test_the_node_is_asked_and_waited_for(tmp_path):
