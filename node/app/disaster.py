@@ -20,9 +20,8 @@ from coordinator.settings.errors import BadSettings
 from coordinator.store.contract import Indefinite, Store
 from node.audit import Audit
 from node.cli.remote import UnreachableError, WrongUseError
-from node.cluster.contract import SETTLE_HORIZON_S
+from node.cluster.contract import SETTLE_HORIZON_MS
 from node.cluster.ledgers import BadLedgersError, Ledger, checked, floors, ledger_of
-from node.cluster.limits import whole_ms
 from node.cluster.restoring import Rebuilt
 from node.cluster.restoring import rebuild as rebuild_store
 from node.delivery.clock import wall_ms
@@ -52,10 +51,9 @@ def rebuild_from(loaded: Loaded, files: Sequence[Path], lost: Sequence[str], rea
     checked(ledgers, cluster.name, list(cluster.nodes), lost, now_ms)
     known = max(ledger.revision for ledger in ledgers)
     keys = Keys(cluster=cluster.name, prefix=cluster.prefix)
-    settle_ms = whole_ms(SETTLE_HORIZON_S)
 
     def work(store: Store) -> Coroutine[Any, Any, Rebuilt]:
-        return rebuild_store(store, keys, floors(ledgers), known=known, now_ms=now_ms, settle_ms=settle_ms)
+        return rebuild_store(store, keys, floors(ledgers), known=known, now_ms=now_ms, settle_ms=SETTLE_HORIZON_MS)
 
     with _ours():
         found = asyncio.run(_with_store(cluster, loaded.node, work))

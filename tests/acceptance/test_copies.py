@@ -62,6 +62,12 @@ def sent(sending: subprocess.Popen, bound_s: float = 60) -> None:
     assert sending.returncode == 0, said
 
 
+def at_accounts(node, action: str) -> None:
+    """Park or resume every account at one node: what comes in there stays until it is given away."""
+    for account in ACCOUNTS:
+        node.post(f"/v1/accounts/{action}", account=f"{account}@{DOMAIN}", reason="the test", here=True)
+
+
 def protected(cluster: RelayCluster, name: str) -> bool:
     copies = cluster.nodes[name].status()["copies"]
     return bool(copies["shadow"]) and not copies["unprotected"]
@@ -101,8 +107,7 @@ def test_a_drained_node_gives_its_mail_away_and_takes_it_back_no_more(tmp_path):
     with three_nodes(tmp_path) as (cluster, cloud):
         drained = cluster.nodes[NAMES[0]]
         until(lambda: protected(cluster, NAMES[0]), 30)
-        for account in ACCOUNTS:  # what comes in stays there until it is given away
-            drained.post("/v1/accounts/park", account=f"{account}@{DOMAIN}", reason="the test", here=True)
+        at_accounts(drained, "park")
         sent(send(cluster, ledger, NAMES[0], 400))
         drained.ctl("drain", NAMES[0], "--reason", "maintenance")
         began = time.monotonic()
@@ -113,8 +118,7 @@ def test_a_drained_node_gives_its_mail_away_and_takes_it_back_no_more(tmp_path):
         until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 30)
         code, result = reconciled(cloud, ledger)
         drained.ctl("drain", NAMES[0], "--end", "--reason", "done")
-        for account in ACCOUNTS:
-            drained.post("/v1/accounts/resume", account=f"{account}@{DOMAIN}", reason="done", here=True)
+        at_accounts(drained, "resume")
         until(lambda: drained.status()["readiness"]["ready"], 20)
         sent(send(cluster, tmp_path / "again", NAMES[0], 20))
         until(lambda: cloud.stats()["messages"]["accepted"] >= 420, 60)
@@ -254,8 +258,7 @@ def test_a_node_with_fifty_thousand_queued_is_drained_and_then_all_are_restarted
     with three_nodes(tmp_path, timing={"latency": "10ms", "latency_longest": "100ms"}) as (cluster, cloud):
         full = cluster.nodes[NAMES[0]]
         until(lambda: protected(cluster, NAMES[0]), 30)
-        for account in ACCOUNTS:
-            full.post("/v1/accounts/park", account=f"{account}@{DOMAIN}", reason="the test", here=True)
+        at_accounts(full, "park")
         sent(send(cluster, tmp_path / "queued", NAMES[0], queued), 300)
         assert full.waiting() == queued
         full.ctl("drain", NAMES[0], "--reason", "maintenance")
@@ -266,8 +269,7 @@ def test_a_node_with_fifty_thousand_queued_is_drained_and_then_all_are_restarted
         until(lambda: not any(cluster.nodes[name].waiting() for name in NAMES), 60, 0.2)
         print(f"all delivered {time.monotonic() - began:.1f} s after the wish")
         full.ctl("drain", NAMES[0], "--end", "--reason", "done")
-        for account in ACCOUNTS:
-            full.post("/v1/accounts/resume", account=f"{account}@{DOMAIN}", reason="done", here=True)
+        at_accounts(full, "resume")
         until(lambda: full.status()["readiness"]["ready"], 20)
         heard, results, total = restarted_in_turn(cluster, cloud, tmp_path, rate=100, between=2_000, before=queued)
         results.append(reconciled(cloud, tmp_path / "queued")[1])

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -281,8 +281,9 @@ def test_who_is_in_a_hurry_waits_for_nobody(tmp_path, processes):
 
 def drop_to_nobody() -> None:
     """Be a user without capabilities for the rest of a forked process's life: some kernels give him no filter."""
-    for name in (os.setgroups, os.setgid, os.setuid):
-        name([] if name is os.setgroups else NOBODY)
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="who is nobody has to become it first")
@@ -311,16 +312,12 @@ def knocks(family) -> None:
         early = socket.create_connection(("127.0.0.1", port), timeout=5)
         deaf = sockets.hold_back(listening)
         assert not connects("127.0.0.1", port)
-        clients = [early]
-        if deaf:
-            clients.append(near("127.0.0.1", port))
-        knocking = socket.create_connection
-        waiting: list[socket.socket] = []
-        thread = threading.Thread(target=lambda: waiting.append(knocking(("127.0.0.1", port), timeout=BOUND_S)))
-        thread.start()
-        sockets.let_come(listening)
-        thread.join(BOUND_S)
-        for client in (*clients, waiting[0]):
+        clients = [early, *([near("127.0.0.1", port)] if deaf else [])]
+        with ThreadPoolExecutor() as beside:
+            knocking = beside.submit(socket.create_connection, ("127.0.0.1", port), timeout=BOUND_S)
+            sockets.let_come(listening)
+            clients.append(knocking.result())
+        for client in clients:
             served_by = listening.accept()[0]
             if deaf:
                 sockets.hear(served_by)

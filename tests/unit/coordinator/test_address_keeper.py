@@ -116,6 +116,11 @@ def holders(houses):
     return [name for name, house in houses.items() if house.driver.held]
 
 
+def wish(houses, name):
+    for house in houses.values():
+        house.wish = name
+
+
 async def until(loop, houses, wanted, within_s):
     end = loop.time() + within_s
     while holders(houses) != wanted:
@@ -199,15 +204,13 @@ def test_a_clean_hand_over_waits_for_nobodys_turn(world):
 
 def test_it_goes_home_after_the_hold_time_and_at_once_by_an_operators_wish_but_never_to_nobody(world):
     async def scenario(loop, store, houses):
-        everybody = houses.values()
         await until(loop, houses, ["a"], 10)
         houses["a"].ready = False
         await until(loop, houses, ["b"], 5)
         taken = loop.time()
         houses["a"].ready = True
         assert await until(loop, houses, ["a"], 90) - taken >= FAST.hold_ms / 1_000 - 0.1
-        for house in everybody:
-            house.wish = "c"
+        wish(houses, "c")
         houses["c"].ready = False
         await asyncio.sleep(5)
         assert holders(houses) == ["a"], "nobody gives it to a node that is not ready"
@@ -216,16 +219,10 @@ def test_it_goes_home_after_the_hold_time_and_at_once_by_an_operators_wish_but_n
         assert await until(loop, houses, ["c"], 5) - begun < 0.3
         await asyncio.sleep(100)
         assert holders(houses) == ["c"], "the wish stands above the preference"
-        for house in everybody:
-            house.wish = ""
+        wish(houses, "")
         await until(loop, houses, ["a"], 5)
 
     world(scenario)
-
-
-def wish(houses, name):
-    for house in houses.values():
-        house.wish = name
 
 
 def test_who_moves_away_by_will_stays_until_its_sessions_are_seen_out_however_long_that_takes(world):
