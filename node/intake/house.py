@@ -14,6 +14,7 @@ from typing import Final
 from node.intake import replies
 from node.intake.door import Door
 from node.intake.sequence import Phase, barred
+from node.intake.sockets import may_filter
 from node.policy.clients import ClientRule, Network, plain_address
 from node.policy.rulebook import IntakeRules
 from node.settings.host import Limits, Listener
@@ -51,8 +52,9 @@ class House:
     clock_s: float = 0.0
     """Coarse monotonic time, set by the sweep; good enough for idle times and free to read."""
     transfers: int = 0
-    hears: bool = False
-    """Connections may come about deaf: newcomers were held back by their hops (``sockets.py``)."""
+    hears: bool = field(default_factory=lambda: not may_filter())
+    """Connections may come about deaf: newcomers are held back by their hops (``sockets.py``), maybe since before this
+    process began in the place of another."""
     by_address: dict[str, int] = field(default_factory=dict)
 
     def begin_transfer(self) -> bool:

@@ -88,15 +88,29 @@ def hold_back(listening: socket.socket) -> bool:
     filters to CAP_NET_ADMIN alone: there segments that have passed a router or left with fewer than 255 hops are
     dropped instead (RFC 5082), which are all but those of a few devices on the same network.
     """
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
-    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
     try:
-        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+        _filter(listening)
     except OSError as error:
         if not _want_hops(listening, _ALL_HOPS):
             log.warning("newcomers cannot be held back: %s", error.strerror)
         return True
     return False
+
+
+def may_filter() -> bool:
+    """Whether this process is given filters, so that nobody it holds back has to be ``heard``; false if unsure."""
+    try:
+        with socket.socket() as tried:
+            _filter(tried)
+    except OSError:
+        return False
+    return True
+
+
+def _filter(opened: socket.socket) -> None:
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
+    opened.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
 
 
 def let_come(listening: socket.socket) -> None:

@@ -371,6 +371,17 @@ def test_newcomers_wait_while_an_address_moves_and_its_sessions_end_first(tmp_pa
         submit(other)
 
 
+def test_a_process_that_begins_while_newcomers_are_held_back_hears_whom_it_takes_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(sockets, "_ATTACH_FILTER", -1)
+    with house_of(tmp_path, listeners={"smtp": {"port": 0, "address": "0.0.0.0"}}) as house:
+        assert sockets.hold_back(house.server._farewell._listening[0]), "as was done for the process before it"
+        with near("127.0.0.1", house.port()) as client:
+            client.settimeout(BOUND_S)
+            assert client.recv(4) == b"220 "
+            client.sendall(b"QUIT\r\n")
+            assert b"\r\n221 " in client.recv(999) + client.recv(999)
+
+
 @BOTH
 def test_sessions_of_an_address_are_seen_out_while_newcomers_are_served(tmp_path, processes):
     listeners = {"smtp": {"port": 0, "address": "0.0.0.0"}}
