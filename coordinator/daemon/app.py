@@ -21,6 +21,7 @@ from coordinator.daemon.farewell import leave_s
 from coordinator.daemon.former import release_former
 from coordinator.daemon.health import StoreHealth
 from coordinator.daemon.holdings import Holding, Surroundings, clean, durations, holding, serve_probes
+from coordinator.daemon.lateness import Lateness
 from coordinator.daemon.leading import Election
 from coordinator.daemon.local import LocalServer
 from coordinator.daemon.metrics import exposition
@@ -102,7 +103,7 @@ class Daemon:
         started_ms = 0 if self.memory.whole else None
         parts = (shape.node, joined.store, joined.session, joined.feed, joined.keys, chores)
         self.election = Election(*parts, started_ms=started_ms)
-        self.health = StoreHealth(joined.store, self.alarms)
+        self.health, self.lateness = StoreHealth(joined.store, self.alarms), Lateness(self.alarms.raise_)
         self._local = LocalServer(self.fresh_status, lambda: exposition(self.status(), alarms=self.alarms.total))
 
     # What the parts ask -----------------------------------------------------------------------------------------------
@@ -159,6 +160,7 @@ class Daemon:
             etcd=page.etcd_views(tuple(each.target for each in shape.cluster.endpoints), self.health.answers),
             config=page.config_view(shape, self.everybody),
             early=page.early_view(shape, self.holdings),
+            held_up=page.held_up_view(self.lateness),
             revision=self.joined.feed.revision,
             alarms=self.alarms.newest,
         )
@@ -212,6 +214,7 @@ class Daemon:
             self.election.run,
             self.publisher.run,
             self.health.run,
+            self.lateness.run,
             self._grow_up,
             lambda: self._notifier.watch(lambda: boottime_ms() - self.progress_ms()),
         ]

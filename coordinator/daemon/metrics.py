@@ -17,6 +17,8 @@ def exposition(status: Status, *, alarms: int) -> str:
     _add(lines, "members", "Living coordinators", sum(member.role == "coordinator" for member in status.members))
     _add(lines, "config_drift", "Living processes with another configuration", len(status.config.drift))
     _add(lines, "uptime_seconds", "Since the start", status.uptime_ms / 1e3)
+    held_up, paused_s = "Time in which this process did not run though it wanted to", status.held_up.total_ms / 1e3
+    _add(lines, "held_up_seconds_total", held_up, paused_s, kind="counter")
     _add(lines, "early_takeovers_total", "Addresses taken early", status.early.takeovers, kind="counter")
     _add(lines, "alarms_total", "Things that went wrong", alarms, kind="counter")
     _of_addresses(lines, status.addresses)

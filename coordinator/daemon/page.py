@@ -8,6 +8,7 @@ from coordinator import candidates
 from coordinator.daemon import view
 from coordinator.daemon.everybody import Everybody, wall_ms
 from coordinator.daemon.holdings import Holding, Surroundings, field_of
+from coordinator.daemon.lateness import Lateness
 from coordinator.daemon.peering import Peering
 from coordinator.daemon.shape import Shape, nodes_now
 from coordinator.drivers.netlink import NetlinkDriver
@@ -131,6 +132,11 @@ def etcd_views(endpoints: tuple[str, ...], answers: tuple[Health, ...]) -> tuple
         else view.EtcdView(endpoint=endpoint, healthy=False)
         for endpoint in endpoints
     )
+
+
+def held_up_view(lateness: Lateness) -> view.HeldUpView:
+    """Show how long this process did not run though it wanted to."""
+    return view.HeldUpView(total_ms=lateness.total_ms, worst_ms=lateness.worst_ms)
 
 
 def config_view(shape: Shape, everybody: Everybody) -> view.ConfigView:

@@ -173,6 +173,13 @@ class EarlyView(msgspec.Struct, frozen=True, kw_only=True):
     takeovers: int = 0
 
 
+class HeldUpView(msgspec.Struct, frozen=True, kw_only=True):
+    """Pauses of 200 ms and more since the start, in which this process did not run though it wanted to."""
+
+    total_ms: int = 0
+    worst_ms: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The coordinator in one page."""
 
@@ -200,5 +207,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     early: EarlyView
     revision: int
     """Newest revision of the store seen by the watch."""
+    held_up: HeldUpView = HeldUpView()
     alarms: tuple[str, ...] = ()
     """The newest things that went wrong, newest last."""

@@ -113,6 +113,9 @@ def test_killed_for_good_or_frozen_the_kernel_lets_go_before_another_takes(pair)
     wait_for("its new session", lambda: (pair.get(holder) or {}).get("session", {}).get("phase") == "live")
     wait_for("its session to be old", lambda: aged(pair, holder))
     assert pair.holder() == other
+    told = pair.page(holder)
+    assert told["held_up"]["worst_ms"] > 1_000
+    assert any("was not run" in text for text in told["alarms"])
     pair.coordinators[other].kill()
     assert pair.holder(but=other) == holder
     assert not pair.bound(other)

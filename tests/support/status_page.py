@@ -19,4 +19,5 @@ def status_page() -> view.Status:
         etcd=(view.EtcdView(endpoint="e:2379", healthy=True, alarms=("NOSPACE",)),),
         config=view.ConfigView(hash="h", revision=0, in_force="", nodes=(), wanted={}, drift=("node b",)),
         early=view.EarlyView(enabled=True, takeovers=2), revision=9,
+        held_up=view.HeldUpView(total_ms=1_250, worst_ms=900),
     )  # fmt: skip

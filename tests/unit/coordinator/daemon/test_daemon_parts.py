@@ -158,6 +158,7 @@ def test_metrics_are_prometheus_text():
     assert found["config_drift"][1] == 1.0
     assert found["alarms_total"][1] == 4.0
     assert found["early_takeovers_total"][1] == 2.0
+    assert found["held_up_seconds_total"][1] == 1.25
 
 
 def test_the_page_survives_its_own_encoding():
