@@ -106,7 +106,7 @@ def _while_bound(address: Address, facts: Facts, authority: int) -> Next:
     if too_long and life_s < LIFETIME_MIN_S:
         return Next(todo=Todo.REMOVE)
     gained = facts.now_ms + life_s * 1_000 >= address.bound_until_ms + GAIN_MS
-    if too_long or (gained and life_s >= LIFETIME_MIN_S):
+    if too_long or (gained and facts.fresh and life_s >= LIFETIME_MIN_S):
         return Next(todo=Todo.BIND, lifetime_s=life_s)
     return Next(todo=Todo.LIST) if relists(address, facts) else IDLE
 
@@ -121,10 +121,12 @@ def leaves(address: Address, facts: Facts) -> bool:
     """Whether a holder gives the address up of its own accord.
 
     One whose node is not ready does so even if nobody else is ready: it would only refuse what comes in, and whoever
-    is ready first takes the free key at once. For wish and preference it stays until another is there and waiting.
+    is ready first takes the free key at once. For wish and preference it stays until another is there and waiting. A
+    node that is late with its word keeps what the kernel still has: clients would be cut off from one that goes on.
     """
     rested = facts.now_ms - address.held_since_ms >= facts.timing.hold_ms
-    return not facts.ready or not facts.eligible or facts.moved or (facts.yields and rested)
+    ready = facts.ready and (facts.fresh or address.bound)
+    return not ready or not facts.eligible or facts.moved or (facts.yields and rested)
 
 
 def may_take(address: Address, facts: Facts) -> bool:
@@ -132,7 +134,7 @@ def may_take(address: Address, facts: Facts) -> bool:
     now_ms, session = facts.now_ms, facts.session
     if address.key is not None or address.taking or not session.live(now_ms):
         return False
-    if not (facts.ready and facts.eligible) or promising(address, facts):
+    if not (facts.ready and facts.fresh and facts.eligible) or promising(address, facts):
         return False
     if address.nodes and facts.me not in address.nodes and not facts.replaces:
         return False

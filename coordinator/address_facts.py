@@ -100,7 +100,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     """When this process began: it may have forgotten a promise made before."""
     ready: bool
-    """The local node said within the last second that it can commit."""
+    """The local node's last word was that it can commit, and it has not been silent for long."""
+    fresh: bool = True
+    """That word is of the last second. Else nothing is prolonged or begun; what is there stays until it ends."""
     eligible: bool = True
     """The address's site is ours and we are not draining."""
     paused: bool = False

@@ -140,6 +140,8 @@ def on_leash(early: Early, address: Address, facts: Facts) -> Next:
 
 def life_on_leash_s(early: Early, address: Address, facts: Facts) -> int:
     """Seconds the kernel may have now: by a fresh answer, or by everybody's promise while the store is silent."""
+    if not facts.fresh:
+        return 0
     by_promises_s = addresses.lifetime_s(address.kept_until_ms, facts)
     by_answer = fresh(early, facts.now_ms) and addresses.lifetime_s(facts.session.deadline_ms, facts) >= LIFE_S
     return max(LIFE_S if by_answer else 0, by_promises_s)

@@ -99,6 +99,7 @@ class AddressKeeper:
             now_ms=now_ms,
             started_ms=self._started_ms,
             ready=place.ready(),
+            fresh=place.fresh(),
             eligible=part.eligible and fit,
             paused=place.paused(),
             rank=part.rank,

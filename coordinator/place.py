@@ -19,6 +19,8 @@ class Place:
     ready: Callable[[], bool]
     standing: Callable[[Address, str], Standing]
     """This node's part, given the address and who has just resigned from it (``candidates.standing``)."""
+    fresh: Callable[[], bool] = lambda: True
+    """Whether the node said so within the last second; ``ready`` bears with a longer silence."""
     paused: Callable[[], bool] = lambda: False
     ask: Ask | None = None
     """Ask a node over the authenticated channel to promise an address; None: no promises, no keeping in silence."""

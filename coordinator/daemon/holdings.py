@@ -100,7 +100,8 @@ def holding(name: str, around: Surroundings) -> Holding:
     place = Place(
         name=name,
         node=shape.node,
-        ready=lambda: around.watch.ready,
+        ready=lambda: around.watch.stands,
+        fresh=lambda: around.watch.fresh,
         standing=lambda address, resigned: _standing(name, around, address, resigned, usable=usable),
         paused=around.everybody.paused,
         ask=around.ask,

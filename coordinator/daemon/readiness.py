@@ -1,8 +1,9 @@
 """Watches the local node through its administration socket: whether this host may hold an address (A16).
 
 One connection stays open, asked every 100 ms: a node that was killed closes it, so that is known at once. An answer is
-good for a second from when it was asked for; a node that hangs is not ready after that. Whether its process has ended,
-so that nothing it had open is open any more, is the kernel's word. Speaks just enough HTTP/1.1.
+good for a second from when it was asked for; a node that hangs is not ready after that. What it holds it may keep a
+little longer, as one that is merely slow goes on with what clients have begun. Whether its process has ended, so that
+nothing it had open is open any more, is the kernel's word. Speaks just enough HTTP/1.1.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from coordinator.runner import boottime_ms
 BEAT_S: Final = 0.1
 FRESH_MS: Final = 1_000
 """An older answer says nothing about now."""
+HUNG_MS: Final = 3_000
+"""After so long a silence a node that was ready hangs."""
 HEAD_MAX: Final = 8 << 10
 BODY_MAX: Final = 64 << 10
 REASONS_MAX, REASON_MAX = 20, 300
@@ -59,12 +62,22 @@ class NodeWatch:
         """What counts now."""
         if self.ended:
             return GONE
-        return STALE if self._answer.ready and not self._is_fresh() else self._answer
+        return STALE if self._answer.ready and not self.fresh else self._answer
 
     @property
     def ready(self) -> bool:
         """Whether the node said within the last second that it can take work."""
         return self.answer.ready
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it said anything within the last second."""
+        return self._is_within(FRESH_MS)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the last word was that it can take work, and it does not hang."""
+        return self._answer.ready and not self.ended and self._is_within(HUNG_MS)
 
     @property
     def ended(self) -> bool:
@@ -125,8 +138,8 @@ class NodeWatch:
             self._process.close()
         self._process = process
 
-    def _is_fresh(self) -> bool:
-        return self._asked_ms is not None and self._now_ms() - self._asked_ms <= FRESH_MS
+    def _is_within(self, bound_ms: int) -> bool:
+        return self._asked_ms is not None and self._now_ms() - self._asked_ms <= bound_ms
 
     def _set(self, answer: Answer) -> None:
         self._answer = answer

@@ -78,6 +78,17 @@ def test_it_moves_when_its_node_is_gone_or_not_ready_and_at_an_operators_wish(pa
 
 
 @pytest.mark.timeout(400)
+def test_it_moves_when_its_node_hangs_though_the_process_lives(pair):
+    holder = settled(pair)
+    pair.nodes[holder].send(signal.SIGSTOP)
+    assert pair.holder(but=holder) == 1 - holder
+    assert not pair.bound(holder)
+    assert events(pair, holder, "resigned"), "nobody waited for a lease"
+    pair.nodes[holder].send(signal.SIGCONT)
+    wait_for("the node to be ready", lambda: pair.page(holder)["node_ready"]["ready"])
+
+
+@pytest.mark.timeout(400)
 def test_stopped_it_leaves_cleanly_and_killed_and_started_it_speaks_for_its_predecessor(pair):
     holder = settled(pair)
     other = 1 - holder

@@ -58,6 +58,10 @@ def decided(early, address, change=None, around=None, me="a"):
         (ANSWERED, replace(HELD, bound=False, probed=False), {}, {}, "probe"),
         (replace(ANSWERED, acknowledged_ms=NOW - 300), replace(HELD, bound=False), {}, {}, "nothing"),
         (ANSWERED, HELD, {"ready": False}, {}, "remove"),
+        (ANSWERED, HELD, {"fresh": False}, {}, "nothing"),
+        (ANSWERED, replace(HELD, bound_until_ms=NOW + 750), {"fresh": False}, {}, "nothing"),
+        (ANSWERED, replace(HELD, bound_until_ms=NOW), {"fresh": False}, {}, "remove"),
+        (ANSWERED, replace(HELD, bound=False), {"fresh": False}, {}, "delete"),
         (ANSWERED, HELD, {"paused": True}, {}, "loosen"),
         (ANSWERED, HELD, {}, {"enabled": False}, "loosen"),
         (replace(ANSWERED, leash=None, leashing=True), HELD, {}, {}, "loosen"),
@@ -92,6 +96,7 @@ def test_a_call_that_came_late_is_taken_back():
 def test_everybodys_promises_keep_the_address_without_an_answer():
     kept = replace(HELD, kept_until_ms=NOW + 4_000, bound_until_ms=NOW + 700)
     assert decided(replace(ANSWERED, acknowledged_ms=NOW - 900), kept) == "bind"
+    assert decided(replace(ANSWERED, acknowledged_ms=NOW - 900), kept, {"fresh": False}) == "nothing"
 
 
 def test_answers_count_from_their_sending_and_only_from_those_named():

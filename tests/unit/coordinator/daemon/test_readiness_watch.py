@@ -110,8 +110,29 @@ async def test_an_old_answer_says_nothing_about_now(tmp_path):
         node.free.clear()
         await until(lambda: not watch.ready)
         assert watch.answer == STALE
+        assert watch.stands, "it may be slow and no more"
         node.free.set()
         await until(lambda: watch.ready)
+
+
+async def test_a_node_that_hangs_stands_no_more_though_its_process_lives(tmp_path):
+    async with watched(tmp_path) as (node, watch, _):
+        await node.start()
+        await until(lambda: watch.ready)
+        node.free.clear()
+        await until(lambda: not watch.stands)
+        assert watch.age_ms > readiness.HUNG_MS
+        node.free.set()
+        await until(lambda: watch.stands)
+
+
+async def test_one_that_says_it_is_not_ready_stands_no_more_at_once(tmp_path):
+    async with watched(tmp_path) as (node, watch, _):
+        await node.start()
+        await until(lambda: watch.stands)
+        node.said = {"ready": False, "reasons": ["disk full"]}
+        await until(lambda: not watch.stands)
+        assert watch.fresh
 
 
 @pytest.mark.parametrize(
