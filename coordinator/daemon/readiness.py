@@ -65,11 +65,6 @@ class NodeWatch:
         return STALE if self._answer.ready and not self.fresh else self._answer
 
     @property
-    def ready(self) -> bool:
-        """Whether the node said within the last second that it can take work."""
-        return self.answer.ready
-
-    @property
     def fresh(self) -> bool:
         """Whether it said anything within the last second."""
         return self._is_within(FRESH_MS)

@@ -65,14 +65,19 @@ async def until(condition, within_s=5):
             await asyncio.sleep(0.005)
 
 
+async def heard(node, watch):
+    """Have the node listen and say that it is ready."""
+    await node.start()
+    await until(lambda: watch.answer.ready)
+
+
 async def test_says_what_the_node_says_and_wakes_at_every_change(tmp_path):
     async with watched(tmp_path) as (node, watch, told):
         assert watch.answer == NOBODY
         assert watch.age_ms is None
-        await node.start()
-        await until(lambda: watch.ready)
+        await heard(node, watch)
         node.said = {"ready": False, "reasons": ["disk full"], "new": 1}
-        await until(lambda: not watch.ready)
+        await until(lambda: not watch.answer.ready)
         assert watch.answer.reasons == ("disk full",)
         assert [answer.ready for _, answer in told] == [True, False]
         await until(lambda: node.asked > 4)
@@ -81,21 +86,18 @@ async def test_says_what_the_node_says_and_wakes_at_every_change(tmp_path):
 
 async def test_a_killed_node_is_noticed_at_once_and_its_successor_found(tmp_path):
     async with watched(tmp_path) as (node, watch, told):
-        await node.start()
-        await until(lambda: watch.ready)
+        await heard(node, watch)
         died = time.monotonic()
         await node.die()
-        await until(lambda: not watch.ready)
+        await until(lambda: not watch.answer.ready)
         assert watch.answer == GONE
         assert told[-1][0] - died < readiness.BEAT_S / 2, "by the end of the connection, not by the next question"
-        await node.start()
-        await until(lambda: watch.ready)
+        await heard(node, watch)
 
 
 async def test_a_lost_connection_alone_is_not_the_nodes_end(tmp_path):
     async with watched(tmp_path) as (node, watch, told):
-        await node.start()
-        await until(lambda: watch.ready)
+        await heard(node, watch)
         for _ in range(3):
             asked = node.asked
             node.writers[-1].transport.abort()
@@ -105,20 +107,18 @@ async def test_a_lost_connection_alone_is_not_the_nodes_end(tmp_path):
 
 async def test_an_old_answer_says_nothing_about_now(tmp_path):
     async with watched(tmp_path) as (node, watch, _):
-        await node.start()
-        await until(lambda: watch.ready)
+        await heard(node, watch)
         node.free.clear()
-        await until(lambda: not watch.ready)
+        await until(lambda: not watch.answer.ready)
         assert watch.answer == STALE
         assert watch.stands, "it may be slow and no more"
         node.free.set()
-        await until(lambda: watch.ready)
+        await until(lambda: watch.answer.ready)
 
 
 async def test_a_node_that_hangs_stands_no_more_though_its_process_lives(tmp_path):
     async with watched(tmp_path) as (node, watch, _):
-        await node.start()
-        await until(lambda: watch.ready)
+        await heard(node, watch)
         node.free.clear()
         await until(lambda: not watch.stands)
         assert watch.age_ms > readiness.HUNG_MS
@@ -128,8 +128,8 @@ async def test_a_node_that_hangs_stands_no_more_though_its_process_lives(tmp_pat
 
 async def test_one_that_says_it_is_not_ready_stands_no_more_at_once(tmp_path):
     async with watched(tmp_path) as (node, watch, _):
-        await node.start()
-        await until(lambda: watch.stands)
+        await heard(node, watch)
+        assert watch.stands
         node.said = {"ready": False, "reasons": ["disk full"]}
         await until(lambda: not watch.stands)
         assert watch.fresh
@@ -151,9 +151,9 @@ async def test_nonsense_is_not_readiness(tmp_path, raw):
         node.raw = raw
         await node.start()
         await until(lambda: node.asked > 4)
-        assert not watch.ready
+        assert not watch.answer.ready
         node.raw = None
-        await until(lambda: watch.ready)
+        await until(lambda: watch.answer.ready)
 
 
 NODE = """
@@ -188,14 +188,14 @@ async def process(path):
 async def test_a_process_that_stands_still_has_not_ended_and_one_that_was_killed_has(tmp_path):
     async with watched(tmp_path) as (node, watch, told):
         async with process(node.path) as child:
-            await until(lambda: watch.ready)
+            await until(lambda: watch.answer.ready)
             child.send_signal(signal.SIGSTOP)
-            await until(lambda: not watch.ready)
+            await until(lambda: not watch.answer.ready)
             assert not watch.ended
             child.kill()
             await until(lambda: watch.ended)
             assert watch.answer == GONE
             await until(lambda: told[-1][1] == GONE)  # who publishes it is woken
         async with process(node.path):
-            await until(lambda: watch.ready)
+            await until(lambda: watch.answer.ready)
             assert not watch.ended
